@@ -1,0 +1,3 @@
+"""
+Cloud Images: share images between projects.
+"""

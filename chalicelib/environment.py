@@ -1,0 +1,77 @@
+"""
+What the outside gives: the settings, the time, new ids.
+"""
+
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+
+class SettingError(ValueError):
+    """
+    A setting is missing or wrong; the message names it and what is allowed.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """
+    The service's settings, one environment variable each, in capitals.
+
+    `docs/settings.md` tells what each is for.
+    """
+
+    table_name: str
+    auth: str
+    member_quota: int = 128
+    tag_quota: int = 128
+    property_quota: int = 128
+    page_size: int = 25
+    page_size_max: int = 1000
+    index_lag_seconds: int = 60
+    hints_max: int = 500
+    page_rows_max: int = 20_000
+    page_reads_max: int = 5_000
+    sort_images_max: int = 10_000
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """
+    Read the settings from environment variables.
+
+    Raises:
+        SettingError: One is missing, or is not a whole number where it must be.
+    """
+    for name in ("TABLE_NAME", "AUTH"):
+        if not environ.get(name):
+            raise SettingError(f"The setting {name} is missing.")
+    numbers = {}
+    for field, kind in Settings.__annotations__.items():
+        text = environ.get(field.upper())
+        if kind is not int or text is None:
+            continue
+        if not (text.isascii() and text.isdigit()):
+            raise SettingError(
+                f"The setting {field.upper()} must be a whole number, not {text!r}."
+            )
+        numbers[field] = int(text)
+    return Settings(table_name=environ["TABLE_NAME"], auth=environ["AUTH"], **numbers)
+
+
+settings = read_settings(os.environ)
+
+
+def now() -> datetime:
+    """
+    Give the time, in UTC, to the microsecond.
+    """
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """
+    Make an id that was never used.
+    """
+    return str(uuid.uuid4())
