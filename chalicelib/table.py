@@ -1,0 +1,307 @@
+"""
+The DynamoDB table: its items, its indexes, and every key they have.
+
+`infra/resources.yaml` defines the same table for AWS; a test holds the two together.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pynamodb.attributes import (
+    BooleanAttribute,
+    JSONAttribute,
+    ListAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+)
+from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
+from pynamodb.models import Model
+
+from chalicelib.domain import Image, ImageStatus, Member, MemberStatus, Visibility
+from chalicelib.environment import settings
+
+Key = tuple[str, str]
+Raw = dict[str, dict[str, Any]]
+
+IMAGE: Final = "IMAGE"
+MEMBER: Final = "MEMBER#"
+RECENT: Final = "RECENT#"
+
+OWNED: Final = "LISTED"
+LIST_OF: Final = {
+    MemberStatus.ACCEPTED: OWNED,
+    MemberStatus.PENDING: "PENDING",
+    MemberStatus.REJECTED: "REJECTED",
+}
+"""
+The part of a project's range that a membership stands in; owned images are `LISTED`.
+"""
+
+
+def image_key(image_id: str) -> Key:
+    """
+    Give an image's key: `IMAGE#6b1f…`, `IMAGE`.
+    """
+    return f"IMAGE#{image_id}", IMAGE
+
+
+def member_key(image_id: str, member_id: str) -> Key:
+    """
+    Give a membership's key: `IMAGE#6b1f…`, `MEMBER#consumer`.
+    """
+    return f"IMAGE#{image_id}", f"{MEMBER}{member_id}"
+
+
+def recent_key(project_id: str, changed_at: datetime, image_id: str) -> Key:
+    """
+    Give a hint's key: `PROJECT#consumer`, `RECENT#2026-11-24T08:00:00.000001Z#6b1f…`.
+    """
+    return project_partition(project_id), f"{RECENT}{moment(changed_at)}#{image_id}"
+
+
+def project_partition(project_id: str) -> str:
+    """
+    Give the partition of one project, in the table and in `by-project`.
+    """
+    return f"PROJECT#{project_id}"
+
+
+def visibility_partition(visibility: Visibility) -> str:
+    """
+    Give the partition of one visibility in `by-visibility`: `VISIBILITY#public`.
+    """
+    return f"VISIBILITY#{visibility}"
+
+
+def list_position(created_at: datetime, image_id: str) -> str:
+    """
+    Give an image's place in every list: `2026-11-24T08:00:00.000001Z#6b1f…`.
+
+    It never changes, so that memberships may copy it; the id makes it unique.
+    """
+    return f"{moment(created_at)}#{image_id}"
+
+
+def project_sort(part: str, position: str) -> str:
+    """
+    Give a sort key of `by-project`: `PENDING#2026-11-24T08:00:00.000001Z#6b1f…`.
+    """
+    return f"{part}#{position}"
+
+
+def moment(time: datetime) -> str:
+    """
+    Write a time so that text sorts as time does: always UTC, always microseconds.
+    """
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+class ByProject(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call] # PynamoDB
+    """
+    Each image under its owner, each membership under its member.
+    """
+
+    class Meta:
+        index_name = "by-project"
+        projection = IncludeProjection(["name", "os_hidden"])
+
+    project_pk = UnicodeAttribute(hash_key=True)
+    project_sk = UnicodeAttribute(range_key=True)
+
+
+class ByVisibility(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call] # PynamoDB
+    """
+    Every image under its visibility.
+    """
+
+    class Meta:
+        index_name = "by-visibility"
+        projection = IncludeProjection(["name", "os_hidden"])
+
+    visibility_pk = UnicodeAttribute(hash_key=True)
+    visibility_sk = UnicodeAttribute(range_key=True)
+
+
+class Item(Model):
+    """
+    What every item has: its key, its place in the indexes, and who changed it last.
+
+    `changed` is {project_id, user_id, request_id, at}: a stream record does not say
+    who made a change, and a repeated write must know its own work.
+    """
+
+    class Meta:
+        table_name = settings.table_name
+
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    project_pk = UnicodeAttribute(null=True)
+    project_sk = UnicodeAttribute(null=True)
+    visibility_pk = UnicodeAttribute(null=True)
+    visibility_sk = UnicodeAttribute(null=True)
+    changed = JSONAttribute(null=True)
+    by_project = ByProject()
+    by_visibility = ByVisibility()
+
+
+class ImageItem(Item):
+    """
+    An image, the one source of truth about it; or, once `deleted`, its tombstone.
+    """
+
+    image_id = UnicodeAttribute(null=True)
+    owner = UnicodeAttribute(null=True)
+    name = UnicodeAttribute(null=True)
+    visibility = UnicodeAttribute(null=True)
+    status = UnicodeAttribute(null=True)
+    protected = BooleanAttribute(null=True)
+    os_hidden = BooleanAttribute(null=True)
+    disk_format = UnicodeAttribute(null=True)
+    container_format = UnicodeAttribute(null=True)
+    min_disk = NumberAttribute(null=True)
+    min_ram = NumberAttribute(null=True)
+    size = NumberAttribute(null=True)
+    virtual_size = NumberAttribute(null=True)
+    checksum = UnicodeAttribute(null=True)
+    os_hash_algo = UnicodeAttribute(null=True)
+    os_hash_value = UnicodeAttribute(null=True)
+    tags = ListAttribute(of=UnicodeAttribute, null=True)
+    # One string: DynamoDB refuses an empty map key, which the API allows.
+    properties = JSONAttribute(null=True)
+    member_count = NumberAttribute(null=True)
+    version = NumberAttribute(null=True)
+    created_at = UnicodeAttribute(null=True)
+    updated_at = UnicodeAttribute(null=True)
+    deleted = BooleanAttribute(null=True)
+
+
+class MemberItem(Item):
+    """
+    One membership, in the part of its project's range that its status tells.
+    """
+
+    image_id = UnicodeAttribute(null=True)
+    member_id = UnicodeAttribute(null=True)
+    status = UnicodeAttribute(null=True)
+    created_at = UnicodeAttribute(null=True)
+    updated_at = UnicodeAttribute(null=True)
+
+
+class RecentItem(Item):
+    """
+    A hint: this project's list changed here, then. Never truth; it expires.
+    """
+
+    position = UnicodeAttribute(null=True)
+    expires_at = NumberAttribute(null=True)
+
+
+def stored(value: Any) -> Any:  # noqa: ANN401 - whatever an image's field holds
+    """
+    Give the form in which a field of an image is kept.
+    """
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def image_item(image: Image) -> ImageItem:
+    """
+    Make the item of a new image.
+    """
+    position = list_position(image.created_at, image.id)
+    return ImageItem(
+        *image_key(image.id),
+        image_id=image.id,
+        owner=image.owner,
+        name=image.name,
+        visibility=image.visibility,
+        status=image.status,
+        protected=image.protected,
+        os_hidden=image.os_hidden,
+        disk_format=image.disk_format,
+        container_format=image.container_format,
+        min_disk=image.min_disk,
+        min_ram=image.min_ram,
+        tags=stored(image.tags),
+        properties=stored(image.properties),
+        member_count=image.member_count,
+        version=image.version,
+        created_at=moment(image.created_at),
+        updated_at=moment(image.updated_at),
+        project_pk=project_partition(image.owner),
+        project_sk=project_sort(OWNED, position),
+        visibility_pk=visibility_partition(image.visibility),
+        visibility_sk=position,
+    )
+
+
+def image_of(raw: Raw) -> Image | None:
+    """
+    Read an image from its item; none from a tombstone.
+    """
+    item = ImageItem.from_raw_data(raw)
+    if item.deleted:
+        return None
+    return Image(
+        id=item.image_id,
+        owner=item.owner,
+        name=item.name,
+        visibility=Visibility(item.visibility),
+        status=ImageStatus(item.status),
+        protected=item.protected,
+        os_hidden=item.os_hidden,
+        disk_format=item.disk_format,
+        container_format=item.container_format,
+        min_disk=int(item.min_disk),
+        min_ram=int(item.min_ram),
+        size=None if item.size is None else int(item.size),
+        virtual_size=None if item.virtual_size is None else int(item.virtual_size),
+        checksum=item.checksum,
+        os_hash_algo=item.os_hash_algo,
+        os_hash_value=item.os_hash_value,
+        tags=tuple(str(tag) for tag in item.tags or ()),
+        properties=item.properties,
+        member_count=int(item.member_count),
+        version=int(item.version),
+        created_at=_time(item.created_at),
+        updated_at=_time(item.updated_at),
+    )
+
+
+def member_item(member: Member, image: Image) -> MemberItem:
+    """
+    Make the item of a new membership in *image*.
+    """
+    position = list_position(image.created_at, image.id)
+    return MemberItem(
+        *member_key(member.image_id, member.member_id),
+        image_id=member.image_id,
+        member_id=member.member_id,
+        status=member.status,
+        created_at=moment(member.created_at),
+        updated_at=moment(member.updated_at),
+        project_pk=project_partition(member.member_id),
+        project_sk=project_sort(LIST_OF[member.status], position),
+    )
+
+
+def member_of(raw: Raw) -> Member:
+    """
+    Read a membership from its item.
+    """
+    item = MemberItem.from_raw_data(raw)
+    return Member(
+        image_id=item.image_id,
+        member_id=item.member_id,
+        status=MemberStatus(item.status),
+        created_at=_time(item.created_at),
+        updated_at=_time(item.updated_at),
+    )
