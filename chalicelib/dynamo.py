@@ -1,0 +1,164 @@
+"""
+DynamoDB's calls as this service needs them: in parallel, complete, and settled.
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from pynamodb.exceptions import PynamoDBException, TransactWriteError
+
+from chalicelib import environment
+from chalicelib.domain import Caller
+from chalicelib.errors import Unavailable
+from chalicelib.table import Item, Key, Raw, moment
+
+CONFLICT_SECONDS: Final = 5.0
+"""
+How long a write is tried again while other writes hold its items.
+"""
+
+_BATCH_GET_MAX = 100
+_CONDITION_FAILED = "ConditionalCheckFailedException"
+_CONDITION_REASON = "ConditionalCheckFailed"
+_CONFLICTS = frozenset({"TransactionConflict", "TransactionConflictException"})
+_T = TypeVar("_T")
+
+# The subclasses share the base's connection only if it was made first (PynamoDB), and
+# a client is made once, while the function starts.
+connection = Item._get_connection()  # noqa: SLF001 - PynamoDB has no public name for it
+connection.connection.client  # noqa: B018 - made here, before any thread asks for it
+pool: Executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix="dynamodb")
+
+
+def together(*calls: Callable[[], _T]) -> list[_T]:
+    """
+    Make independent calls at the same time: one round trip.
+
+    Raises:
+        Exception: What the first of them, in their order, raised.
+    """
+    return list(pool.map(lambda call: call(), calls))
+
+
+def get_items(keys: Sequence[Key]) -> dict[Key, Raw]:
+    """
+    Read items by their keys, strongly consistent, in one round trip.
+    """
+    batches = [
+        keys[start : start + _BATCH_GET_MAX]
+        for start in range(0, len(keys), _BATCH_GET_MAX)
+    ]
+    if len(batches) == 1:
+        return _get_batch(batches[0])
+    items: dict[Key, Raw] = {}
+    for some in pool.map(_get_batch, batches):
+        items |= some
+    return items
+
+
+def _get_batch(keys: Sequence[Key]) -> dict[Key, Raw]:
+    items: dict[Key, Raw] = {}
+    wanted: list[Any] = [{"pk": pk, "sk": sk} for pk, sk in keys]
+    while wanted:
+        answer = connection.batch_get_item(wanted, consistent_read=True)
+        for raw in answer["Responses"].get(connection.table_name, []):
+            items[raw["pk"]["S"], raw["sk"]["S"]] = raw
+        left = answer.get("UnprocessedKeys") or {}
+        wanted = left.get(connection.table_name, {}).get("Keys", [])
+    return items
+
+
+def change_by(caller: Caller) -> dict[str, str]:
+    """
+    Tell who changes an item, and when: its `changed`.
+    """
+    return {
+        "project_id": caller.project_id,
+        "user_id": caller.user_id,
+        "request_id": caller.request_id,
+        "at": moment(environment.now()),
+    }
+
+
+def settle(write: Callable[[], Any]) -> None:
+    """
+    Write, again and again while another transaction holds the item, inside a bound.
+
+    botocore retries throttling, but not a conflict of transactions.
+    """
+    delay = 0.02
+    give_up = time.monotonic() + CONFLICT_SECONDS
+    while True:
+        try:
+            write()
+        except PynamoDBException as exc:
+            if not _in_conflict(exc):
+                raise
+            if time.monotonic() > give_up:
+                raise Unavailable(
+                    "The image is being changed by too many requests at once."
+                ) from exc
+        else:
+            return
+        time.sleep(random.uniform(0, delay))  # noqa: S311 - jitter, not a secret
+        delay = min(2 * delay, 0.5)
+
+
+def _in_conflict(exc: PynamoDBException) -> bool:
+    if isinstance(exc, TransactWriteError):
+        return any(
+            reason is not None and reason.code in _CONFLICTS
+            for reason in exc.cancellation_reasons
+        )
+    return exc.cause_response_code in _CONFLICTS
+
+
+def condition_failed(exc: PynamoDBException) -> bool:
+    """
+    Tell whether a write was refused by its own condition.
+    """
+    return exc.cause_response_code == _CONDITION_FAILED
+
+
+PASSED: Final[Raw] = {}
+"""
+Stands for the item of a transaction's part whose condition held.
+"""
+
+
+def reasons_of(exc: TransactWriteError, parts: int) -> list[Raw | None]:
+    """
+    Give, for each part of a cancelled transaction, the item that failed its condition.
+
+    In the order that PynamoDB sends: deletes, puts, updates. None is an item that was
+    not there.
+
+    Raises:
+        TransactWriteError: It was cancelled for something else than a condition.
+    """
+    reasons = exc.cancellation_reasons
+    codes = {reason.code for reason in reasons if reason is not None}
+    if codes != {_CONDITION_REASON} or len(reasons) != parts:
+        raise exc
+    return [PASSED if reason is None else reason.raw_item for reason in reasons]
+
+
+def is_ours(raw: Raw | None, caller: Caller) -> bool:
+    """
+    Tell whether this very request wrote the item: its first answer got lost.
+    """
+    if raw is None or "changed" not in raw:
+        return False
+    changed = json.loads(raw["changed"]["S"])
+    return bool(changed["request_id"] == caller.request_id)
+
+
+def get_item(key: Key) -> Raw | None:
+    """
+    Read one item as it is now, or none.
+    """
+    return _get_batch([key]).get(key)
