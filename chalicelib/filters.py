@@ -1,0 +1,329 @@
+"""
+What a list was asked for: the query string's filters, sorting and paging, parsed.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any, Final
+
+from chalicelib import environment
+from chalicelib.domain import Image, MemberStatus, Visibility
+from chalicelib.errors import BadRequest
+
+Params = list[tuple[str, str]]
+Test = Callable[[Image], bool]
+
+ALL: Final = "all"
+SORT_KEYS: Final = (
+    "name", "status", "container_format", "disk_format",
+    "size", "id", "created_at", "updated_at",
+)  # fmt: skip
+SORT_DIRECTIONS: Final = ("asc", "desc")
+
+_OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    "eq": eq, "neq": ne, "lt": lt, "lte": le, "gt": gt, "gte": ge,
+}  # fmt: skip
+_IN = "in"
+_LISTABLE = frozenset({"id", "name", "status", "container_format", "disk_format"})
+_TIMES = frozenset({"created_at", "updated_at"})
+_NUMBERS = frozenset({"size", "virtual_size", "min_disk", "min_ram"})
+_TEXTS = frozenset({"owner", "visibility", "checksum", "os_hash_algo", "os_hash_value"})
+_IGNORED = frozenset({"deleted"})
+_QUOTED = re.compile(r'\s*(?:"([^"]*)"|([^",]*))\s*(?:,|$)')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sort:
+    """
+    One key to sort by, and which way.
+    """
+
+    key: str
+    descending: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListQuery:
+    """
+    What a list was asked for.
+
+    `tests` hold every filter; `visibility`, `owner`, `name`, `ids` and `os_hidden`
+    repeat those that choose what is read. `visibility` and `member_status` may be
+    `all`; `sort` always ends in created_at and id, so that no two images are equal.
+    """
+
+    visibility: str | None
+    member_status: str
+    owner: str | None
+    name: str | None
+    ids: tuple[str, ...] | None
+    os_hidden: bool
+    tests: tuple[Test, ...]
+    sort: tuple[Sort, ...]
+    limit: int
+    marker: str | None
+
+
+def parse_list_query(params: Params) -> ListQuery:
+    """
+    Read a list's query string, as (key, value) pairs in order.
+
+    A key that is given twice must hold twice; one that is not of an image filters on
+    the custom property of that name (recorded in `list-filters.json`).
+
+    Raises:
+        BadRequest: A value is not what its key allows; the message says what is.
+    """
+    rest = list(params)
+    limit = _limit(_take(rest, "limit"))
+    marker = _take(rest, "marker")
+    member_status = _member_status(_take(rest, "member_status"))
+    sort = _sort(rest)
+    visibility = _visibility(_take(rest, "visibility"))
+    os_hidden = _os_hidden(_take(rest, "os_hidden"))
+    tests = [_hidden_test(os_hidden=os_hidden)]
+    if visibility not in (None, ALL):
+        tests.append(_text_test("visibility", visibility))
+    tests += [test for key, value in rest if (test := _test(key, value)) is not None]
+    return ListQuery(
+        visibility=visibility,
+        member_status=member_status,
+        owner=_only(rest, "owner"),
+        name=_plain(_only(rest, "name")),
+        ids=_ids(_only(rest, "id")),
+        os_hidden=os_hidden,
+        tests=tuple(tests),
+        sort=sort,
+        limit=limit,
+        marker=marker,
+    )
+
+
+def _take(params: Params, key: str) -> str | None:
+    """
+    Take the first value of a key out; a second one stays, as a filter.
+    """
+    for index, (name, value) in enumerate(params):
+        if name == key:
+            del params[index]
+            return value
+    return None
+
+
+def _take_all(params: Params, key: str) -> list[str]:
+    values = []
+    while (value := _take(params, key)) is not None:
+        values.append(value.strip())
+    return values
+
+
+def _only(params: Params, key: str) -> str | None:
+    values = [value for name, value in params if name == key]
+    return values[0] if len(values) == 1 else None
+
+
+def _limit(text: str | None) -> int:
+    settings = environment.settings
+    if text is None:
+        return min(settings.page_size, settings.page_size_max)
+    if not re.fullmatch(r"\s*\+?[0-9]{1,18}\s*", text, re.ASCII):
+        raise BadRequest("limit must be a whole number, 0 or more.")
+    return min(int(text), settings.page_size_max)
+
+
+def _member_status(text: str | None) -> str:
+    allowed = (*MemberStatus, ALL)
+    if text is None:
+        return MemberStatus.ACCEPTED
+    return _one_of("member_status", text, allowed)
+
+
+def _visibility(text: str | None) -> str | None:
+    # An empty one is not refused but matches nothing, as recorded.
+    return _one_of("visibility", text, (*Visibility, ALL)) if text else text
+
+
+def _os_hidden(text: str | None) -> bool:
+    if text is None:
+        return False
+    return _one_of("os_hidden", text.lower(), ("true", "false")) == "true"
+
+
+def _one_of(key: str, text: str, allowed: Iterable[str]) -> str:
+    words = [str(word) for word in allowed]
+    if text not in words:
+        raise BadRequest(f"{key} must be one of {', '.join(words)}.")
+    return text
+
+
+def _sort(params: Params) -> tuple[Sort, ...]:
+    joined = _take(params, "sort")
+    keys = _take_all(params, "sort_key")
+    directions = _take_all(params, "sort_dir")
+    if joined is not None:
+        if keys or directions:
+            raise BadRequest("sort cannot be combined with sort_key and sort_dir.")
+        pairs = [part.partition(":") for part in joined.strip().split(",")]
+        keys = [key.strip() for key, _, _ in pairs]
+        directions = [direction.strip() or "desc" for _, _, direction in pairs]
+    for key in keys:
+        _one_of("sort_key", key, SORT_KEYS)
+    for direction in directions:
+        _one_of("sort_dir", direction, SORT_DIRECTIONS)
+    keys = keys or ["created_at"]
+    directions = directions or ["desc"]
+    if len(directions) == 1:
+        # The keys that break ties go the same way.
+        last, directions = directions[0], directions * len(keys)
+    else:
+        last = "desc"
+    if len(directions) != len(keys):
+        raise BadRequest("sort_dir must be given once, or once for each sort_key.")
+    chosen = dict(reversed(list(zip(keys, directions, strict=True))))
+    ordered = {key: chosen[key] for key in keys}
+    for key in ("created_at", "id"):
+        ordered.setdefault(key, last)
+    return tuple(
+        Sort(key=key, descending=direction == "desc")
+        for key, direction in ordered.items()
+    )
+
+
+def _test(key: str, value: str) -> Test | None:
+    """
+    Give the test that a filter stands for, or none if it is ignored.
+    """
+    if key in _IGNORED:
+        return None
+    if key == "changes-since":
+        raise BadRequest("changes-since is not offered; filter on updated_at.")
+    if key == "tag":
+        return _tag_test(value.strip())
+    if key == "protected":
+        wanted = _one_of(key, value, ("true", "false")) == "true"
+        return lambda image: image.protected is wanted
+    if key == "os_hidden":
+        return _hidden_test(os_hidden=_os_hidden(value))
+    if key in _TIMES:
+        return _time_test(key, value)
+    if key in _LISTABLE:
+        return _list_test(key, value)
+    if key in _NUMBERS:
+        return _number_test(key, value)
+    if key[:-4] in _NUMBERS and key.endswith(("_min", "_max")):
+        return _range_test(key, value)
+    if key in _TEXTS:
+        return _text_test(key, value)
+    return lambda image: image.properties.get(key) == value
+
+
+def _tag_test(tag: str) -> Test:
+    return lambda image: tag in image.tags
+
+
+def _hidden_test(*, os_hidden: bool) -> Test:
+    return lambda image: image.os_hidden is os_hidden
+
+
+def _text_test(key: str, value: str | None) -> Test:
+    return lambda image: getattr(image, key) == value
+
+
+def _number_test(key: str, value: str) -> Test:
+    return lambda image: str(getattr(image, key)) == value.strip()
+
+
+def _range_test(key: str, value: str) -> Test:
+    if not re.fullmatch(r"\s*[+-]?[0-9]{1,30}\s*", value, re.ASCII):
+        raise BadRequest(f"{key} must be a whole number.")
+    bound, name = int(value), key[:-4]
+    compare = ge if key.endswith("_min") else le
+
+    def test(image: Image) -> bool:
+        held = getattr(image, name)
+        return held is not None and bool(compare(held, bound))
+
+    return test
+
+
+def _list_test(key: str, value: str) -> Test:
+    operator, operand = _operator(value)
+    if operator == "eq":
+        return _text_test(key, operand)
+    if operator == _IN:
+        wanted = _unquoted(key, operand)
+        return lambda image: getattr(image, key) in wanted
+    raise BadRequest(f"{key} takes the operators in and eq, not {operator}.")
+
+
+def _time_test(key: str, value: str) -> Test:
+    operator, operand = _operator(value)
+    compare = _OPERATORS.get(operator)
+    try:
+        bound = datetime.fromisoformat(operand.strip())
+    except ValueError:
+        bound = None
+    if compare is None or bound is None:
+        raise BadRequest(
+            f"{key} must be a time such as 2026-11-24T08:00:00Z, after one of"
+            f" {', '.join(f'{name}:' for name in _OPERATORS)} or nothing."
+        )
+    second = _second(bound)
+    return lambda image: bool(compare(_second(getattr(image, key)), second))
+
+
+def _second(time: datetime) -> datetime:
+    """
+    Cut a time to the second, which is all that clients see of it.
+    """
+    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return aware.replace(microsecond=0)
+
+
+def _operator(value: str) -> tuple[str, str]:
+    """
+    Split `in:a,b` into its operator and the rest; a plain value is `eq`.
+
+    Only a known operator is one: names such as `ubuntu:24.04` are looked up as they
+    are.
+    """
+    operator, colon, operand = value.partition(":")
+    if colon and (operator in _OPERATORS or operator == _IN):
+        return operator, operand
+    return "eq", value
+
+
+def _plain(value: str | None) -> str | None:
+    if value is None:
+        return None
+    operator, operand = _operator(value)
+    return operand if operator == "eq" else None
+
+
+def _ids(value: str | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    operator, operand = _operator(value)
+    return (operand,) if operator == "eq" else tuple(_unquoted("id", operand))
+
+
+def _unquoted(key: str, text: str) -> list[str]:
+    """
+    Split `a,"b, c"` at its commas; double quotes hold one that is part of a value.
+    """
+    values = []
+    position = 0
+    while position < len(text):
+        match = _QUOTED.match(text, position)
+        if match is None:
+            raise BadRequest(
+                f"{key} after in: must be values between commas; double quotes"
+                " stand around a whole value."
+            )
+        quoted, plain = match.groups()
+        values.append(plain.strip() if quoted is None else quoted)
+        position = match.end()
+    return values

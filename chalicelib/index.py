@@ -1,0 +1,182 @@
+"""
+The indexes: what may be in a list, and the truth about it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pynamodb.expressions.condition import Condition
+
+from chalicelib import environment
+from chalicelib.domain import Found, Visibility
+from chalicelib.dynamo import connection, get_items
+from chalicelib.table import (
+    MEMBER,
+    RECENT,
+    ByProject,
+    ByVisibility,
+    ImageItem,
+    RecentItem,
+    image_key,
+    image_of,
+    member_key,
+    member_of,
+    moment,
+    project_partition,
+    visibility_partition,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """
+    A run of an index, in order of creation: one part of one partition.
+    """
+
+    index: str
+    partition: str
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    A candidate for a list: an image's place, and what its index row tells.
+
+    `known` is false for a hint and a membership, which carry no name.
+    """
+
+    position: str
+    known: bool = False
+    name: str | None = None
+    is_membership: bool = True
+
+    @property
+    def image_id(self) -> str:
+        """
+        The image that the row is about.
+        """
+        return self.position.rpartition("#")[2]
+
+
+def project_range(project_id: str, part: str) -> Range:
+    """
+    Give one part of a project's run: `LISTED`, `PENDING` or `REJECTED`.
+    """
+    return Range(ByProject.Meta.index_name, project_partition(project_id), f"{part}#")
+
+
+def visibility_range(visibility: Visibility) -> Range:
+    """
+    Give the run of all images with one visibility.
+    """
+    return Range(ByVisibility.Meta.index_name, visibility_partition(visibility))
+
+
+def query_range(
+    run: Range,
+    *,
+    after: str | None,
+    descending: bool,
+    limit: int,
+    name: str | None,
+    os_hidden: bool | None,
+) -> tuple[list[Row], str | None, int]:
+    """
+    AP-9: the next candidates of a run that lie after a place, and where it goes on.
+
+    The last is how many rows were looked at: at most *limit*; with a name, as many as
+    fit one answer (1 MB), as few of them match. Memberships carry neither name nor
+    `os_hidden` and pass.
+    """
+    sort = ByProject.project_sk if run.part else ByVisibility.visibility_sk
+    accepts: Condition | None = None
+    if os_hidden is not None:
+        accepts = ImageItem.os_hidden == os_hidden
+        if name is not None:
+            accepts &= ImageItem.name == name
+        accepts |= ImageItem.os_hidden.does_not_exist()
+    answer = connection.query(
+        run.partition,
+        range_key_condition=sort.between(*_span(run.part, after, descending)),
+        filter_condition=accepts,
+        index_name=run.index,
+        limit=limit if name is None else None,
+        scan_index_forward=not descending,
+    )
+    rows = [
+        Row(
+            raw[sort.attr_name]["S"].removeprefix(run.part),
+            known="os_hidden" in raw,
+            name=raw.get("name", {}).get("S"),
+            is_membership=raw["sk"]["S"].startswith(MEMBER),
+        )
+        for raw in answer["Items"]
+    ]
+    last = answer.get("LastEvaluatedKey")
+    resume = last[sort.attr_name]["S"].removeprefix(run.part) if last else None
+    return rows, resume, answer["ScannedCount"]
+
+
+def query_recent(project_id: str) -> list[Row]:
+    """
+    AP-10: where a project's list changed within the time that indexes may lag.
+
+    Strongly consistent; the newest `HINTS_MAX` at most, so that nobody can make a
+    victim's list dear by offering it thousands of images.
+    """
+    since = environment.now() - timedelta(
+        seconds=environment.settings.index_lag_seconds
+    )
+    answer = connection.query(
+        project_partition(project_id),
+        range_key_condition=RecentItem.sk.between(
+            f"{RECENT}{moment(since)}", f"{RECENT}~"
+        ),
+        consistent_read=True,
+        limit=environment.settings.hints_max,
+        scan_index_forward=False,
+    )
+    return [Row(raw["position"]["S"]) for raw in answer["Items"]]
+
+
+def load_listed(rows: Iterable[Row], project_id: str | None) -> dict[str, Found]:
+    """
+    AP-11: the truth of a page's candidates, strongly consistent, by image id.
+
+    With a project, its memberships come too, where the row may be one.
+    """
+    pairs = [(row.image_id, row.is_membership) for row in rows]
+    keys = [image_key(image_id) for image_id, _ in pairs]
+    if project_id is not None:
+        keys += [
+            member_key(i, project_id) for i, is_membership in pairs if is_membership
+        ]
+    items = get_items(keys)
+    found = {}
+    for image_id, _ in pairs:
+        image = items.get(image_key(image_id))
+        member = items.get(member_key(image_id, project_id or ""))
+        found[image_id] = Found(
+            image_id,
+            project_id or "",
+            image_of(image) if image else None,
+            member_of(member) if member else None,
+        )
+    return found
+
+
+def _span(part: str, after: str | None, descending: bool) -> tuple[str, str]:  # noqa: FBT001
+    """
+    Give the bounds, both inclusive, of what lies after a place in a run.
+
+    Places are equally long and end in an id, so that the next text below or above one
+    can be written down.
+    """
+    low, high = f"{part}0", f"{part}~"
+    if after is None:
+        return low, high
+    if descending:
+        return low, f"{part}{after[:-1]}{chr(ord(after[-1]) - 1)}~"
+    return f"{part}{after}!", high

@@ -1,0 +1,336 @@
+"""
+A page of images: candidates from the indexes, the truth from the table.
+
+The indexes only propose. Each candidate is read from the table before it is listed, so
+that what was deleted, unshared or answered a moment ago is told as it is now; what the
+indexes do not know yet is proposed by the project's own hints (`RECENT#`).
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import Any, Final
+
+from chalicelib import dynamo, environment, index, policy, store
+from chalicelib.domain import Caller, Image, MemberStatus, Visibility
+from chalicelib.errors import BadRequest
+from chalicelib.filters import ALL, ListQuery, Sort
+from chalicelib.index import Range, Row
+from chalicelib.table import LIST_OF, OWNED, list_position, stored
+
+_SLICE_MAX: Final = 500
+_CHUNK_MAX: Final = 5_000
+_SORT_CHUNK: Final = 1_000
+_IN_ROWS: Final = frozenset({"name", "created_at", "id"})
+_BY_PLACE: Final = ("created_at", "id")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """
+    The images of a page, and the marker of the next one if there may be more.
+    """
+
+    images: list[Image]
+    next_marker: str | None
+
+
+def list_images(query: ListQuery, caller: Caller) -> Page:
+    """
+    Find the page of images that a query asks for.
+
+    Raises:
+        BadRequest: The marker is not an image that the caller can see; or the filters
+            match nothing in as much as one request may read; or there are too many
+            images to sort.
+    """
+    marker = _marker(query, caller)
+    if query.limit == 0:
+        return Page([], None)
+    budget = _Budget(environment.settings.page_rows_max)
+    if _is_by_place(query.sort) and query.ids is None:
+        after = list_position(marker.created_at, marker.id) if marker else None
+        rows = _candidates(query, caller, after, budget, chunk=query.limit + 1)
+    else:
+        rows = _sorted(query, caller, marker)
+    return _page(query, caller, rows, budget)
+
+
+def _marker(query: ListQuery, caller: Caller) -> Image | None:
+    if query.marker is None:
+        return None
+    found = store.load_image(query.marker, caller.project_id)
+    if found.image is None or not policy.sees(caller, found):
+        raise BadRequest(f"marker must be the id of an image: {query.marker[:36]!r}")
+    return found.image
+
+
+def _is_by_place(sort: tuple[Sort, ...]) -> bool:
+    keys = tuple(by.key for by in sort)
+    return keys == _BY_PLACE and sort[0].descending == sort[1].descending
+
+
+def _page(
+    query: ListQuery, caller: Caller, rows: Iterator[Row], budget: "_Budget"
+) -> Page:
+    images: list[Image] = []
+    last_seen = None
+    reads, size = 0, query.limit
+    while some := list(islice(rows, size)):
+        for image in _listed(query, caller, some):
+            last_seen = image.id
+            if all(test(image) for test in query.tests):
+                images.append(image)
+            if len(images) == query.limit:
+                return Page(images, image.id)
+        reads += len(some)
+        size = min(2 * size, _SLICE_MAX)
+        if reads >= environment.settings.page_reads_max:
+            budget.spent = True
+            break
+    if not budget.spent:
+        return Page(images, None)
+    if images:
+        return Page(images, last_seen)
+    raise BadRequest(
+        "These filters match none of the many images that one request may look at."
+        " Narrow the list by name, owner or visibility, or start at a marker."
+    )
+
+
+def _listed(query: ListQuery, caller: Caller, rows: list[Row]) -> Iterator[Image]:
+    """
+    Read candidates from the table, and keep those that belong in the caller's list.
+    """
+    truth = index.load_listed(rows, None if caller.is_admin else caller.project_id)
+    for row in rows:
+        image = policy.listed(
+            caller, truth[row.image_id], query.visibility, query.member_status
+        )
+        if image is not None:
+            yield image
+
+
+def _ranges(query: ListQuery, caller: Caller) -> list[Range]:
+    """
+    Choose the runs of the indexes that hold all that may be in the list.
+    """
+    visibility = query.visibility
+    if visibility is not None and visibility not in {*Visibility, ALL}:
+        return []
+    own = index.project_range(caller.project_id, OWNED)
+    if query.owner == caller.project_id:
+        return [own]
+    if caller.is_admin:
+        if query.owner is not None:
+            return [index.project_range(query.owner, OWNED)]
+        if visibility is None:
+            everyones = (Visibility.PRIVATE, Visibility.SHARED, Visibility.PUBLIC)
+            return [own, *map(index.visibility_range, everyones)]
+        wanted = tuple(Visibility) if visibility == ALL else (Visibility(visibility),)
+        return [index.visibility_range(one) for one in wanted]
+    ranges = []
+    if visibility in (None, ALL, Visibility.SHARED, Visibility.PRIVATE):
+        ranges.append(own)
+    if visibility in (None, ALL, Visibility.SHARED):
+        answered = (
+            LIST_OF.values()
+            if query.member_status == ALL
+            else [LIST_OF[MemberStatus(query.member_status)]]
+        )
+        ranges += [
+            index.project_range(caller.project_id, part)
+            for part in answered
+            if part != OWNED
+        ]
+    if visibility in (None, ALL, Visibility.PUBLIC):
+        ranges.append(index.visibility_range(Visibility.PUBLIC))
+    if visibility in (ALL, Visibility.COMMUNITY):
+        ranges.append(index.visibility_range(Visibility.COMMUNITY))
+    return ranges
+
+
+@dataclass(slots=True)
+class _Budget:
+    """
+    How many index rows a request may still look at, and whether it ran out.
+    """
+
+    rows: int
+    spent: bool = False
+
+
+@dataclass(slots=True)
+class _Head:
+    """
+    Where the merge stands in one range: rows fetched, and where to fetch the next.
+    """
+
+    run: Range
+    after: str | None
+    rows: deque[Row] = field(default_factory=deque)
+    done: bool = False
+
+    def fetch(self, query: ListQuery, limit: int, *, descending: bool) -> int:
+        """
+        Fetch the next rows; give how many the index looked at.
+        """
+        rows, self.after, looked_at = index.query_range(
+            self.run,
+            after=self.after,
+            descending=descending,
+            limit=limit,
+            name=query.name,
+            os_hidden=query.os_hidden,
+        )
+        self.rows.extend(rows)
+        self.done = self.after is None
+        return looked_at
+
+    def take(self, position: str) -> list[Row]:
+        """
+        Take the rows at a place: none, one, or two where the owner is also a member.
+        """
+        taken = []
+        while self.rows and self.rows[0].position == position:
+            taken.append(self.rows.popleft())
+        return taken
+
+
+def _candidates(
+    query: ListQuery,
+    caller: Caller,
+    after: str | None,
+    budget: _Budget,
+    chunk: int,
+) -> Iterator[Row]:
+    """
+    Merge the ranges and the hints into one run of candidates, each image once.
+
+    A row is passed on only when no range can still hold an earlier one.
+    """
+    descending = query.sort[0].descending
+    heads = [_Head(run, after) for run in _ranges(query, caller)]
+    hints = _Head(Range("", ""), None, done=True)
+
+    def recent() -> int:
+        if heads:
+            rows = index.query_recent(caller.project_id)
+            hints.rows.extend(_in_order(rows, after, descending=descending))
+        return 0
+
+    first: list[Any] = [recent]
+    while True:
+        empty = [head for head in heads if not head.rows and not head.done]
+        fetches = [
+            partial(head.fetch, query, chunk, descending=descending) for head in empty
+        ]
+        if fetches or first:
+            if budget.rows <= 0:
+                budget.spent = True
+                return
+            budget.rows -= sum(dynamo.together(*fetches, *first))
+            first, chunk = [], min(2 * chunk, _CHUNK_MAX)
+            continue
+        waiting = [head for head in (*heads, hints) if head.rows]
+        if not waiting:
+            return
+        best = (max if descending else min)(head.rows[0].position for head in waiting)
+        yield _one([row for head in waiting for row in head.take(best)])
+
+
+def _in_order(rows: list[Row], after: str | None, *, descending: bool) -> list[Row]:
+    places = {
+        row.position
+        for row in rows
+        if after is None
+        or (row.position < after if descending else row.position > after)
+    }
+    return [Row(place) for place in sorted(places, reverse=descending)]
+
+
+def _one(rows: list[Row]) -> Row:
+    """
+    Make one candidate of the rows that propose the same image.
+    """
+    first = rows[0]
+    known = all(row.known for row in rows)
+    return Row(
+        first.position,
+        known=known,
+        name=first.name if known else None,
+        is_membership=any(row.is_membership for row in rows),
+    )
+
+
+def _sorted(query: ListQuery, caller: Caller, marker: Image | None) -> Iterator[Row]:
+    """
+    Gather all that may be in the list, and sort it by what was asked for.
+
+    The index knows names; for anything else, every candidate is read.
+    """
+    rows = _gathered(query, caller)
+    in_rows = _IN_ROWS.issuperset(by.key for by in query.sort)
+    unknown = [row for row in rows if not (in_rows and row.known)]
+    truth = {image.id: image for image in _listed(query, caller, unknown)}
+    entries = []
+    for row in rows:
+        if in_rows and row.known:
+            entries.append((_values(query.sort, partial(_of_row, row)), row))
+        elif image := truth.get(row.image_id):
+            entries.append((_values(query.sort, partial(_of_image, image)), row))
+    for place, by in reversed(list(enumerate(query.sort))):
+        entries.sort(key=lambda entry: entry[0][place], reverse=by.descending)  # noqa: B023 - called at once
+    if marker is None:
+        return (row for _, row in entries)
+    last = _values(query.sort, partial(_of_image, marker))
+    return (row for values, row in entries if _is_after(values, last, query.sort))
+
+
+def _gathered(query: ListQuery, caller: Caller) -> list[Row]:
+    if query.ids is not None:
+        return [Row(f"#{image_id}") for image_id in dict.fromkeys(query.ids)]
+    most = environment.settings.sort_images_max
+    budget = _Budget(2 * most)
+    candidates = _candidates(query, caller, None, budget, chunk=_SORT_CHUNK)
+    rows = list(islice(candidates, most + 1))
+    if len(rows) > most or budget.spent:
+        raise BadRequest(
+            f"More than {most} images are too many to sort. Narrow the list by name,"
+            " owner or visibility, or sort by created_at alone."
+        )
+    return rows
+
+
+def _of_row(row: Row, key: str) -> str | None:
+    if key == "name":
+        return row.name
+    created_at, _, image_id = row.position.rpartition("#")
+    return image_id if key == "id" else created_at
+
+
+def _of_image(image: Image, key: str) -> Any:  # noqa: ANN401 - whatever the key holds
+    return stored(getattr(image, key))
+
+
+def _values(
+    sort: tuple[Sort, ...], get: Callable[[str], Any]
+) -> list[tuple[bool, Any]]:
+    """
+    Give what to compare, key by key; null comes before everything, as recorded.
+    """
+    values = [get(by.key) for by in sort]
+    return [(value is not None, "" if value is None else value) for value in values]
+
+
+def _is_after(
+    values: list[tuple[bool, Any]],
+    last: list[tuple[bool, Any]],
+    sort: tuple[Sort, ...],
+) -> bool:
+    for value, bound, by in zip(values, last, sort, strict=True):
+        if value != bound:
+            return bool(value < bound if by.descending else value > bound)
+    return False
