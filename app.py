@@ -1,0 +1,18 @@
+"""
+The Chalice app: every route, and the middleware around them.
+"""
+
+import os
+
+from chalicelib import environment
+from chalicelib.documents import documents
+from chalicelib.identity import choose_identity
+from chalicelib.images import images
+from chalicelib.members import members
+from chalicelib.web import App, install
+
+app = App(app_name="cloud-images")
+app.register_blueprint(documents)
+app.register_blueprint(images)
+app.register_blueprint(members)
+install(app, choose_identity(environment.settings.auth, os.environ))

@@ -1,0 +1,100 @@
+"""
+What the API says about itself, and the answers where it has nothing.
+"""
+
+import re
+from http import HTTPStatus
+from typing import Final
+
+from chalice.app import Blueprint, Response
+
+from chalicelib import environment
+from chalicelib.errors import Forbidden, NotFound
+from chalicelib.schemas import SCHEMAS, Json
+from chalicelib.web import (
+    ANY_TYPE,
+    METHODS,
+    NO_RESOURCE,
+    TEXT_TYPE,
+    answer,
+    base_url,
+    path_of,
+)
+
+VERSIONS: Final = (
+    "2.17", "2.15", "2.9", "2.7", "2.6", "2.5", "2.4", "2.3", "2.2", "2.1", "2.0",
+)  # fmt: skip
+_OTHER_VERSION: Final = re.compile(r"/v[0-9]+(/|$)")
+_TENANTS: Final = re.compile(r"/v2/tenants(/|$)")
+
+documents = Blueprint(__name__)
+
+
+@documents.route("/", methods=["GET"], content_types=ANY_TYPE)
+def show_choices() -> Response:
+    """
+    Choose a version of the API.
+    """
+    return answer(_versions(), HTTPStatus.MULTIPLE_CHOICES)
+
+
+@documents.route("/versions", methods=["GET"], content_types=ANY_TYPE)
+def list_versions() -> Response:
+    """
+    List the versions of the API.
+    """
+    return answer(_versions())
+
+
+@documents.route("/v2", methods=["GET"], content_types=ANY_TYPE)
+def show_version() -> Response:
+    """
+    Find the API at the address that a service catalog names.
+    """
+    return answer(_versions())
+
+
+@documents.route("/healthcheck", methods=["GET"], content_types=ANY_TYPE)
+def check_health() -> Response:
+    """
+    See that the service answers.
+    """
+    return Response("OK", headers={"Content-Type": TEXT_TYPE})
+
+
+@documents.route("/v2/schemas/{name}", methods=["GET"], content_types=ANY_TYPE)
+def show_schema(name: str) -> Response:
+    """
+    Read the JSON schema of a document: image, images, member or members.
+    """
+    if name not in SCHEMAS:
+        raise NotFound(NO_RESOURCE)
+    return answer(SCHEMAS[name])
+
+
+@documents.route("/{proxy+}", methods=METHODS, content_types=ANY_TYPE)
+def refuse_path(**_parameters: str) -> Response:
+    """
+    Answer for every path that is no other route's.
+    """
+    path = path_of(documents.current_request)
+    if _TENANTS.match(path) and environment.settings.auth == "development":
+        # No Keystone to ask: `openstack` then takes a project's id as given.
+        raise Forbidden("There are no projects to look up without Keystone.")
+    if _OTHER_VERSION.match(path) and not path.startswith("/v2"):
+        return answer(_versions(), HTTPStatus.MULTIPLE_CHOICES)
+    raise NotFound(NO_RESOURCE)
+
+
+def _versions() -> Json:
+    href = f"{base_url(documents.current_request)}/v2/"
+    return {
+        "versions": [
+            {
+                "id": f"v{version}",
+                "status": "CURRENT" if version == VERSIONS[0] else "SUPPORTED",
+                "links": [{"rel": "self", "href": href}],
+            }
+            for version in VERSIONS
+        ]
+    }

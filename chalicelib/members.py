@@ -1,0 +1,75 @@
+"""
+The calls on an image's members: how a producer shares, and how a consumer answers.
+"""
+
+from chalice.app import Blueprint, Response
+
+from chalicelib import bodies, policy, store
+from chalicelib.web import ANY_TYPE, answer, body, caller, no_content
+
+MEMBERS = "/v2/images/{image_id}/members"
+MEMBER = "/v2/images/{image_id}/members/{member_id}"
+
+members = Blueprint(__name__)
+
+
+@members.route(MEMBERS, methods=["POST"], content_types=ANY_TYPE)
+def create_member(image_id: str) -> Response:
+    """
+    Share an image of your project with another project.
+    """
+    me = caller(members)
+    member_id = bodies.parse_new_member(body(members))
+    found = store.load_image(image_id, me.project_id)
+    image = policy.authorize("create_member", me, found)
+    member = store.add_member(image, member_id, me)
+    return answer(bodies.present_member(member))
+
+
+@members.route(MEMBERS, methods=["GET"], content_types=ANY_TYPE)
+def list_members(image_id: str) -> Response:
+    """
+    See whom your image is shared with; or, as a member, yourself alone.
+    """
+    me = caller(members)
+    found = store.load_image(image_id, me.project_id)
+    image = policy.authorize("list_members", me, found)
+    everyone = policy.sees_all_members(me, image)
+    some = store.list_members(image_id) if everyone else [found.own_membership()]
+    return answer(bodies.present_members(some))
+
+
+@members.route(MEMBER, methods=["GET"], content_types=ANY_TYPE)
+def show_member(image_id: str, member_id: str) -> Response:
+    """
+    See one membership: one of your image's, or your own.
+    """
+    me = caller(members)
+    found = store.load_image(image_id, member_id)
+    _, member = policy.authorize_membership("show_member", me, found)
+    return answer(bodies.present_member(member))
+
+
+@members.route(MEMBER, methods=["PUT"], content_types=ANY_TYPE)
+def update_member(image_id: str, member_id: str) -> Response:
+    """
+    Accept, reject or put off an image that was shared with you.
+    """
+    me = caller(members)
+    status = bodies.parse_member_status(body(members))
+    found = store.load_image(image_id, member_id)
+    image, member = policy.authorize_membership("update_member", me, found)
+    member = store.set_member_status(image, member, status, me)
+    return answer(bodies.present_member(member))
+
+
+@members.route(MEMBER, methods=["DELETE"], content_types=ANY_TYPE)
+def delete_member(image_id: str, member_id: str) -> Response:
+    """
+    Stop sharing an image of your project with another project.
+    """
+    me = caller(members)
+    found = store.load_image(image_id, member_id)
+    image, member = policy.authorize_membership("delete_member", me, found)
+    store.remove_member(image, member, me)
+    return no_content()

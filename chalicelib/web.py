@@ -1,0 +1,216 @@
+"""
+What all routes share: the request, its caller, and errors told in the API's forms.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import unquote
+
+from chalice.app import Blueprint, Chalice, Request, Response
+
+from chalicelib import environment
+from chalicelib.domain import Caller
+from chalicelib.errors import ApiError, Conflict, MethodNotAllowed, NotFound, StaleError
+from chalicelib.filters import Params
+from chalicelib.identity import Identify
+
+ANY_TYPE: Final = ["*/*"]
+"""
+For every route: clients send odd media types (glanceclient on GET), ours to judge.
+"""
+
+METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+JSON_TYPE: Final = "application/json"
+TEXT_TYPE: Final = "text/plain; charset=UTF-8"
+
+_TITLES: Final = {
+    # As the reference says them; Python's own words changed in 3.13.
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Request Entity Too Large",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Request Range Not Satisfiable",
+}
+_WITH_SLASH: Final = frozenset({"/", "/v2/"})
+_PROXY: Final = "/{proxy+}"
+_SENT: Final = "pathParametersAsSent"
+_TRIES: Final = 2
+
+
+class App(Chalice):
+    """
+    Chalice, with path parameters decoded: API Gateway hands them over as sent.
+    """
+
+    def __call__(self, event: Any, context: Any) -> Any:  # noqa: ANN401 - Lambda's own
+        """
+        Answer one event of API Gateway.
+        """
+        sent = event.get("pathParameters") or {}
+        sent = {name.rstrip("+*"): text for name, text in sent.items()}
+        decoded = {name: unquote(text) for name, text in sent.items()}
+        where = event["requestContext"]
+        if where["resourcePath"].startswith("/{proxy"):
+            where = {**where, "resourcePath": _PROXY}
+        return super().__call__(
+            {
+                **event,
+                "pathParameters": decoded,
+                _SENT: sent,
+                "requestContext": where,
+            },
+            context,
+        )
+
+
+def install(app: App, identify: Identify) -> None:
+    """
+    Put the middleware around every route, and answer every other path and method.
+    """
+
+    @app.middleware("http")
+    def _middleware(
+        request: Request, proceed: Callable[[Request], Response]
+    ) -> Response:
+        request_id = f"req-{environment.new_id()}"
+        try:
+            path = path_of(request)
+            if path.startswith("/v2/") and path not in _WITH_SLASH:
+                request.context["caller"] = identify(request.headers, request_id)
+            if path.endswith("/") and path not in _WITH_SLASH:
+                raise NotFound(NO_RESOURCE)
+            response = _settled(request, proceed)
+        except ApiError as error:
+            response = _refusal(request, error.status, error.message)
+            response.headers |= {"x-reason": error.reason, **error.headers}
+        if isinstance(response.body, dict):
+            # Chalice's own: only its handling of a bug is left to it.
+            response = _refusal(request, HTTPStatus(response.status_code), None)
+        response.headers["x-openstack-request-id"] = request_id
+        return response
+
+    for path, methods in list(app.routes.items()):
+        allowed = ", ".join(method for method in METHODS if method in methods)
+        missing = [method for method in METHODS if method not in methods]
+        app.route(path, methods=missing, content_types=ANY_TYPE)(_not_allowed(allowed))
+
+
+def caller(blueprint: Blueprint) -> Caller:
+    """
+    Give whoever makes the current request.
+    """
+    who: Caller = blueprint.current_request.context["caller"]
+    return who
+
+
+def body(blueprint: Blueprint) -> bytes:
+    """
+    Give the body of the current request, as sent.
+    """
+    raw = blueprint.current_request.raw_body
+    return raw.encode() if isinstance(raw, str) else raw
+
+
+def params(blueprint: Blueprint) -> Params:
+    """
+    Give the query string of the current request, as (key, value) pairs in order.
+    """
+    query = blueprint.current_request.query_params
+    if query is None:
+        return []
+    return [(key, value) for key in query for value in query.getlist(key)]
+
+
+def answer(
+    document: Any,  # noqa: ANN401 - any JSON
+    status: HTTPStatus = HTTPStatus.OK,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """
+    Make an answer with a JSON body.
+    """
+    return Response(
+        json.dumps(document, ensure_ascii=False),
+        headers={"Content-Type": JSON_TYPE, **(headers or {})},
+        status_code=status,
+    )
+
+
+def no_content() -> Response:
+    """
+    Make the answer that says nothing but that it is done.
+    """
+    return Response("", headers={}, status_code=HTTPStatus.NO_CONTENT)
+
+
+def path_of(request: Request) -> str:
+    """
+    Give the path that the API sees: without a stage's or a domain's prefix.
+    """
+    path = _app_path(request)
+    slash = "/" if request.context["path"].endswith("/") else ""
+    return path if path == "/" else path + slash
+
+
+def base_url(request: Request) -> str:
+    """
+    Give the URL of the API's root as the client reached it, without a final slash.
+    """
+    scheme = request.headers.get("x-forwarded-proto", "http").partition(",")[0]
+    host = request.headers.get("host", "localhost")
+    prefix = (
+        request.context["path"].rstrip("/").removesuffix(_app_path(request).rstrip("/"))
+    )
+    return f"{scheme}://{host}{prefix}"
+
+
+NO_RESOURCE: Final = "The resource could not be found."
+
+
+def _app_path(request: Request) -> str:
+    event = request.to_original_event()
+    template: str = event["requestContext"]["resourcePath"]
+    sent: dict[str, str] = event[_SENT]
+    if template == _PROXY:
+        return "/" + sent["proxy"].rstrip("/")
+    return re.sub(r"{(\w+)}", lambda match: sent[match[1]], template)
+
+
+def _settled(request: Request, proceed: Callable[[Request], Response]) -> Response:
+    """
+    Run the route, once more where somebody changed what it had read.
+
+    Raises:
+        Conflict: Others changed it each time.
+    """
+    for _ in range(_TRIES):
+        try:
+            return proceed(request)
+        except StaleError:
+            continue
+    raise Conflict("Others changed the image while this request tried to.")
+
+
+def _not_allowed(allowed: str) -> Callable[..., Response]:
+    def refuse(**_parameters: str) -> Response:
+        raise MethodNotAllowed(
+            "The method is not allowed for this resource.", {"Allow": allowed}
+        )
+
+    return refuse
+
+
+def _refusal(request: Request, status: HTTPStatus, message: str | None) -> Response:
+    """
+    Tell an error: as JSON where the client asks for it by name, else as plain text.
+
+    Not as JSON for `*/*`: glanceclient sends that and breaks on a flat JSON error.
+    """
+    title = _TITLES.get(status, status.phrase)
+    code = f"{status.value} {title}"
+    said = message or "The service failed to answer; the fault is not the request's."
+    if JSON_TYPE in request.headers.get("accept", "").lower():
+        return answer({"code": code, "title": title, "message": said}, status)
+    return Response(
+        f"{code}\n\n{said}\n", headers={"Content-Type": TEXT_TYPE}, status_code=status
+    )
