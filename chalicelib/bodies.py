@@ -5,7 +5,7 @@ Request bodies checked and read; answers' bodies made.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NoReturn
@@ -17,9 +17,9 @@ from chalicelib.domain import Image, Member, MemberStatus, Visibility, is_projec
 from chalicelib.errors import BadRequest, Forbidden, LimitExceeded
 from chalicelib.schemas import IMAGE_SCHEMA, Json
 
-PROPERTIES_BYTES_MAX: Final = 256 * 1024
+WEIGHT_MAX: Final = 384 * 1024
 """
-How much the custom properties may weigh; DynamoDB ends an item at 400 KB.
+How many bytes tags and properties may weigh together; DynamoDB ends an item at 400 KB.
 """
 
 BASE: Final = (
@@ -33,13 +33,16 @@ The attributes of every image, in the order in which the API shows them.
 
 READ_ONLY: Final = frozenset(
     {
-        "status", "size", "virtual_size", "checksum", "created_at", "updated_at",
+        "id", "status", "size", "virtual_size", "checksum", "created_at", "updated_at",
+        "os_hash_algo", "os_hash_value",
         "self", "file", "schema", "direct_url", "stores", "locations",
         "deleted", "deleted_at",
     }
 )  # fmt: skip
 RESERVED_PREFIX: Final = "os_glance"
 _UNTOLD: Final = frozenset({"os_hash_algo", "os_hash_value"})
+_SET_ON_CREATE: Final = frozenset({"id", *_UNTOLD})
+_INTEGERS: Final = frozenset({"min_disk", "min_ram"})
 
 _NAME_MAX: Final = 255
 _INTEGER: Final = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
@@ -81,22 +84,38 @@ def parse_new_image(raw: bytes) -> NewImage:
     """
     body = _parse_object(raw)
     check_image(body)
-    for name in body:
-        if name in READ_ONLY or name.startswith(RESERVED_PREFIX):
-            raise Forbidden(f"Attribute '{name[:_NAME_MAX]}' is read-only.")
-    fields: Json = {name: body[name] for name in BASE if name in body}
+    for name in body.keys() - _SET_ON_CREATE:
+        check_settable(name)
+    fields: Json = {
+        name: field_value(name, body[name])
+        for name in BASE
+        if name in body and name not in _UNTOLD
+    }
     properties = {name: body[name] for name in body if name not in BASE}
-    for name in _UNTOLD:
-        fields.pop(name, None)
-    if "visibility" in fields:
-        fields["visibility"] = Visibility(fields["visibility"])
-    if "tags" in fields:
-        fields["tags"] = tuple(dict.fromkeys(fields["tags"]))
-    for name in ("min_disk", "min_ram"):
-        if name in fields:
-            fields[name] = int(fields[name])
     check_limits(fields.get("tags", ()), properties)
     return NewImage(fields, properties)
+
+
+def check_settable(name: str) -> None:
+    """
+    Check that an attribute or property is the client's to set.
+
+    Raises:
+        Forbidden: Only the service sets it.
+    """
+    if name in READ_ONLY or name.startswith(RESERVED_PREFIX):
+        raise Forbidden(f"Attribute '{name[:_NAME_MAX]}' is read-only.")
+
+
+def field_value(name: str, value: Any) -> Any:  # noqa: ANN401 - any field of an image
+    """
+    Turn a checked value of a body into what the field of an image holds.
+    """
+    if name == "visibility":
+        return Visibility(value)
+    if name == "tags":
+        return tuple(dict.fromkeys(value))
+    return int(value) if name in _INTEGERS else value
 
 
 def check_owner(owner: str | None) -> None:
@@ -108,6 +127,17 @@ def check_owner(owner: str | None) -> None:
     """
     if owner is None or not is_project_id(owner):
         raise BadRequest("owner must be a project id.")
+
+
+def check_no_body(raw: bytes) -> None:
+    """
+    Check that a call that takes no body got none.
+
+    Raises:
+        BadRequest: It got one.
+    """
+    if raw:
+        raise BadRequest("This call takes no body.")
 
 
 def check_image(document: Json) -> None:
@@ -123,7 +153,7 @@ def check_image(document: Json) -> None:
         raise BadRequest(exc.message[:_MESSAGE_MAX]) from exc
 
 
-def check_limits(tags: Iterable[str], properties: Mapping[str, str]) -> None:
+def check_limits(tags: Sequence[str], properties: Mapping[str, str]) -> None:
     """
     Check that an image stays within the quotas, and its item within DynamoDB's 400 KB.
 
@@ -131,15 +161,16 @@ def check_limits(tags: Iterable[str], properties: Mapping[str, str]) -> None:
         LimitExceeded: It does not.
     """
     settings = environment.settings
+    # As they are stored: properties as one ASCII JSON text, tags one by one.
+    weight = len(json.dumps(dict(properties))) + sum(len(tag.encode()) for tag in tags)
     for what, count, most in (
-        ("tags", len(tuple(tags)), settings.tag_quota),
+        ("tags", len(tags), settings.tag_quota),
         ("properties", len(properties), settings.property_quota),
-        ("bytes of properties", len(_text(properties).encode()), PROPERTIES_BYTES_MAX),
+        ("bytes of tags and properties", weight, WEIGHT_MAX),
     ):
         if count > most:
             raise LimitExceeded(
-                f"The limit has been exceeded on the number of allowed image {what}."
-                f" Attempted: {count}, Maximum: {most}"
+                f"An image may have {most} {what} at most; this one would have {count}."
             )
 
 

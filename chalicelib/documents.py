@@ -9,6 +9,7 @@ from typing import Final
 from chalice.app import Blueprint, Response
 
 from chalicelib import environment
+from chalicelib.domain import IMPORT_METHODS, STORE
 from chalicelib.errors import Forbidden, NotFound
 from chalicelib.schemas import SCHEMAS, Json
 from chalicelib.web import (
@@ -70,6 +71,38 @@ def show_schema(name: str) -> Response:
     if name not in SCHEMAS:
         raise NotFound(NO_RESOURCE)
     return answer(SCHEMAS[name])
+
+
+@documents.route("/v2/info/import", methods=["GET"], content_types=ANY_TYPE)
+def show_import_info() -> Response:
+    """
+    Read which ways of import there are.
+    """
+    return answer(
+        {
+            "import-methods": {
+                "description": "Import methods available.",
+                "type": "array",
+                "value": list(IMPORT_METHODS),
+            }
+        }
+    )
+
+
+@documents.route("/v2/info/stores", methods=["GET"], content_types=ANY_TYPE)
+def show_stores_info() -> Response:
+    """
+    Read which stores hold images' data: one.
+    """
+    return answer({"stores": [{"id": STORE, "default": "true"}]})
+
+
+@documents.route("/v2/info/usage", methods=["GET"], content_types=ANY_TYPE)
+def show_usage_info() -> Response:
+    """
+    Read how much of its quotas a project uses; there are none to report.
+    """
+    return answer({"usage": {}})
 
 
 @documents.route("/{proxy+}", methods=METHODS, content_types=ANY_TYPE)

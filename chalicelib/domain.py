@@ -65,6 +65,12 @@ DISK_FORMATS: Final = (
     "ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop",
 )  # fmt: skip
 
+IMPORT_METHODS: Final = ("glance-direct", "web-download")
+STORE: Final = "s3"
+"""
+The one store that holds images' data.
+"""
+
 UUID: Final = "([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}"  # noqa: E501 - the pattern as the recorded schema spells it
 _UUID = re.compile(UUID)
 _UNADDRESSABLE = re.compile(r"[/\x00-\x1f\x7f-\x9f]")
@@ -171,13 +177,6 @@ class Found:
     member_id: str
     image: Image | None
     membership: Member | None
-
-    @classmethod
-    def own(cls, image: Image) -> "Found":
-        """
-        Find an image that its own project is about to make.
-        """
-        return cls(image.id, image.owner, image, None)
 
     def own_membership(self) -> Member:
         """

@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import bodies, environment, listing, policy, store
-from chalicelib.domain import Caller, Found, Image
-from chalicelib.errors import Forbidden
+from chalicelib import bodies, environment, listing, patches, policy, store
+from chalicelib.domain import IMPORT_METHODS, Caller, Found, Image, ImageStatus
+from chalicelib.errors import Forbidden, NotFound
 from chalicelib.filters import Params, parse_list_query
 from chalicelib.schemas import Json
 from chalicelib.web import (
@@ -20,11 +20,13 @@ from chalicelib.web import (
     base_url,
     body,
     caller,
+    media_type,
     no_content,
     params,
 )
 
-IMPORT_METHODS: Final = ("glance-direct", "web-download")
+TAG: Final = "/v2/images/{image_id}/tags/{tag}"
+ACTIONS: Final = "/v2/images/{image_id}/actions"
 
 images = Blueprint(__name__)
 
@@ -38,7 +40,9 @@ def create_image() -> Response:
     asked = bodies.parse_new_image(body(images))
     blank = _blank(me, asked)
     image = replace(blank, **asked.fields, properties=asked.properties)
-    policy.authorize_change("create_image", me, Found.own(blank), image)
+    found = Found(blank.id, me.project_id, blank, None)
+    policy.authorize("create_image", me, found)
+    policy.authorize_change(me, found, blank, image)
     bodies.check_owner(image.owner)
     store.create_image(image, me)
     return answer(
@@ -74,6 +78,22 @@ def show_image(image_id: str) -> Response:
     return answer(bodies.present_image(image))
 
 
+@images.route("/v2/images/{image_id}", methods=["PATCH"], content_types=ANY_TYPE)
+def update_image(image_id: str) -> Response:
+    """
+    Change an image of your project: all that the patch says, or nothing.
+    """
+    me = caller(images)
+    operations = patches.parse_patch(media_type(images), body(images))
+    found = store.load_image(image_id, me.project_id)
+    before = policy.authorize("update_image", me, found)
+    after = patches.apply_patch(before, operations)
+    policy.authorize_change(me, found, before, after)
+    bodies.check_owner(after.owner)
+    image = store.update_image(before, after, me)
+    return answer(bodies.present_image(image))
+
+
 @images.route("/v2/images/{image_id}", methods=["DELETE"], content_types=ANY_TYPE)
 def delete_image(image_id: str) -> Response:
     """
@@ -85,6 +105,63 @@ def delete_image(image_id: str) -> Response:
     if image.protected:
         raise Forbidden(f"Image {image_id} is protected and cannot be deleted.")
     store.delete_image(image, me)
+    return no_content()
+
+
+@images.route(TAG, methods=["PUT"], content_types=ANY_TYPE)
+def add_tag(image_id: str, tag: str) -> Response:
+    """
+    Put a tag on an image of your project.
+    """
+    me = caller(images)
+    bodies.check_no_body(body(images))
+    bodies.check_image({"tags": [tag]})
+    found = store.load_image(image_id, me.project_id)
+    image = policy.authorize("update_image", me, found)
+    tags = tuple(dict.fromkeys((*image.tags, tag)))
+    bodies.check_limits(tags, image.properties)
+    store.update_image(image, replace(image, tags=tags), me)
+    return no_content()
+
+
+@images.route(TAG, methods=["DELETE"], content_types=ANY_TYPE)
+def remove_tag(image_id: str, tag: str) -> Response:
+    """
+    Take a tag off an image of your project.
+    """
+    me = caller(images)
+    found = store.load_image(image_id, me.project_id)
+    image = policy.authorize("update_image", me, found)
+    if tag not in image.tags:
+        raise NotFound(f"The image {image_id} has no tag {tag!r}.")
+    tags = tuple(one for one in image.tags if one != tag)
+    store.update_image(image, replace(image, tags=tags), me)
+    return no_content()
+
+
+@images.route(ACTIONS + "/deactivate", methods=["POST"], content_types=ANY_TYPE)
+def deactivate_image(image_id: str) -> Response:
+    """
+    Stop every download of an image's data, for a while.
+    """
+    return _switch(image_id, ImageStatus.ACTIVE, ImageStatus.DEACTIVATED)
+
+
+@images.route(ACTIONS + "/reactivate", methods=["POST"], content_types=ANY_TYPE)
+def reactivate_image(image_id: str) -> Response:
+    """
+    Allow downloads of an image's data again.
+    """
+    return _switch(image_id, ImageStatus.DEACTIVATED, ImageStatus.ACTIVE)
+
+
+def _switch(image_id: str, before: ImageStatus, after: ImageStatus) -> Response:
+    me = caller(images)
+    found = store.load_image(image_id, me.project_id)
+    image = policy.authorize("update_image", me, found)
+    if image.status not in (before, after):
+        raise Forbidden(f"The image is {image.status}, not {before} or {after}.")
+    store.update_image(image, replace(image, status=after), me)
     return no_content()
 
 

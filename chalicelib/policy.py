@@ -100,17 +100,16 @@ def authorize(action: str, caller: Caller, found: Found) -> Image:
     return image
 
 
-def authorize_change(action: str, caller: Caller, found: Found, after: Image) -> None:
+def authorize_change(caller: Caller, found: Found, before: Image, after: Image) -> None:
     """
-    Let *caller* do *action*, which makes the image that was *found* into *after*.
+    Let *caller*, who may update *before*, make it into *after*.
 
     To make an image public, and to give it to another project, is more than to update
     it.
 
     Raises:
-        NotFound, Forbidden: As `authorize`.
+        Forbidden: The caller may not do that much.
     """
-    before = authorize(action, caller, found)
     if after.visibility is Visibility.PUBLIC is not before.visibility:
         authorize("publish_image", caller, found)
     if after.owner != before.owner:

@@ -111,6 +111,14 @@ def body(blueprint: Blueprint) -> bytes:
     return raw.encode() if isinstance(raw, str) else raw
 
 
+def media_type(blueprint: Blueprint) -> str:
+    """
+    Give the media type that the current request says its body has.
+    """
+    text: str = blueprint.current_request.headers.get("content-type", "")
+    return text
+
+
 def params(blueprint: Blueprint) -> Params:
     """
     Give the query string of the current request, as (key, value) pairs in order.

@@ -1,0 +1,140 @@
+"""
+The JSON patch of an image, in both of its dialects.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from chalicelib import bodies
+from chalicelib.domain import Image, ImageStatus
+from chalicelib.errors import BadRequest, Conflict, Forbidden, UnsupportedMediaType
+from chalicelib.schemas import Json
+
+OLD_TYPE: Final = "application/openstack-images-v2.0-json-patch"
+NEW_TYPE: Final = "application/openstack-images-v2.1-json-patch"
+
+OPERATIONS: Final = ("add", "remove", "replace")
+_REMOVE: Final = "remove"
+_WHILE_QUEUED: Final = frozenset({"disk_format", "container_format"})
+_POINTER: Final = re.compile(r"/(?:[^/~]|~[01])*")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """
+    One change of one attribute or custom property.
+    """
+
+    op: str
+    name: str
+    value: Any = None
+
+
+def parse_patch(media_type: str, raw: bytes) -> list[Operation]:
+    """
+    Read a patch: `[{"op": "add", "path": "/name", "value": "x"}]` in the new dialect,
+    `[{"add": "/name", "value": "x"}]` in the old one, as the media type tells.
+
+    Raises:
+        UnsupportedMediaType: It is neither of the two.
+        BadRequest: An operation is malformed, or its value not what may be there.
+        Forbidden: An operation touches what only the service sets.
+    """
+    kind = media_type.partition(";")[0].strip().lower()
+    if kind not in (OLD_TYPE, NEW_TYPE):
+        types = f"{OLD_TYPE}, {NEW_TYPE}"
+        raise UnsupportedMediaType(
+            f"A patch must be one of {types}.", {"Accept-Patch": types}
+        )
+    document = bodies.parse_json(raw)
+    if not isinstance(document, list):
+        raise BadRequest("A patch must be a JSON array of operations.")
+    read = _read_old if kind == OLD_TYPE else _read_new
+    return [_checked(*read(one), one) for one in document]
+
+
+def apply_patch(image: Image, operations: list[Operation]) -> Image:
+    """
+    Give what an image becomes by all operations, in their order.
+
+    Raises:
+        Conflict: A property to replace or remove is not there.
+        Forbidden: An attribute may not be removed, or not be changed any more.
+        LimitExceeded: More tags or properties than a quota allows.
+    """
+    changed: Json = {}
+    properties = dict(image.properties)
+    for operation in operations:
+        if operation.name in bodies.BASE:
+            changed[operation.name] = _attribute(image, operation)
+        else:
+            _change(properties, operation)
+    bodies.check_limits(changed.get("tags", image.tags), properties)
+    return replace(image, **changed, properties=properties)
+
+
+def _read_new(operation: Any) -> tuple[str, str]:  # noqa: ANN401 - any JSON
+    if not isinstance(operation, dict):
+        raise BadRequest("Each operation of a patch must be a JSON object.")
+    op, path = operation.get("op"), operation.get("path")
+    if op not in OPERATIONS:
+        raise BadRequest(f"op must be one of {', '.join(OPERATIONS)}.")
+    return op, _name_at(path)
+
+
+def _read_old(operation: Any) -> tuple[str, str]:  # noqa: ANN401 - any JSON
+    named = isinstance(operation, dict) and [op for op in OPERATIONS if op in operation]
+    if not named or len(named) != 1:
+        raise BadRequest(
+            "Each operation of a patch must be a JSON object with exactly one of"
+            f" {', '.join(OPERATIONS)}."
+        )
+    return named[0], _name_at(operation[named[0]])
+
+
+def _name_at(path: Any) -> str:  # noqa: ANN401 - any JSON
+    """
+    Give the name that a JSON pointer (RFC 6901) of one token points at.
+    """
+    if isinstance(path, str) and path.startswith("/locations/"):
+        return "locations"
+    if not isinstance(path, str) or not _POINTER.fullmatch(path):
+        raise BadRequest(
+            "The path of an operation must be a JSON pointer to one attribute or"
+            " property, such as /name."
+        )
+    return path[1:].replace("~1", "/").replace("~0", "~")
+
+
+def _checked(op: str, name: str, operation: Mapping[str, Any]) -> Operation:
+    if op == _REMOVE and name == "stores":
+        return Operation(op, name)
+    bodies.check_settable(name)
+    if op == _REMOVE:
+        return Operation(op, name)
+    if "value" not in operation:
+        raise BadRequest(f"The operation {op} needs a value.")
+    value = operation["value"]
+    bodies.check_image({name: value})
+    return Operation(op, name, bodies.field_value(name, value))
+
+
+def _attribute(image: Image, operation: Operation) -> Any:  # noqa: ANN401 - any field
+    name = operation.name
+    if operation.op == _REMOVE:
+        raise Forbidden(f"Attribute '{name}' may not be removed.")
+    if name in _WHILE_QUEUED and image.status is not ImageStatus.QUEUED:
+        raise Forbidden(f"Attribute '{name}' can be changed on a queued image only.")
+    return operation.value
+
+
+def _change(properties: dict[str, str], operation: Operation) -> None:
+    op, name = operation.op, operation.name
+    if op != "add" and name not in properties:
+        raise Conflict(f"Property '{name}' is not there to {op}.")
+    if op == _REMOVE:
+        del properties[name]
+    else:
+        properties[name] = operation.value
