@@ -1,0 +1,52 @@
+# Cloud Images: what one does with the code. `make` lists it.
+# Each target sets up what it needs; only Python 3.11 must be there.
+
+PYTHON ?= $(shell python3.11 -V >/dev/null 2>&1 && echo python3.11 || echo python3)
+BIN := .venv/bin
+# There once .venv holds what requirements-dev.txt says.
+READY := .venv/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+# What is set here reaches the server: make puts it in the environment of its commands.
+# `exec` leaves no shell between, so that Ctrl-C and SIGTERM reach the server, too.
+run: $(READY) ## Run the API on this machine [PORT= MEMBER_QUOTA= DATA= SERVER= AUTH= BACKEND=]
+	@exec $(BIN)/python -m infra.local.run
+
+test: check ## Check, then run all tests
+	@$(BIN)/python -m pytest
+
+check: $(READY) ## Check style, types and the infrastructure's template
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy
+	@$(BIN)/cfn-lint infra/resources.yaml
+
+format: $(READY) ## Set the code in its form
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+LOCK = $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+lock: ## Compile the requirements from pyproject.toml [UPGRADE=1: to the newest]
+	@test -x $(BIN)/uv || $(MAKE) --no-print-directory $(READY)
+	@$(LOCK) --output-file requirements.txt pyproject.toml
+	@$(LOCK) --output-file requirements-dev.txt --group dev \
+		--constraint requirements.txt pyproject.toml
+
+clean: ## Remove what the other targets made
+	rm -rf .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .venv
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+		{ echo "Python 3.11 is needed, found $(PYTHON): make PYTHON=<path>" >&2; exit 1; }
+	@echo "Setting up .venv (half a minute, once)"
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile \
+		--require-hashes -r requirements-dev.txt
+	@touch $@
