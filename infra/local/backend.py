@@ -1,0 +1,98 @@
+"""
+DynamoDB in this process (moto), and the table as `infra/resources.yaml` defines it.
+"""
+
+import os
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from threading import RLock
+from typing import Any, Final
+from unittest.mock import patch
+from urllib.parse import urlsplit
+
+import yaml
+from botocore.httpsession import URLLib3Session
+from moto import mock_aws
+from moto.dynamodb.responses import DynamoHandler
+
+RESOURCES: Final = Path(__file__).parents[1] / "resources.yaml"
+LOOPBACK: Final = ("127.0.0.1", "localhost")
+
+_lock = RLock()
+_call_action = DynamoHandler.call_action
+_send = URLLib3Session.send
+_started = ExitStack()
+
+
+class _Loader(yaml.SafeLoader):
+    """
+    Reads CloudFormation's templates: what `!Ref` and its like give is not known here.
+    """
+
+
+_Loader.add_multi_constructor("!", lambda *_: None)
+
+
+def start() -> None:
+    """
+    Put moto in the place of AWS, for this process and every client made from now on.
+
+    Whatever the environment says about AWS is gone: no request can reach it.
+    """
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(
+        AWS_ACCESS_KEY_ID="local",
+        AWS_SECRET_ACCESS_KEY="local",  # noqa: S106 - moto takes any
+        AWS_DEFAULT_REGION="us-east-1",
+        AWS_CONFIG_FILE=os.devnull,
+        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+    )
+    _started.enter_context(mock_aws())
+    _started.enter_context(patch.object(DynamoHandler, "call_action", _one_at_a_time))
+    _started.enter_context(patch.object(URLLib3Session, "send", _send_nowhere_else))
+
+
+def stop() -> None:
+    """
+    Take moto away again, with all it holds.
+    """
+    _started.close()
+
+
+def create_table(client: Any, name: str) -> None:  # noqa: ANN401 - botocore's own
+    """
+    Create the service's table, empty, under a name.
+    """
+    table = _table()
+    same = ("BillingMode", "AttributeDefinitions", "KeySchema")
+    indexes = table["GlobalSecondaryIndexes"]
+    client.create_table(
+        TableName=name,
+        GlobalSecondaryIndexes=indexes,
+        **{field: table[field] for field in same},
+    )
+    client.update_time_to_live(
+        TableName=name, TimeToLiveSpecification=table["TimeToLiveSpecification"]
+    )
+
+
+@cache
+def _table() -> dict[str, Any]:
+    template = yaml.load(RESOURCES.read_text("utf-8"), _Loader)  # noqa: S506 - it is safe
+    properties: dict[str, Any] = template["Resources"]["ImagesTable"]["Properties"]
+    return properties
+
+
+def _one_at_a_time(self: DynamoHandler) -> Any:  # noqa: ANN401 - moto's own
+    # moto's transactions are not atomic under threads.
+    with _lock:
+        return _call_action(self)
+
+
+def _send_nowhere_else(self: URLLib3Session, request: Any) -> Any:  # noqa: ANN401 - botocore's own
+    # What moto answers is never sent. Tests have an emulator on this machine.
+    if urlsplit(request.url).hostname not in LOOPBACK:
+        raise RuntimeError(f"Nothing is sent to {request.url} from here.")
+    return _send(self, request)

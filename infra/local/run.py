@@ -1,0 +1,150 @@
+"""
+The whole service on this machine: `make run`, or `python -m infra.local.run`.
+"""
+
+import errno
+import os
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+from chalice import cli
+from chalice.app import Chalice
+from chalice.cli.factory import CLIFactory
+from chalice.constants import DEFAULT_STAGE_NAME
+
+from infra.local import backend, examples
+from infra.local.examples import CONSUMER, PRODUCER
+from infra.local.server import HOST, serve
+
+PORT_MAX = 65_535
+ROOT = Path(__file__).parents[2]
+
+
+def main() -> None:
+    """
+    Serve as the environment's variables say, until SIGTERM or Ctrl-C.
+    """
+    ended = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    data = _choice("DATA", "examples", "none")
+    server = _choice("SERVER", "waitress", "chalice")
+    _choice("BACKEND", "moto")
+    listener = _listen(os.environ.get("PORT") or "8000")
+    app = _start()
+    offered = _load_examples(app) if data == "examples" else None
+    running = serve(app, listener) if server == "waitress" else _chalice_local(listener)
+    with running as url:
+        print(_greeting(url, offered), flush=True)
+        ended.wait()
+    backend.stop()
+
+
+def _choice(name: str, *allowed: str) -> str:
+    value = os.environ.get(name) or allowed[0]
+    if value not in allowed:
+        sys.exit(f"{name} must be {' or '.join(allowed)}, not {value!r}.")
+    return value
+
+
+def _listen(port: str) -> socket.socket:
+    if not (port.isascii() and port.isdigit() and int(port) <= PORT_MAX):
+        sys.exit(f"PORT must be a number up to {PORT_MAX}, not {port!r}.")
+    try:
+        return socket.create_server((HOST, int(port)))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            sys.exit(f"Port {port} cannot be used: {error.strerror}.")
+        sys.exit(f"Port {port} is taken. Choose another one, as in: make run PORT=8001")
+
+
+def _start() -> Chalice:
+    """
+    Start the embedded DynamoDB, then the app, and make the app's table.
+    """
+    backend.start()
+    os.environ.setdefault("TABLE_NAME", "cloud-images-local")
+    os.environ.setdefault("AUTH", "development")
+    try:
+        # They read the settings, and make DynamoDB's client, as they are imported.
+        from app import app  # noqa: PLC0415
+        from chalicelib.dynamo import connection  # noqa: PLC0415
+    except ValueError as wrong:  # A SettingError, whose module then has no import.
+        sys.exit(str(wrong))
+    backend.create_table(connection.connection.client, connection.table_name)
+    return app
+
+
+def _load_examples(app: Chalice) -> str:
+    try:
+        return examples.load(app)
+    except examples.RefusedError as refusal:
+        sys.exit(f"The settings refuse an example; try DATA=none. {refusal}")
+
+
+@contextmanager
+def _chalice_local(listener: socket.socket) -> Iterator[str]:
+    """
+    Serve by the code behind `chalice local`, which finds the app already imported.
+    """
+    port = listener.getsockname()[1]
+    listener.close()
+    factory = CLIFactory(str(ROOT))
+    local = cli.create_local_server(factory, HOST, port, DEFAULT_STAGE_NAME)
+    loop = Thread(target=local.serve_forever, name="http", daemon=True)
+    loop.start()
+    try:
+        yield f"http://{HOST}:{port}"
+    finally:
+        local.shutdown()
+        loop.join()
+        local.server.server_close()
+
+
+def _greeting(url: str, offered: str | None) -> str:
+    """
+    Tell where the service is, who may call it, and three commands to try.
+    """
+    images = f"{url}/v2/images"
+    pending = f"{images}?visibility=shared&member_status=pending"
+    image_id = offered or str(uuid.uuid4())
+    image = f'{{"id": "{image_id}", "name": "ubuntu-24.04"}}'
+    members = f"{images}/{image_id}/members"
+    if offered:
+        tries = {
+            "See what the producer has:": _curl(PRODUCER, images),
+            "See what was offered to the consumer:": _curl(CONSUMER, pending),
+            "Accept it:": _curl(
+                CONSUMER, f"{members}/consumer", "PUT", '{"status": "accepted"}'
+            ),
+        }
+    else:
+        tries = {
+            "Create an image:": _curl(PRODUCER, images, "POST", image),
+            "Share it:": _curl(PRODUCER, members, "POST", '{"member": "consumer"}'),
+            "See what was offered to the consumer:": _curl(CONSUMER, pending),
+        }
+    lines = [f"{what}\n  {command}\n" for what, command in tries.items()]
+    return "\n".join(
+        [
+            f"Cloud Images serves at {url} until Ctrl-C.\n",
+            f"Producer's token: {PRODUCER}",
+            f"Consumer's token: {CONSUMER}\n",
+            *lines,
+        ]
+    )
+
+
+def _curl(token: str, url: str, method: str = "", body: str = "") -> str:
+    sending = f"-X {method} -d '{body}' " if method else ""
+    return f"curl -s -H 'X-Auth-Token: {token}' {sending}'{url}'"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""
+A local HTTP server that stands before the Lambda handler as API Gateway does.
+"""
+
+import json
+import logging
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from threading import Event, Thread
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from chalice.app import Chalice
+from chalice.local import LambdaContext, LocalChalice
+from waitress import wasyncore
+from waitress.server import create_server
+
+from infra.local import gateway
+
+Handler = Callable[[Any, Any], Any]
+
+HOST: Final = "127.0.0.1"
+THREADS: Final = 8
+BODY_MAX: Final = 10 * 1024 * 1024
+"""
+What API Gateway takes, in bytes.
+"""
+
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+_logger = logging.getLogger(__name__)
+# That requests wait for a thread is nothing to warn of here.
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+
+@contextmanager
+def serve(
+    app: Chalice, listener: socket.socket | None = None, *, prefix: str = ""
+) -> Iterator[str]:
+    """
+    Serve an app on loopback while the context lasts; give its URL.
+
+    Without a listening socket, on any free port.
+    """
+    listener = listener or socket.create_server((HOST, 0))
+    url = f"http://{HOST}:{listener.getsockname()[1]}{prefix}"
+    per_thread(app)
+    connections: dict[int, Any] = {}
+    server: Any = create_server(  # One that listens once can do more than it says.
+        application(app, app.routes, prefix),
+        map=connections,
+        sockets=[listener],
+        threads=THREADS,
+        ident=None,
+    )
+    ended = Event()
+
+    def loop() -> None:
+        while not ended.is_set():
+            wasyncore.loop(map=connections, count=1)
+
+    thread = Thread(target=loop, name="http", daemon=True)
+    thread.start()
+    try:
+        yield url
+    finally:
+        server.task_dispatcher.shutdown()
+        ended.set()
+        server.pull_trigger()
+        thread.join()
+        wasyncore.close_all(connections)
+
+
+def per_thread(app: Chalice) -> None:
+    """
+    Give each thread a current request of its own: in Lambda there is one at a time.
+    """
+    if not isinstance(app, LocalChalice):
+        app.__class__ = type("PerThread", (LocalChalice, type(app)), {})
+
+
+def application(
+    handler: Handler, routes: Iterable[str], prefix: str = ""
+) -> WSGIApplication:
+    """
+    Make the WSGI application that calls a Lambda handler, and notes each request.
+    """
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        start = time.perf_counter()
+        method, target = environ["REQUEST_METHOD"], _target(environ)
+        status, headers, body = _call(handler, routes, prefix, target, environ)
+        if status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            headers = [*headers, ("Content-Length", str(len(body)))]
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        # Neither token nor query: they may be secret.
+        path, took = target.partition("?")[0], time.perf_counter() - start
+        sys.stderr.write(f"{method} {path} {status} {took * 1000:.0f} ms\n")
+        return [] if method == "HEAD" else [body]
+
+    return answer
+
+
+def _call(
+    handler: Handler,
+    routes: Iterable[str],
+    prefix: str,
+    target: str,
+    environ: WSGIEnvironment,
+) -> gateway.Answer:
+    headers = _headers(environ)
+    body = environ["wsgi.input"].read(BODY_MAX + 1)
+    if len(body) > BODY_MAX:
+        return _refuse(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"The body is larger than {BODY_MAX} bytes.",
+            headers,
+        )
+    try:
+        event = gateway.event(
+            routes,
+            environ["REQUEST_METHOD"],
+            target,
+            headers,
+            body,
+            prefix=prefix,
+            source_ip=environ["REMOTE_ADDR"],
+        )
+    except gateway.NoResourceError:
+        return _refuse(HTTPStatus.FORBIDDEN, "Missing Authentication Token", headers)
+    try:
+        # As between API Gateway and Lambda, all is JSON.
+        result = json.dumps(handler(event, LambdaContext("cloud-images", 1024, 29_000)))
+        return gateway.response(json.loads(result))
+    except Exception:
+        _logger.exception("The handler crashed.")
+        return _refuse(HTTPStatus.BAD_GATEWAY, "Internal server error", headers)
+
+
+def _target(environ: WSGIEnvironment) -> str:
+    """
+    Give the request's target as sent, without a host, and odd bytes percent-encoded.
+    """
+    target = quote(environ["REQUEST_URI"], _PRINTABLE, encoding="latin-1")
+    if target.startswith("/"):
+        return target
+    return urlsplit(target)._replace(scheme="", netloc="").geturl()
+
+
+def _headers(environ: WSGIEnvironment) -> dict[str, str]:
+    """
+    Give the request's headers, and those that API Gateway adds.
+    """
+    sent = {
+        name.removeprefix("HTTP_").replace("_", "-").title(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH")
+    }
+    return {
+        "Host": f"{HOST}:{environ['SERVER_PORT']}",
+        **sent,
+        "X-Forwarded-For": environ["REMOTE_ADDR"],
+        "X-Forwarded-Port": environ["SERVER_PORT"],
+        "X-Forwarded-Proto": "http",
+    }
+
+
+def _refuse(
+    status: HTTPStatus, message: str, headers: Mapping[str, str]
+) -> gateway.Answer:
+    """
+    Tell an error of API Gateway's in the app's own two forms.
+    """
+    code = f"{status.value} {status.phrase}"
+    if "application/json" in headers.get("Accept", "").lower():
+        kind = "application/json"
+        error = {"code": code, "title": status.phrase, "message": message}
+        text = json.dumps(error)
+    else:
+        kind, text = "text/plain; charset=UTF-8", f"{code}\n\n{message}\n"
+    request_id = f"req-{uuid.uuid4()}"
+    fields = [("Content-Type", kind), ("x-openstack-request-id", request_id)]
+    return status.value, fields, text.encode()

@@ -1,0 +1,188 @@
+"""
+Who calls the service in tests, and how: in process, as Lambda is called, or over HTTP.
+"""
+
+import http.client
+import json
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from infra.local import gateway
+
+JSON_TYPE = "application/json"
+PATCH_TYPE = "application/openstack-images-v2.1-json-patch"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    What came back; header names are in lower case.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @cached_property
+    def document(self) -> Any:
+        """
+        The body, parsed where it says it is JSON; its text otherwise.
+        """
+        text = self.body.decode("utf-8", "replace")
+        is_json = self.headers.get("content-type", "").startswith(JSON_TYPE)
+        return json.loads(text) if is_json else text
+
+
+Send = Callable[[str, str, Mapping[str, str], bytes], Answer]
+"""
+Takes a method, a target as it stands in the request line, headers and a body.
+"""
+
+
+def in_process(app: Any) -> Send:
+    """
+    Call the Lambda handler with full API Gateway events.
+    """
+
+    def send(
+        method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        event = gateway.event(app.routes, method, target, headers, body)
+        status, pairs, content = gateway.response(app(event, None))
+        names = {name.lower(): value for name, value in pairs}
+        return Answer(status, names, content)
+
+    return send
+
+
+def over_http(url: str) -> Send:
+    """
+    Call a server, a new connection each time.
+    """
+    parts = urlsplit(url)
+
+    def send(
+        method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        connection = http.client.HTTPConnection(parts.netloc, timeout=60)
+        try:
+            url = parts.path + quote(target, string.punctuation)
+            connection.request(method, url, body or None, dict(headers))
+            answer = connection.getresponse()
+            names = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, names, answer.read())
+        finally:
+            connection.close()
+
+    return send
+
+
+def token(user: str, project: str, roles: str) -> str:
+    """
+    Make a development token.
+    """
+    return f"{user}:{project}:{roles}"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """
+    A project's user with a role, who calls the service as itself.
+    """
+
+    send: Send
+    project: str
+    roles: str = "member"
+    headers: Mapping[str, str] = field(
+        default_factory=lambda: {"Accept": "application/json"}
+    )
+
+    def get(self, target: str) -> Answer:
+        """
+        Read what stands at a path.
+        """
+        return self.ask("GET", target)
+
+    def post(self, target: str, document: Any = None) -> Answer:
+        """
+        Send a document to a path.
+        """
+        return self.ask("POST", target, document)
+
+    def patch(self, target: str, operations: Any) -> Answer:
+        """
+        Change what stands at a path, in the new dialect of JSON patch.
+        """
+        return self.ask("PATCH", target, operations)
+
+    def put(self, target: str, document: Any = None) -> Answer:
+        """
+        Put a document at a path.
+        """
+        return self.ask("PUT", target, document)
+
+    def delete(self, target: str) -> Answer:
+        """
+        Delete what stands at a path.
+        """
+        return self.ask("DELETE", target)
+
+    def ask(self, method: str, target: str, document: Any = None) -> Answer:
+        """
+        Send any request; a document that is bytes is sent as it is.
+        """
+        headers = {
+            "X-Auth-Token": token(f"user-{self.project}", self.project, self.roles),
+            **self.headers,
+        }
+        body = b""
+        if isinstance(document, bytes):
+            body = document
+        elif document is not None:
+            body = json.dumps(document).encode()
+            headers["Content-Type"] = PATCH_TYPE if method == "PATCH" else JSON_TYPE
+        return self.send(method, target, headers, body)
+
+    def using(self, roles: str) -> "Actor":
+        """
+        Be the same project with other roles.
+        """
+        return replace(self, roles=roles)
+
+    def make_image(self, **fields: Any) -> str:
+        """
+        Create an image; give its id.
+        """
+        answer = self.post("/v2/images", fields)
+        assert answer.status == 201, answer.body
+        image_id: str = answer.document["id"]
+        return image_id
+
+    def share(self, image_id: str, *projects: str) -> None:
+        """
+        Make projects members of an image.
+        """
+        for project in projects:
+            answer = self.post(f"/v2/images/{image_id}/members", {"member": project})
+            assert answer.status == 200, answer.body
+
+    def answer(self, image_id: str, status: str) -> None:
+        """
+        Accept, reject or put off a shared image.
+        """
+        answer = self.put(
+            f"/v2/images/{image_id}/members/{self.project}", {"status": status}
+        )
+        assert answer.status == 200, answer.body
+
+    def listed(self, query: str = "") -> list[str]:
+        """
+        Give the ids in the project's list, in order.
+        """
+        answer = self.get(f"/v2/images{query}")
+        assert answer.status == 200, answer.body
+        return [image["id"] for image in answer.document["images"]]

@@ -1,0 +1,387 @@
+"""
+The whole service on this machine: started, tried out, and ended.
+"""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from infra.local.examples import CONSUMER, PRODUCER
+from tests.actors import Actor, over_http
+
+ROOT = Path(__file__).parents[2]
+RUN = [sys.executable, "-m", "infra.local.run"]
+CHALICE = "from chalice.cli import main; main()"
+PENDING = "?visibility=shared&member_status=pending"
+
+# They share the services that they only look at.
+pytestmark = pytest.mark.xdist_group("run")
+
+
+@dataclass
+class Run:
+    """
+    A running service, and what it printed.
+    """
+
+    process: subprocess.Popen[str]
+    greeting: str
+
+    @cached_property
+    def url(self) -> str:
+        """
+        The address that it printed.
+        """
+        (address,) = re.findall(r"at (http://127\.0\.0\.1:\d+) ", self.greeting)
+        return str(address)
+
+    @property
+    def commands(self) -> list[str]:
+        """
+        The commands that it printed.
+        """
+        return re.findall(r"^  (curl .+)$", self.greeting, re.MULTILINE)
+
+    def actor(self, project: str) -> Actor:
+        """
+        Call it as a member of a project.
+        """
+        return Actor(over_http(self.url), project)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """
+        Send it a signal; give its exit status, and what stood on its stderr.
+        """
+        self.process.send_signal(number)
+        _, stderr = self.process.communicate(timeout=30)
+        return self.process.returncode, stderr
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """
+    Give the environment of a shell that has nothing but some settings.
+    """
+    return {"PATH": os.environ["PATH"], "PORT": "0", **settings}
+
+
+@contextmanager
+def running(**settings: str) -> Iterator[Run]:
+    """
+    Start the service on a free port; it is killed if it was not ended.
+    """
+    process = subprocess.Popen(
+        RUN,
+        cwd=ROOT,
+        env=environment(**settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            yield Run(process, _greeting(process))
+        finally:
+            process.kill()
+
+
+def _greeting(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    lines: list[str] = []
+    while sum(line.startswith("  curl ") for line in lines) < 3:
+        line = process.stdout.readline()
+        assert line, process.communicate()
+        lines.append(line)
+    return "".join(lines)
+
+
+def failing(**settings: str) -> tuple[int, str, str]:
+    """
+    Start the service where it can't; give its exit status, stdout and stderr.
+    """
+    process = subprocess.run(
+        RUN,
+        cwd=ROOT,
+        env=environment(**settings),
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    return process.returncode, process.stdout, process.stderr
+
+
+def shell(command: str) -> Any:
+    """
+    Run a printed command as it is; give the document that came.
+    """
+    if shutil.which("curl") is None:
+        pytest.skip("The printed commands need curl, which is not installed.")
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], capture_output=True, check=True, timeout=60
+    )
+    return json.loads(done.stdout)
+
+
+def names(actor: Actor, query: str = "") -> list[str]:
+    """
+    Give the names in a project's list, in order.
+    """
+    images = actor.get(f"/v2/images{query}").document["images"]
+    return [image["name"] for image in images]
+
+
+@pytest.fixture(scope="module", params=["waitress", "chalice"])
+def service(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """
+    A service with its examples, behind our own server or that of `chalice local`.
+    """
+    with running(SERVER=request.param) as run:
+        yield run
+
+
+def test_it_is_healthy_once_it_tells_its_address(service: Run) -> None:
+    """
+    Whoever reads the address can call it.
+    """
+    answer = over_http(service.url)("GET", "/healthcheck", {}, b"")
+
+    assert (answer.status, answer.body) == (200, b"OK")
+
+
+def test_it_tells_two_tokens(service: Run) -> None:
+    """
+    One of the producer, one of the consumer.
+    """
+    assert f"Producer's token: {PRODUCER}\n" in service.greeting
+    assert f"Consumer's token: {CONSUMER}\n" in service.greeting
+
+
+def test_the_examples_are_images_and_shares(service: Run) -> None:
+    """
+    One share waits for the consumer's answer, another one was accepted.
+    """
+    mine = ["nightly-build", "debian-13", "ubuntu-24.04"]
+
+    assert names(service.actor("producer")) == ["rocky-10", *mine]
+    assert names(service.actor("consumer")) == ["rocky-10", "debian-13"]
+    assert names(service.actor("consumer"), PENDING) == ["ubuntu-24.04"]
+    assert names(service.actor("stranger")) == ["rocky-10"]
+
+
+def test_requests_at_the_same_time_never_mix(service: Run) -> None:
+    """
+    Eight projects work at once, and each sees its own images alone.
+    """
+
+    def work(project: str) -> list[str]:
+        actor = service.actor(project)
+        for number in range(5):
+            image_id = actor.make_image(name=f"{project}-{number}")
+            assert actor.get(f"/v2/images/{image_id}").document["owner"] == project
+        return names(actor, "?visibility=shared&sort=name:asc")
+
+    projects = [f"project-{number}" for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        seen = list(threads.map(work, projects))
+
+    assert seen == [[f"{project}-{n}" for n in range(5)] for project in projects]
+
+
+@pytest.mark.parametrize("server", ["waitress", "chalice"])
+def test_its_commands_work(server: str) -> None:
+    """
+    Copied and pasted in their order, they lead to an accepted share.
+    """
+    with running(SERVER=server) as run:
+        owned, offered, accepted = map(shell, run.commands)
+        left = names(run.actor("consumer"), PENDING)
+
+    assert len(owned["images"]) == 4
+    assert [image["name"] for image in offered["images"]] == ["ubuntu-24.04"]
+    assert accepted["image_id"] == offered["images"][0]["id"]
+    assert accepted["status"] == "accepted"
+    assert left == []
+
+
+def test_without_examples_there_is_nothing() -> None:
+    """
+    DATA=none: no images, and commands that make the first ones.
+    """
+    with running(DATA="none") as run:
+        before = names(run.actor("producer"))
+        created, member, offered = map(shell, run.commands)
+
+    assert before == []
+    assert created["name"] == "ubuntu-24.04"
+    assert (member["member_id"], member["status"]) == ("consumer", "pending")
+    assert [image["id"] for image in offered["images"]] == [created["id"]]
+
+
+def test_each_run_starts_afresh() -> None:
+    """
+    Nothing is kept from one run to the next, on the same port at once.
+    """
+    with running(DATA="none") as first:
+        first.actor("producer").make_image(name="ubuntu")
+        first.end()
+        with running(DATA="none", PORT=str(urlsplit(first.url).port)) as second:
+            kept = names(second.actor("producer"))
+
+    assert (first.url, []) == (second.url, kept)
+
+
+@pytest.mark.parametrize("quota", [0, 1])
+def test_the_member_quota_is_taken(quota: int) -> None:
+    """
+    As many members as it says; the examples make do with it.
+    """
+    with running(MEMBER_QUOTA=str(quota)) as run:
+        producer = run.actor("producer")
+        image_id = producer.make_image(name="ubuntu")
+        members = f"/v2/images/{image_id}/members"
+        statuses = [producer.post(members, {"member": one}).status for one in "ab"]
+
+    assert statuses == [200] * quota + [413] * (2 - quota)
+
+
+def test_a_taken_port_is_one_clear_line() -> None:
+    """
+    It says which port, and how to choose another.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = failing(PORT=str(port))
+
+    line = f"Port {port} is taken. Choose another one, as in: make run PORT=8001\n"
+    assert told == (1, "", line)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("PORT", "http", "PORT must be a number up to 65535, not 'http'.\n"),
+        ("PORT", "65536", "PORT must be a number up to 65535, not '65536'.\n"),
+        ("DATA", "some", "DATA must be examples or none, not 'some'.\n"),
+        ("SERVER", "nginx", "SERVER must be waitress or chalice, not 'nginx'.\n"),
+        (
+            "MEMBER_QUOTA",
+            "many",
+            "The setting MEMBER_QUOTA must be a whole number, not 'many'.\n",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_line(name: str, value: str, line: str) -> None:
+    """
+    It says what is allowed.
+    """
+    assert failing(**{name: value}) == (1, "", line)
+
+
+@pytest.mark.parametrize("server", ["waitress", "chalice"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_all_of_it(number: signal.Signals, server: str) -> None:
+    """
+    At once, even with a client connected; no process is left, the port is free.
+    """
+    with running(SERVER=server, DATA="none") as run:
+        client = http.client.HTTPConnection(urlsplit(run.url).netloc)
+        client.request("GET", "/v2/images?name=hidden", headers={"X-Auth-Token": "a"})
+        client.getresponse().read()
+        start = time.monotonic()
+        status, stderr = run.end(number)
+        took = time.monotonic() - start
+        client.close()
+
+        assert status == 0
+        assert took < 5
+        assert "Traceback" not in stderr
+        assert stderr.count("\n") == 1
+        with pytest.raises(ProcessLookupError):
+            os.killpg(run.process.pid, 0)
+        with pytest.raises(ConnectionRefusedError):
+            run.actor("producer").get("/healthcheck")
+
+
+def test_it_notes_requests_without_their_secrets() -> None:
+    """
+    On stderr, a line each: no token, no query.
+    """
+    with running() as run:
+        run.actor("producer").get("/v2/images?name=secret")
+        _, stderr = run.end()
+
+    assert re.fullmatch(r"GET /v2/images 200 \d+ ms\n", stderr)
+
+
+def test_it_never_calls_aws() -> None:
+    """
+    Whatever the shell says about AWS: it may be somebody's production.
+    """
+    with running(
+        AWS_PROFILE="production",
+        AWS_ENDPOINT_URL="http://192.0.2.1",
+        AWS_ENDPOINT_URL_DYNAMODB="http://192.0.2.1",
+        AWS_REGION="eu-central-1",
+    ) as run:
+        listed = names(run.actor("consumer"))
+
+    assert listed == ["rocky-10", "debian-13"]
+
+
+def test_chalice_local_serves_the_same_calls() -> None:
+    """
+    Chalice's own command, on the embedded DynamoDB by a setting of PynamoDB's.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-u",
+            "-c",
+            CHALICE,
+            "local",
+            "--no-autoreload",
+            "--port",
+            port,
+        ],
+        cwd=ROOT,
+        env=environment(PYNAMODB_CONFIG="infra/local/pynamodb_settings.py"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            while "Serving on" not in (line := process.stdout.readline()):
+                assert line, "chalice local ended"
+            send = over_http(f"http://127.0.0.1:{port}")
+            producer, consumer = Actor(send, "producer"), Actor(send, "consumer")
+            image_id = producer.make_image(name="ubuntu")
+            producer.share(image_id, "consumer")
+            offered = consumer.listed(PENDING)
+            consumer.answer(image_id, "accepted")
+            listed = consumer.listed()
+        finally:
+            process.kill()
+
+    assert (offered, listed) == ([image_id], [image_id])
