@@ -66,9 +66,9 @@ DISK_FORMATS: Final = (
 )  # fmt: skip
 
 IMPORT_METHODS: Final = ("glance-direct", "web-download")
-STORE: Final = "s3"
+STORE: Final = "file1"
 """
-The one store that holds images' data.
+The one store that holds images' data, by the id that the recordings have.
 """
 
 UUID: Final = "([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}"  # noqa: E501 - the pattern as the recorded schema spells it
