@@ -6,7 +6,8 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from pynamodb.exceptions import PynamoDBException, TransactWriteError
@@ -31,17 +32,19 @@ _T = TypeVar("_T")
 # a client is made once, while the function starts.
 connection = Item._get_connection()  # noqa: SLF001 - PynamoDB has no public name for it
 connection.connection.client  # noqa: B018 - made here, before any thread asks for it
-pool: Executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix="dynamodb")
+_pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="dynamodb")
 
 
 def together(*calls: Callable[[], _T]) -> list[_T]:
     """
-    Make independent calls at the same time: one round trip.
+    Make independent calls at the same time: one round trip. All end before this does.
 
     Raises:
         Exception: What the first of them, in their order, raised.
     """
-    return list(pool.map(lambda call: call(), calls))
+    futures = [_pool.submit(call) for call in calls]
+    wait(futures)
+    return [future.result() for future in futures]
 
 
 def get_items(keys: Sequence[Key]) -> dict[Key, Raw]:
@@ -55,7 +58,7 @@ def get_items(keys: Sequence[Key]) -> dict[Key, Raw]:
     if len(batches) == 1:
         return _get_batch(batches[0])
     items: dict[Key, Raw] = {}
-    for some in pool.map(_get_batch, batches):
+    for some in together(*[partial(_get_batch, batch) for batch in batches]):
         items |= some
     return items
 
@@ -84,7 +87,7 @@ def change_by(caller: Caller) -> dict[str, str]:
     }
 
 
-def settle(write: Callable[[], Any]) -> None:
+def settle(write: Callable[[], _T]) -> _T:
     """
     Write, again and again while another transaction holds the item, inside a bound.
 
@@ -94,7 +97,7 @@ def settle(write: Callable[[], Any]) -> None:
     give_up = time.monotonic() + CONFLICT_SECONDS
     while True:
         try:
-            write()
+            return write()
         except PynamoDBException as exc:
             if not _in_conflict(exc):
                 raise
@@ -102,8 +105,6 @@ def settle(write: Callable[[], Any]) -> None:
                 raise Unavailable(
                     "The image is being changed by too many requests at once."
                 ) from exc
-        else:
-            return
         time.sleep(random.uniform(0, delay))  # noqa: S311 - jitter, not a secret
         delay = min(2 * delay, 0.5)
 
@@ -114,14 +115,20 @@ def _in_conflict(exc: PynamoDBException) -> bool:
             reason is not None and reason.code in _CONFLICTS
             for reason in exc.cancellation_reasons
         )
-    return exc.cause_response_code in _CONFLICTS
+    return _code(exc) in _CONFLICTS
+
+
+def _code(exc: PynamoDBException) -> str | None:
+    # PynamoDB's own `cause_response_code` breaks where there was no answer.
+    response = getattr(exc.cause, "response", None)
+    return response["Error"]["Code"] if response else None
 
 
 def condition_failed(exc: PynamoDBException) -> bool:
     """
     Tell whether a write was refused by its own condition.
     """
-    return exc.cause_response_code == _CONDITION_FAILED
+    return _code(exc) == _CONDITION_FAILED
 
 
 PASSED: Final[Raw] = {}

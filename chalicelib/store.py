@@ -13,7 +13,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
-from chalicelib import environment
+from chalicelib import dynamo, environment
 from chalicelib.domain import (
     Caller,
     Found,
@@ -34,7 +34,6 @@ from chalicelib.dynamo import (
     is_ours,
     reasons_of,
     settle,
-    together,
 )
 from chalicelib.errors import Conflict, LimitExceeded, StaleError, Unavailable
 from chalicelib.table import (
@@ -110,8 +109,8 @@ def update_image(before: Image, after: Image, caller: Caller) -> Image:
     """
     AP-3: make *before* into *after*, if nobody changed it meanwhile.
 
-    Only attributes that differ are written; where none does, nothing is. A hint goes with what moves the image in
-    its owner's lists.
+    Only attributes that differ are written; where none does, nothing is. A hint goes
+    with what moves the image in its owner's lists.
 
     Raises:
         StaleError: The image was changed or deleted since *before* was read.
@@ -143,29 +142,44 @@ def update_image(before: Image, after: Image, caller: Caller) -> Image:
 
 def delete_image(image: Image, caller: Caller) -> None:
     """
-    AP-4: put a tombstone in the image's place for good, then remove its members.
+    AP-4: put a tombstone in the image's place for good, and remove its members.
+
+    The members are looked up meanwhile, and again only if one came or went just then.
 
     Raises:
         StaleError: The image was changed or deleted since it was read.
     """
     tombstone = ImageItem(*image_key(image.id), deleted=True, changed=change_by(caller))
+    before: Raw | None = None
+    seen: list[Raw] = []
+
+    def bury() -> None:
+        nonlocal before
+        before = _replace(tombstone, image.version)
+
+    def look() -> None:
+        seen.extend(_query(image.id))
+
     try:
-        settle(lambda: tombstone.save(condition=ImageItem.version == image.version))
+        dynamo.together(bury, *([look] if image.member_count else []))
     except PynamoDBException as exc:
         if not condition_failed(exc):
             raise
         if not is_ours(get_item(image_key(image.id)), caller):
             raise StaleError from exc
+    if _may_have_missed(seen, before):
+        seen = _query(image.id)
     with MemberItem.batch_write() as batch:
-        for raw in _query_members(image.id):
-            batch.delete(MemberItem(raw["pk"]["S"], raw["sk"]["S"]))
+        for raw in seen:
+            if raw["sk"]["S"].startswith(MEMBER):
+                batch.delete(MemberItem(raw["pk"]["S"], raw["sk"]["S"]))
 
 
 def list_members(image_id: str) -> list[Member]:
     """
     AP-5: the members of an image, strongly consistent, by member id.
     """
-    return [member_of(raw) for raw in _query_members(image_id)]
+    return [member_of(raw) for raw in _query(image_id, MEMBER)]
 
 
 def add_member(image: Image, member_id: str, caller: Caller) -> Member:
@@ -293,14 +307,17 @@ def remove_member(image: Image, member: Member, caller: Caller) -> None:
             raise StaleError from exc
 
 
-def _query_members(image_id: str) -> list[Raw]:
+def _query(image_id: str, prefix: str = "") -> list[Raw]:
+    """
+    Read an image's item and its members', or those whose sort key starts so.
+    """
     partition, _ = image_key(image_id)
     raws: list[Raw] = []
     start: Raw | None = None
     while True:
         answer = connection.query(
             partition,
-            range_key_condition=MemberItem.sk.startswith(MEMBER),
+            range_key_condition=MemberItem.sk.startswith(prefix) if prefix else None,
             consistent_read=True,
             exclusive_start_key=start,
         )
@@ -308,6 +325,38 @@ def _query_members(image_id: str) -> list[Raw]:
         start = answer.get("LastEvaluatedKey")
         if not start:
             return raws
+
+
+def _replace(tombstone: ImageItem, version: int) -> Raw:
+    """
+    Put a tombstone in the place of an image that has a version; give its last item.
+    """
+    answer = settle(
+        lambda: connection.put_item(
+            tombstone.pk,
+            tombstone.sk,
+            attributes=tombstone.serialize(),
+            condition=ImageItem.version == version,
+            return_values="ALL_OLD",
+        )
+    )
+    last: Raw = answer["Attributes"]
+    return last
+
+
+def _may_have_missed(seen: list[Raw], last: Raw | None) -> bool:
+    """
+    Tell whether an image got a member after its item collection was seen.
+
+    Adding or removing one changes the image's `changed`, and nothing does so once the
+    tombstone is there: members seen between two equal ones are all there are.
+    """
+    if last is None:
+        return True
+    if not seen:
+        return int(last["member_count"]["N"]) > 0
+    image, *_ = seen
+    return "deleted" not in image and image["changed"]["S"] != last["changed"]["S"]
 
 
 def _image_hints(image: Image, caller: Caller) -> list[Callable[[], Any]]:
@@ -334,7 +383,7 @@ def _hint(project_id: str, image: Image) -> Callable[[], Any]:
 
 
 def _with_hints(write: Callable[[], Any], hints: list[Callable[[], Any]]) -> None:
-    together(lambda: settle(write), *hints)
+    dynamo.together(lambda: settle(write), *hints)
 
 
 def _still_shared(image: Image) -> Condition:

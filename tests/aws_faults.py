@@ -1,0 +1,207 @@
+"""
+What DynamoDB does to a busy service and an emulator never does; and what it holds.
+
+All hooks stand at botocore's own events, so that the service's code runs as it is.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from threading import Barrier
+from typing import Any
+
+from botocore.exceptions import ReadTimeoutError
+
+from chalicelib import dynamo
+from tests.actors import Answer
+
+Call = tuple[str, Any]
+"""
+An operation of DynamoDB and its parameters, as they go over the wire.
+"""
+
+
+@contextmanager
+def on(event: str, react: Callable[..., Any]) -> Iterator[None]:
+    """
+    React to an event of botocore while the context lasts.
+    """
+    events = dynamo.connection.connection.client.meta.events
+    events.register_first(event, react)
+    try:
+        yield
+    finally:
+        events.unregister(event, react)
+
+
+@contextmanager
+def recording() -> Iterator[list[Call]]:
+    """
+    Note every call of DynamoDB; those made in parallel have no order of their own.
+    """
+    calls: list[Call] = []
+
+    def note(model: Any, params: Any, **_: Any) -> None:
+        calls.append((model.name, json.loads(params["body"])))
+
+    with on("before-call.dynamodb.*", note):
+        yield calls
+
+
+@contextmanager
+def second_writer(operation: str, act: Callable[[], Any]) -> Iterator[list[Any]]:
+    """
+    Let somebody else act when the first call of an operation is about to be sent.
+
+    Gives the list that holds the other's answer from then on.
+    """
+    turns = count()
+    answers: list[Any] = []
+
+    def step_in(**_: Any) -> None:
+        if next(turns) == 0:
+            # A thread of its own, as the other's request is not this one's.
+            with ThreadPoolExecutor(1) as other:
+                answers.append(other.submit(act).result())
+
+    with on(f"before-call.dynamodb.{operation}", step_in):
+        yield answers
+    assert len(answers) == 1, f"{operation} was never called"
+
+
+@dataclass(frozen=True)
+class _Http:
+    status_code: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """
+    An answer of DynamoDB that refuses a write for a while.
+    """
+
+    code: str
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def answer(self) -> tuple[_Http, dict[str, Any]]:
+        """
+        The answer as botocore hands it on: status and parsed body.
+        """
+        return _Http(400), {
+            "Error": {"Code": self.code, "Message": "Try again."},
+            "CancellationReasons": [{"Code": code} for code in self.reasons],
+        }
+
+
+CONFLICTS = {
+    "TransactWriteItems": Refusal(
+        "TransactionCanceledException", ("None", "TransactionConflict")
+    ),
+    "PutItem": Refusal("TransactionConflictException"),
+    "UpdateItem": Refusal("TransactionConflictException"),
+}
+"""
+What a write gets while another transaction holds its item, by its operation.
+"""
+
+
+@contextmanager
+def in_conflict(operation: str, times: int | None = None) -> Iterator[None]:
+    """
+    Refuse the first calls of an operation, or all; what is refused is not done.
+    """
+    turns = count()
+
+    def refuse(**_: Any) -> tuple[_Http, dict[str, Any]] | None:
+        turn = next(turns)
+        over = times is not None and turn >= times
+        return None if over else CONFLICTS[operation].answer
+
+    with on(f"before-call.dynamodb.{operation}", refuse):
+        yield
+    assert next(turns) > (times or 1), f"{operation} was not tried again"
+
+
+@contextmanager
+def timing_out(operation: str) -> Iterator[None]:
+    """
+    Let no call of an operation reach DynamoDB.
+    """
+    turns = count()
+
+    def time_out(**_: Any) -> None:
+        next(turns)
+        raise ReadTimeoutError(endpoint_url="dynamodb")
+
+    with on(f"before-send.dynamodb.{operation}", time_out):
+        yield
+    assert next(turns) > 1, f"{operation} was not tried again"
+
+
+@contextmanager
+def losing_answers(operation: str) -> Iterator[None]:
+    """
+    Do each call of an operation and lose its first answer: botocore repeats the call.
+    """
+    turns = count()
+
+    def repeat(attempts: int, **_: Any) -> int | None:
+        next(turns)
+        return 0 if attempts == 1 else None
+
+    with on(f"needs-retry.dynamodb.{operation}", repeat):
+        yield
+    assert next(turns) > 1, f"{operation} was not repeated"
+
+
+@contextmanager
+def leaving_keys_unread() -> Iterator[None]:
+    """
+    Take an item out of the first answer of BatchGetItem, and leave its key unread.
+    """
+    turns = count()
+
+    def leave(parsed: Any, **_: Any) -> None:
+        if next(turns) == 0:
+            ((table, items),) = parsed["Responses"].items()
+            item = items.pop()
+            keys = [{"pk": item["pk"], "sk": item["sk"]}]
+            parsed["UnprocessedKeys"] = {table: {"Keys": keys}}
+
+    with on("after-call.dynamodb.BatchGetItem", leave):
+        yield
+    assert next(turns) > 1, "BatchGetItem was not called again"
+
+
+def at_once(*calls: Callable[[], Answer]) -> list[Answer]:
+    """
+    Make calls from a thread each, started together; give their answers in order.
+    """
+    barrier = Barrier(len(calls))
+
+    def start(call: Callable[[], Answer]) -> Answer:
+        barrier.wait()
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(start, calls))
+
+
+def stored() -> list[dict[str, Any]]:
+    """
+    Give every item of the table, as DynamoDB has it.
+    """
+    client = dynamo.connection.connection.client
+    items = client.scan(TableName=dynamo.connection.table_name)["Items"]
+    return sorted(items, key=lambda item: (item["pk"]["S"], item["sk"]["S"]))
+
+
+def truth() -> list[dict[str, Any]]:
+    """
+    Give every image, tombstone and membership; all but the hints of lists.
+    """
+    return [item for item in stored() if item["pk"]["S"].startswith("IMAGE#")]
