@@ -13,7 +13,15 @@ from typing import Any, Final, NoReturn
 import fastjsonschema
 
 from chalicelib import environment
-from chalicelib.domain import Image, Member, MemberStatus, Visibility, is_project_id
+from chalicelib.domain import (
+    STORE,
+    Image,
+    ImageStatus,
+    Member,
+    MemberStatus,
+    Visibility,
+    is_project_id,
+)
 from chalicelib.errors import BadRequest, Forbidden, LimitExceeded
 from chalicelib.schemas import IMAGE_SCHEMA, Json
 
@@ -58,7 +66,6 @@ _check_image: Final[Callable[..., Any]] = fastjsonschema.compile(
             "min_ram": _INTEGER,
         },
         "additionalProperties": {"type": "string"},
-        "propertyNames": {"maxLength": _NAME_MAX},
     }
 )
 
@@ -151,6 +158,10 @@ def check_image(document: Json) -> None:
         _check_image(document, name_prefix="image")
     except fastjsonschema.JsonSchemaValueException as exc:
         raise BadRequest(exc.message[:_MESSAGE_MAX]) from exc
+    if any(len(name) > _NAME_MAX for name in document):
+        raise BadRequest(
+            f"The name of a property must be at most {_NAME_MAX} characters long."
+        )
 
 
 def check_limits(tags: Sequence[str], properties: Mapping[str, str]) -> None:
@@ -219,9 +230,10 @@ def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
         value = json.loads(
             raw.decode(), object_pairs_hook=_unique, parse_constant=_not_finite
         )
+        half = b"\\u" in raw and _SURROGATE.search(_text(value))
     except (ValueError, RecursionError) as exc:
         raise BadRequest("Malformed JSON in request body.") from exc
-    if b"\\u" in raw and _SURROGATE.search(_text(value)):
+    if half:
         raise BadRequest("The body has a text with half a surrogate pair.")
     return value
 
@@ -259,6 +271,8 @@ def present_image(image: Image) -> Json:
     document["created_at"] = _time(image.created_at)
     document["updated_at"] = _time(image.updated_at)
     document["tags"] = list(image.tags)
+    if image.status is ImageStatus.ACTIVE:
+        document["stores"] = STORE
     document["self"] = f"/v2/images/{image.id}"
     document["file"] = f"/v2/images/{image.id}/file"
     document["schema"] = "/v2/schemas/image"

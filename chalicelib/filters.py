@@ -27,10 +27,11 @@ _OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "eq": eq, "neq": ne, "lt": lt, "lte": le, "gt": gt, "gte": ge,
 }  # fmt: skip
 _IN = "in"
-_LISTABLE = frozenset({"id", "name", "status", "container_format", "disk_format"})
-_TIMES = frozenset({"created_at", "updated_at"})
-_NUMBERS = frozenset({"size", "virtual_size", "min_disk", "min_ram"})
-_TEXTS = frozenset({"owner", "visibility", "checksum", "os_hash_algo", "os_hash_value"})
+_LISTABLE = ("id", "name", "status", "container_format", "disk_format")
+_TIMES = ("created_at", "updated_at")
+_NUMBERS = ("size", "virtual_size", "min_disk", "min_ram")
+_TEXTS = ("owner", "visibility", "checksum", "os_hash_algo", "os_hash_value")
+_PAGING = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir"})
 _IGNORED = frozenset({"deleted"})
 _QUOTED = re.compile(r'\s*(?:"([^"]*)"|([^",]*))\s*(?:,|$)')
 
@@ -50,9 +51,10 @@ class ListQuery:
     """
     What a list was asked for.
 
-    `tests` hold every filter; `visibility`, `owner`, `name`, `ids` and `os_hidden`
-    repeat those that choose what is read. `visibility` and `member_status` may be
-    `all`; `sort` always ends in created_at and id, so that no two images are equal.
+    `tests` hold every filter, `filters` their keys; `visibility`, `owner`, `name`,
+    `ids` and `os_hidden` repeat those that choose what is read. `visibility` and
+    `member_status` may be `all`; `sort` always ends in created_at and id, so that no
+    two images are equal.
     """
 
     visibility: str | None
@@ -62,9 +64,17 @@ class ListQuery:
     ids: tuple[str, ...] | None
     os_hidden: bool
     tests: tuple[Test, ...]
+    filters: tuple[str, ...]
     sort: tuple[Sort, ...]
     limit: int
     marker: str | None
+
+    @property
+    def descending(self) -> bool:
+        """
+        Which way the first of the sort keys goes.
+        """
+        return self.sort[0].descending
 
 
 def parse_list_query(params: Params) -> ListQuery:
@@ -96,6 +106,7 @@ def parse_list_query(params: Params) -> ListQuery:
         ids=_ids(_only(rest, "id")),
         os_hidden=os_hidden,
         tests=tuple(tests),
+        filters=tuple(dict.fromkeys(key for key, _ in params if key not in _PAGING)),
         sort=sort,
         limit=limit,
         marker=marker,
@@ -200,28 +211,21 @@ def _test(key: str, value: str) -> Test | None:
         return None
     if key == "changes-since":
         raise BadRequest("changes-since is not offered; filter on updated_at.")
-    if key == "tag":
-        return _tag_test(value.strip())
-    if key == "protected":
-        wanted = _one_of(key, value, ("true", "false")) == "true"
-        return lambda image: image.protected is wanted
-    if key == "os_hidden":
-        return _hidden_test(os_hidden=_os_hidden(value))
-    if key in _TIMES:
-        return _time_test(key, value)
-    if key in _LISTABLE:
-        return _list_test(key, value)
-    if key in _NUMBERS:
-        return _number_test(key, value)
-    if key[:-4] in _NUMBERS and key.endswith(("_min", "_max")):
-        return _range_test(key, value)
-    if key in _TEXTS:
-        return _text_test(key, value)
+    return _TESTS.get(key, _property_test)(key, value)
+
+
+def _property_test(key: str, value: str) -> Test:
     return lambda image: image.properties.get(key) == value
 
 
-def _tag_test(tag: str) -> Test:
+def _tag_test(_key: str, value: str) -> Test:
+    tag = value.strip()
     return lambda image: tag in image.tags
+
+
+def _protected_test(key: str, value: str) -> Test:
+    wanted = _one_of(key, value, ("true", "false")) == "true"
+    return lambda image: image.protected is wanted
 
 
 def _hidden_test(*, os_hidden: bool) -> Test:
@@ -327,3 +331,19 @@ def _unquoted(key: str, text: str) -> list[str]:
         values.append(plain.strip() if quoted is None else quoted)
         position = match.end()
     return values
+
+
+_TESTS: Final[dict[str, Callable[[str, str], Test]]] = {
+    "tag": _tag_test,
+    "protected": _protected_test,
+    "os_hidden": lambda _, value: _hidden_test(os_hidden=_os_hidden(value)),
+    **dict.fromkeys(_TIMES, _time_test),
+    **dict.fromkeys(_LISTABLE, _list_test),
+    **dict.fromkeys(_NUMBERS, _number_test),
+    **dict.fromkeys((f"{name}_min" for name in _NUMBERS), _range_test),
+    **dict.fromkeys((f"{name}_max" for name in _NUMBERS), _range_test),
+    **dict.fromkeys(_TEXTS, _text_test),
+}
+"""
+What each key of an image is tested by; any other key is that of a custom property.
+"""

@@ -11,6 +11,7 @@ from pynamodb.expressions.condition import Condition
 from chalicelib import environment
 from chalicelib.domain import Found, Visibility
 from chalicelib.dynamo import connection, get_items
+from chalicelib.filters import ListQuery
 from chalicelib.table import (
     MEMBER,
     RECENT,
@@ -75,13 +76,7 @@ def visibility_range(visibility: Visibility) -> Range:
 
 
 def query_range(
-    run: Range,
-    *,
-    after: str | None,
-    descending: bool,
-    limit: int,
-    name: str | None,
-    os_hidden: bool | None,
+    query: ListQuery, run: Range, after: str | None, limit: int
 ) -> tuple[list[Row], str | None, int]:
     """
     AP-9: the next candidates of a run that lie after a place, and where it goes on.
@@ -91,19 +86,17 @@ def query_range(
     `os_hidden` and pass.
     """
     sort = ByProject.project_sk if run.part else ByVisibility.visibility_sk
-    accepts: Condition | None = None
-    if os_hidden is not None:
-        accepts = ImageItem.os_hidden == os_hidden
-        if name is not None:
-            accepts &= ImageItem.name == name
-        accepts |= ImageItem.os_hidden.does_not_exist()
+    accepts: Condition = ImageItem.os_hidden == query.os_hidden
+    if query.name is not None:
+        accepts &= ImageItem.name == query.name
+    accepts |= ImageItem.os_hidden.does_not_exist()
     answer = connection.query(
         run.partition,
-        range_key_condition=sort.between(*_span(run.part, after, descending)),
+        range_key_condition=sort.between(*_span(run.part, after, query.descending)),
         filter_condition=accepts,
         index_name=run.index,
-        limit=limit if name is None else None,
-        scan_index_forward=not descending,
+        limit=limit if query.name is None else None,
+        scan_index_forward=not query.descending,
     )
     rows = [
         Row(
@@ -153,7 +146,7 @@ def load_listed(rows: Iterable[Row], project_id: str | None) -> dict[str, Found]
         keys += [
             member_key(i, project_id) for i, is_membership in pairs if is_membership
         ]
-    items = get_items(keys)
+    items = get_items(list(dict.fromkeys(keys)))
     found = {}
     for image_id, _ in pairs:
         image = items.get(image_key(image_id))

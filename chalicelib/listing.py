@@ -6,6 +6,7 @@ that what was deleted, unshared or answered a moment ago is told as it is now; w
 indexes do not know yet is proposed by the project's own hints (`RECENT#`).
 """
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,14 +14,20 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from chalicelib import dynamo, environment, index, policy, store
-from chalicelib.domain import Caller, Image, MemberStatus, Visibility
+from chalicelib import bodies, dynamo, environment, index, policy, store
+from chalicelib.domain import Caller, Image, MemberStatus, Visibility, is_image_id
 from chalicelib.errors import BadRequest
 from chalicelib.filters import ALL, ListQuery, Sort
 from chalicelib.index import Range, Row
 from chalicelib.table import LIST_OF, OWNED, list_position, stored
 
-_SLICE_MAX: Final = 500
+PAGE_BYTES_MAX: Final = 4 * 2**20
+"""
+How many bytes of a page Lambda's answer may hold; it ends at 6 MB.
+"""
+
+# Of images of 384 KB, a slice takes some 300 MB of memory.
+_SLICE_MAX: Final = 250
 _CHUNK_MAX: Final = 5_000
 _SORT_CHUNK: Final = 1_000
 _IN_ROWS: Final = frozenset({"name", "created_at", "id"})
@@ -77,39 +84,54 @@ def _page(
 ) -> Page:
     images: list[Image] = []
     last_seen = None
-    reads, size = 0, query.limit
+    reads, size, weight = 0, min(query.limit, _SLICE_MAX), 0
     while some := list(islice(rows, size)):
-        for image in _listed(query, caller, some):
-            last_seen = image.id
-            if all(test(image) for test in query.tests):
-                images.append(image)
-            if len(images) == query.limit:
-                return Page(images, image.id)
-        reads += len(some)
-        size = min(2 * size, _SLICE_MAX)
         if reads >= environment.settings.page_reads_max:
             budget.spent = True
             break
+        for image in _listed(query, caller, some):
+            if all(test(image) for test in query.tests):
+                weight += _weight(image)
+                if images and weight > PAGE_BYTES_MAX:
+                    return Page(images, last_seen)
+                images.append(image)
+            last_seen = image.id
+            if len(images) == query.limit:
+                return Page(images, last_seen)
+        reads += len(some)
+        size = min(2 * size, _SLICE_MAX)
     if not budget.spent:
         return Page(images, None)
     if images:
         return Page(images, last_seen)
+    filters = ", ".join(query.filters) or "the list"
     raise BadRequest(
-        "These filters match none of the many images that one request may look at."
-        " Narrow the list by name, owner or visibility, or start at a marker."
+        f"Of the {reads} images that one request may look at, none fits {filters}."
+        " Narrow the list by name, owner or visibility."
     )
+
+
+def _weight(image: Image) -> int:
+    """
+    Give the bytes that an image takes in Lambda's answer: JSON within ASCII JSON.
+    """
+    text = json.dumps(bodies.present_image(image), ensure_ascii=False)
+    return len(json.dumps(text))
 
 
 def _listed(query: ListQuery, caller: Caller, rows: list[Row]) -> Iterator[Image]:
     """
     Read candidates from the table, and keep those that belong in the caller's list.
+
+    A hint may tell of a place where the image never was: that of a new image whose id
+    was taken.
     """
     truth = index.load_listed(rows, None if caller.is_admin else caller.project_id)
     for row in rows:
         image = policy.listed(
             caller, truth[row.image_id], query.visibility, query.member_status
         )
-        if image is not None:
+        if image and list_position(image.created_at, image.id).endswith(row.position):
             yield image
 
 
@@ -173,17 +195,12 @@ class _Head:
     rows: deque[Row] = field(default_factory=deque)
     done: bool = False
 
-    def fetch(self, query: ListQuery, limit: int, *, descending: bool) -> int:
+    def fetch(self, query: ListQuery, limit: int) -> int:
         """
         Fetch the next rows; give how many the index looked at.
         """
         rows, self.after, looked_at = index.query_range(
-            self.run,
-            after=self.after,
-            descending=descending,
-            limit=limit,
-            name=query.name,
-            os_hidden=query.os_hidden,
+            query, self.run, self.after, limit
         )
         self.rows.extend(rows)
         self.done = self.after is None
@@ -211,22 +228,19 @@ def _candidates(
 
     A row is passed on only when no range can still hold an earlier one.
     """
-    descending = query.sort[0].descending
     heads = [_Head(run, after) for run in _ranges(query, caller)]
     hints = _Head(Range("", ""), None, done=True)
 
     def recent() -> int:
         if heads:
             rows = index.query_recent(caller.project_id)
-            hints.rows.extend(_in_order(rows, after, descending=descending))
+            hints.rows.extend(_in_order(rows, after, descending=query.descending))
         return 0
 
     first: list[Any] = [recent]
     while True:
         empty = [head for head in heads if not head.rows and not head.done]
-        fetches = [
-            partial(head.fetch, query, chunk, descending=descending) for head in empty
-        ]
+        fetches = [partial(head.fetch, query, chunk) for head in empty]
         if fetches or first:
             if budget.rows <= 0:
                 budget.spent = True
@@ -237,7 +251,8 @@ def _candidates(
         waiting = [head for head in (*heads, hints) if head.rows]
         if not waiting:
             return
-        best = (max if descending else min)(head.rows[0].position for head in waiting)
+        nearest = max if query.descending else min
+        best = nearest(head.rows[0].position for head in waiting)
         yield _one([row for head in waiting for row in head.take(best)])
 
 
@@ -273,16 +288,22 @@ def _sorted(query: ListQuery, caller: Caller, marker: Image | None) -> Iterator[
     """
     rows = _gathered(query, caller)
     in_rows = _IN_ROWS.issuperset(by.key for by in query.sort)
-    unknown = [row for row in rows if not (in_rows and row.known)]
-    truth = {image.id: image for image in _listed(query, caller, unknown)}
-    entries = []
-    for row in rows:
-        if in_rows and row.known:
-            entries.append((_values(query.sort, partial(_of_row, row)), row))
-        elif image := truth.get(row.image_id):
-            entries.append((_values(query.sort, partial(_of_image, image)), row))
+    entries = [
+        (_values(query.sort, partial(_of_row, row)), row)
+        for row in rows
+        if in_rows and row.known
+    ]
+    unknown = (row for row in rows if not (in_rows and row.known))
+    while some := list(islice(unknown, _SLICE_MAX)):
+        entries += [
+            (
+                _values(query.sort, partial(_of_image, image)),
+                Row(list_position(image.created_at, image.id)),
+            )
+            for image in _listed(query, caller, some)
+        ]
     for place, by in reversed(list(enumerate(query.sort))):
-        entries.sort(key=lambda entry: entry[0][place], reverse=by.descending)  # noqa: B023 - called at once
+        entries.sort(key=lambda entry: entry[0][place], reverse=by.descending)
     if marker is None:
         return (row for _, row in entries)
     last = _values(query.sort, partial(_of_image, marker))
@@ -291,7 +312,7 @@ def _sorted(query: ListQuery, caller: Caller, marker: Image | None) -> Iterator[
 
 def _gathered(query: ListQuery, caller: Caller) -> list[Row]:
     if query.ids is not None:
-        return [Row(f"#{image_id}") for image_id in dict.fromkeys(query.ids)]
+        return [Row(f"#{one}") for one in dict.fromkeys(query.ids) if is_image_id(one)]
     most = environment.settings.sort_images_max
     budget = _Budget(2 * most)
     candidates = _candidates(query, caller, None, budget, chunk=_SORT_CHUNK)

@@ -34,8 +34,10 @@ class Operation:
 
 def parse_patch(media_type: str, raw: bytes) -> list[Operation]:
     """
-    Read a patch: `[{"op": "add", "path": "/name", "value": "x"}]` in the new dialect,
-    `[{"add": "/name", "value": "x"}]` in the old one, as the media type tells.
+    Read a patch, in the dialect that the media type names.
+
+    `[{"op": "add", "path": "/name", "value": "x"}]` in the new one,
+    `[{"add": "/name", "value": "x"}]` in the old one.
 
     Raises:
         UnsupportedMediaType: It is neither of the two.

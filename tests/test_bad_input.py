@@ -1,0 +1,399 @@
+"""
+Bad input: each is told what is wrong and what is allowed, and changes nothing.
+"""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.actors import PATCH_TYPE, Actor, Answer, Send
+from tests.aws_faults import stored
+
+NO_OBJECT = "The body must be a JSON object."
+NO_BODY = "Body expected in request."
+MALFORMED = "Malformed JSON in request body."
+TWICE = "The key '{}' stands twice in the body."
+HALF_PAIR = "The body has a text with half a surrogate pair."
+NO_MEMBER = (
+    "member must be a project id: a string of 1 to 255 characters, at most 1000 bytes,"
+    " without / and control characters."
+)
+NO_STATUS = 'status must be "pending", "accepted" or "rejected".'
+TOO_LONG = "must be shorter than or equal to 255 characters"
+VISIBILITIES = "['community', 'public', 'private', 'shared']"
+NO_ID = "00000000-0000-4000-8000-000000000000"
+UUID = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"  # noqa: E501 - as one looks for it
+
+BODIES = {
+    "no body": (b"", NO_BODY),
+    "blanks": (b" \r\n", NO_BODY),
+    "null": (b"null", NO_OBJECT),
+    "a list": (b'[{"member": "x"}]', NO_OBJECT),
+    "a string": (b'"x"', NO_OBJECT),
+    "a number": (b"5", NO_OBJECT),
+    "no end": (b'{"member": "x"', MALFORMED),
+    "two documents": (b"{} {}", MALFORMED),
+    "single quotes": (b"{'member': 'x'}", MALFORMED),
+    "a raw control character": (b'{"member": "\x01"}', MALFORMED),
+    "Latin-1": ('{"member": "ü"}'.encode("latin-1"), MALFORMED),
+    "UTF-16": ('{"member": "x"}'.encode("utf-16"), MALFORMED),
+    "a byte order mark": (b'\xef\xbb\xbf{"member": "x"}', MALFORMED),
+    "a surrogate in UTF-8": (b'{"member": "\xed\xa0\x80"}', MALFORMED),
+    "half a pair": (rb'{"member": "\ud800"}', HALF_PAIR),
+    "half a pair as a key": (rb'{"\udfff": "x"}', HALF_PAIR),
+    "half a pair, nested": (rb'{"x": [{"y": "\udc00\ud800"}]}', HALF_PAIR),
+    "a key twice": (b'{"member": "a", "member": "b"}', TWICE.format("member")),
+    "a nested key twice": (b'{"x": [{"y": 1, "y": 1}]}', TWICE.format("y")),
+    "NaN": (b'{"min_disk": NaN}', "NaN is not a JSON number."),
+    "Infinity": (b'{"min_disk": -Infinity}', "-Infinity is not a JSON number."),
+    "a number of 5,000 digits": (b'{"min_disk": ' + b"9" * 5000 + b"}", MALFORMED),
+    "100,000 brackets": (b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", MALFORMED),
+    "100,000 open braces": (b'{"x":' * 100_000, MALFORMED),
+}
+
+IMAGES = [
+    ({"name": 5}, "image.name must be null or string"),
+    ({"name": ["ubuntu"]}, "image.name must be null or string"),
+    ({"name": "n" * 256}, f"image.name {TOO_LONG}"),
+    ({"name": "n" * 2**20}, f"image.name {TOO_LONG}"),
+    ({"tags": ["a", "t" * 256]}, f"image.tags[1] {TOO_LONG}"),
+    ({"tags": "lts"}, "image.tags must be array"),
+    ({"tags": None}, "image.tags must be array"),
+    ({"tags": [None]}, "image.tags[0] must be string"),
+    ({"protected": "true"}, "image.protected must be boolean"),
+    ({"os_hidden": 0}, "image.os_hidden must be boolean"),
+    ({"min_disk": True}, "image.min_disk must be integer"),
+    ({"min_disk": "5"}, "image.min_disk must be integer"),
+    ({"min_disk": -1}, "image.min_disk must be bigger than or equal to 0"),
+    (b'{"min_disk": 1e400}', "image.min_disk must be integer"),
+    ({"min_ram": 1.5}, "image.min_ram must be integer"),
+    ({"min_ram": None}, "image.min_ram must be integer"),
+    ({"min_ram": 2**31}, f"image.min_ram must be smaller than or equal to {2**31 - 1}"),
+    ({"visibility": "secret"}, f"image.visibility must be one of {VISIBILITIES}"),
+    ({"visibility": None}, "image.visibility must be string"),
+    ({"visibility": ["public"]}, "image.visibility must be string"),
+    ({"disk_format": 5}, "image.disk_format must be null or string"),
+    ({"id": "ubuntu"}, f"image.id must match pattern {UUID}"),
+    ({"id": "0" * 32}, f"image.id must match pattern {UUID}"),
+    ({"id": f"{NO_ID}\n"}, f"image.id must match pattern {UUID}"),
+    ({"id": None}, "image.id must be string"),
+    ({"owner": 5}, "image.owner must be null or string"),
+    ({"os_distro": 5}, "image.os_distro must be string"),
+    ({"os_distro": None}, "image.os_distro must be string"),
+    ({"a b": {}}, "image.a b must be string"),
+    ({"locations": {}}, "image.locations must be array"),
+]
+
+MEMBERS = [
+    {}, {"tenant": "x"}, {"member": None}, {"member": ""}, {"member": 5},
+    {"member": True}, {"member": ["x"]}, {"member": {"id": "x"}}, {"member": "a/b"},
+    {"member": "a\0"}, {"member": "a\n"}, {"member": "\x85"}, {"member": "m" * 256},
+    {"member": "\U0001f600" * 251}, {"member": "m" * 2**20},
+]  # fmt: skip
+
+STATUSES = [
+    {}, {"member": "consumer"}, {"status": None}, {"status": ""}, {"status": "all"},
+    {"status": "Accepted"}, {"status": "accepted "}, {"status": 1}, {"status": True},
+    {"status": ["accepted"]}, {"status": {}}, {"status": "\u0430ccepted"},
+    {"status": "a" * 2**20},
+]  # fmt: skip
+
+NO_LIMIT = "limit must be a whole number, 0 or more."
+NO_TIME = (
+    "created_at must be a time such as 2026-11-24T08:00:00Z, after one of eq:, neq:,"
+    " lt:, lte:, gt:, gte: or nothing."
+)
+NO_ANSWER = "member_status must be one of pending, accepted, rejected, all."
+NO_VISIBILITY = "visibility must be one of community, public, private, shared, all."
+NO_DIRECTION = "sort_dir must be one of asc, desc."
+NO_KEY = (
+    "sort_key must be one of name, status, container_format, disk_format, size, id,"
+    " created_at, updated_at."
+)
+NO_PAIRS = "sort_dir must be given once, or once for each sort_key."
+NO_VALUES = (
+    "id after in: must be values between commas; double quotes stand around a whole"
+    " value."
+)
+QUERIES = {
+    "limit=ten": NO_LIMIT,
+    "limit=": NO_LIMIT,
+    "limit=-1": NO_LIMIT,
+    "limit=1.5": NO_LIMIT,
+    "limit=%EF%BC%91": NO_LIMIT,
+    "limit=1%00": NO_LIMIT,
+    "marker=ubuntu": "marker must be the id of an image: 'ubuntu'",
+    "marker=%00": r"marker must be the id of an image: '\x00'",
+    "member_status=maybe": NO_ANSWER,
+    "member_status=": NO_ANSWER,
+    "visibility=Public": NO_VISIBILITY,
+    "os_hidden=maybe": "os_hidden must be one of true, false.",
+    "protected=1": "protected must be one of true, false.",
+    "sort_key=owner": NO_KEY,
+    "sort=": NO_KEY,
+    "sort_dir=up": NO_DIRECTION,
+    "sort=name:up": NO_DIRECTION,
+    "sort=name&sort_key=id": "sort cannot be combined with sort_key and sort_dir.",
+    "sort_key=id&sort_dir=asc&sort_dir=asc": NO_PAIRS,
+    "size_min=1e3": "size_min must be a whole number.",
+    "min_ram_max=": "min_ram_max must be a whole number.",
+    "created_at=yesterday": NO_TIME,
+    "created_at=in:2026-11-24": NO_TIME,
+    "created_at=gt:2026-13-01T00:00:00Z": NO_TIME,
+    "status=gt:queued": "status takes the operators in and eq, not gt.",
+    "id=in:%22a": NO_VALUES,
+    "changes-since=2026-11-24": "changes-since is not offered; filter on updated_at.",
+}
+
+
+def bad(message: str, code: str = "400 Bad Request") -> tuple[int, Any]:
+    """
+    Give the whole answer that tells an error.
+    """
+    status, _, title = code.partition(" ")
+    return int(status), {"code": code, "title": title, "message": message}
+
+
+def told(answer: Answer) -> tuple[int, Any]:
+    """
+    Give the whole answer that came.
+    """
+    return answer.status, answer.document
+
+
+@pytest.fixture
+def image_id(producer: Actor) -> str:
+    """
+    An image that is shared with the consumer.
+    """
+    made = producer.make_image(name="ubuntu")
+    producer.share(made, "consumer")
+    return made
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_body_that_is_no_json_object_is_refused(
+    body: str, producer: Actor, consumer: Actor, image_id: str
+) -> None:
+    """
+    Every call that takes an object tells what is wrong with the body.
+    """
+    raw, message = BODIES[body]
+    before = stored()
+
+    answers = [
+        told(producer.post("/v2/images", raw)),
+        told(producer.post(f"/v2/images/{image_id}/members", raw)),
+        told(consumer.put(f"/v2/images/{image_id}/members/consumer", raw)),
+    ]
+
+    assert [bad(message)] * 3 == answers
+    assert before == stored()
+
+
+@pytest.mark.parametrize(
+    ("document", "message"), IMAGES, ids=[repr(body)[:30] for body, _ in IMAGES]
+)
+def test_a_bad_image_is_refused(document: Any, message: str, producer: Actor) -> None:
+    """
+    The message names the field and what it may be.
+    """
+    assert bad(message) == told(producer.post("/v2/images", document))
+    assert stored() == []
+
+
+@pytest.mark.parametrize("body", MEMBERS, ids=lambda body: repr(body)[:30])
+def test_a_bad_member_is_refused(body: Any, producer: Actor, image_id: str) -> None:
+    """
+    Nobody can become a member who could not be addressed.
+    """
+    before = stored()
+
+    answer = producer.post(f"/v2/images/{image_id}/members", body)
+
+    assert bad(NO_MEMBER) == told(answer)
+    assert before == stored()
+
+
+@pytest.mark.parametrize("body", STATUSES, ids=lambda body: repr(body)[:30])
+def test_a_bad_status_is_refused(body: Any, consumer: Actor, image_id: str) -> None:
+    """
+    A status is one of three words, written exactly.
+    """
+    before = stored()
+
+    answer = consumer.put(f"/v2/images/{image_id}/members/consumer", body)
+
+    assert bad(NO_STATUS) == told(answer)
+    assert before == stored()
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_bad_query_is_refused(query: str, producer: Actor) -> None:
+    """
+    A list's parameter that cannot be meant is told, never ignored.
+    """
+    assert bad(QUERIES[query]) == told(producer.get(f"/v2/images?{query}"))
+
+
+@pytest.mark.parametrize("what", ["tags", "properties"])
+def test_more_than_the_quota_is_refused(what: str, producer: Actor) -> None:
+    """
+    The message names the quota and the number sent.
+    """
+    names = [f"name{number}" for number in range(129)]
+    body = {"tags": names} if what == "tags" else dict.fromkeys(names, "x")
+
+    answer = producer.post("/v2/images", body)
+
+    message = f"An image may have 128 {what} at most; this one would have 129."
+    assert bad(message, "413 Request Entity Too Large") == told(answer)
+    assert stored() == []
+
+
+def test_a_property_name_that_is_too_long_is_told_the_limit(producer: Actor) -> None:
+    """
+    The message tells what is allowed, as for every other field.
+    """
+    answer = producer.post("/v2/images", {"p" * 256: "x"})
+
+    assert (answer.status, "255" in answer.document["message"]) == (400, True)
+
+
+def test_deep_nesting_is_refused_at_every_depth(producer: Actor) -> None:
+    """
+    However near it comes to the end of Python's stack.
+    """
+    bodies = [
+        b'{"x": ' + start * depth + b"1" + end * depth + b"}"
+        for start, end in [(rb'{"\u0078":', b"}"), (rb'["\u0078",', b"]")]
+        for depth in range(500, 1001)
+    ]
+
+    assert {producer.post("/v2/images", body).status for body in bodies} == {400}
+
+
+def test_an_id_in_use_is_refused_and_the_list_stays(producer: Actor) -> None:
+    """
+    Whoever tries to take an id again still sees its images, each once.
+    """
+    image_id = producer.make_image()
+
+    answer = producer.post("/v2/images", {"id": image_id})
+
+    message = f"Image ID {image_id} already exists!"
+    assert bad(message, "409 Conflict") == told(answer)
+    assert [image_id] == producer.listed()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("ubuntu", "%00", "a%2Fb", "%FF", "%zz", "..%2F..", "{image}%2Fmembers"),
+        *("{image}%0A", "%20{image}", "{IMAGE}", "{image}%00", "m" * 500),
+    ],
+)
+def test_an_odd_id_is_that_of_no_image(
+    path: str, producer: Actor, image_id: str
+) -> None:
+    """
+    What is no id, or differs from one by a sign, or only by case, is not found.
+    """
+    target = path.replace("{image}", image_id).replace("{IMAGE}", image_id.upper())
+    before = stored()
+
+    statuses = [
+        producer.get(f"/v2/images/{target}").status,
+        producer.delete(f"/v2/images/{target}").status,
+        producer.put(f"/v2/images/{target}/tags/new").status,
+        producer.post(f"/v2/images/{target}/members", {"member": "x"}).status,
+        producer.get(f"/v2/images/{image_id}/members/{target}").status,
+        producer.delete(f"/v2/images/{image_id}/members/{target}").status,
+    ]
+
+    assert {404} == set(statuses)
+    assert before == stored()
+
+
+@pytest.mark.parametrize("ids", ["ubuntu", "in:a%23b,b", "in:", "%00", "%23"])
+def test_a_list_of_odd_ids_is_empty(ids: str, producer: Actor, image_id: str) -> None:
+    """
+    Nothing has an id that is none.
+    """
+    assert image_id in producer.listed()
+    assert producer.listed(f"?id={ids}") == []
+
+
+WORDS = st.sampled_from([
+    "a", "b", "in:", "gt:", "1", "name", "member", "status", "accepted", "visibility",
+    "public", "tags", "owner", "id", "created_at", "limit", "marker", "sort",
+    "sort_key", "sort_dir", "size_min", "member_status", "os_hidden", "protected",
+])  # fmt: skip
+TEXTS = WORDS | st.text(st.characters(), max_size=20)
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda some: st.lists(some) | st.dictionaries(TEXTS, some),
+    max_leaves=10,
+)
+OPERATIONS = st.fixed_dictionaries(
+    {
+        "op": st.sampled_from(["add", "replace", "remove"]),
+        "path": TEXTS.map("/{}".format),
+        "value": DOCUMENTS,
+    }
+)
+OBJECTS = st.dictionaries(WORDS, TEXTS) | st.lists(OPERATIONS, max_size=3) | DOCUMENTS
+RAW = st.binary(max_size=50) | OBJECTS.map(lambda value: json.dumps(value).encode())
+PATHS = st.sampled_from([
+    "/v2/images", "/v2/images/{0}", "/v2/images/{image}", "/v2/images/{image}/tags/{0}",
+    "/v2/images/{image}/members", "/v2/images/{image}/members/{0}", "/v2/schemas/{0}",
+    "/v2/images/{0}/members/{0}", "/v2/images/{0}/actions/{0}", "/v2/{0}", "/{0}/v2",
+])  # fmt: skip
+
+
+def encode(text: str) -> str:
+    """
+    Write any text, half surrogate pairs included, as a part of a path or query.
+    """
+    return quote(text.encode("utf-8", "surrogatepass"), safe="")
+
+
+@pytest.mark.parametrize("roles", ["member", "admin"])
+@given(
+    method=st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE"]),
+    path=st.builds(str.format, PATHS, TEXTS.map(encode), image=st.just(NO_ID)),
+    query=st.lists(st.tuples(TEXTS.map(encode), TEXTS.map(encode)), max_size=3),
+    raw=RAW,
+)
+@settings(
+    max_examples=300,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_nothing_that_is_sent_makes_the_service_fail(  # noqa: PLR0913 - drawn
+    *,
+    send: Send,
+    roles: str,
+    method: str,
+    path: str,
+    query: list[tuple[str, str]],
+    raw: bytes,
+) -> None:
+    """
+    Arbitrary paths, queries and bodies are answered, never with 5xx.
+    """
+    headers = {"Accept": "application/json", "Content-Type": PATCH_TYPE}
+    actor = Actor(send, "producer", roles, headers)
+    if actor.get(f"/v2/images/{NO_ID}").status == 404:
+        actor.make_image(id=NO_ID, protected=True)
+
+    pairs = "&".join(f"{key}={value}" for key, value in query)
+    answer = actor.ask(method, f"{path}?{pairs}", raw)
+
+    assert answer.status < 500, (answer.status, answer.document)
