@@ -1,0 +1,396 @@
+"""
+Who may do what, cell by cell, over HTTP; and that what is hidden looks absent.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from chalicelib import environment
+from tests.actors import Actor, Answer, Send
+from tests.aws_faults import Call, recording, stored
+
+TABLE = """
+what           visibility  owner    o.reader m.ber    m.reader another  stranger admin    nobody
+
+list_images    private     listed   listed   absent   absent   absent   absent   listed   role
+list_images    shared      listed   listed   accepted accepted absent   absent   listed   role
+list_images    public      listed   listed   listed   listed   listed   listed   listed   role
+list_images    community   listed   listed   absent   absent   absent   absent   absent   role
+
+show_image     private     yes      yes      404      404      404      404      yes      role
+show_image     shared      yes      yes      yes      yes      yes      404      yes      role
+show_image     open        yes      yes      yes      yes      yes      yes      yes      role
+
+change_image   private     yes      role     404      404      404      404      yes      role
+change_image   shared      yes      role     no       role     no       404      yes      role
+change_image   open        yes      role     no       role     no       no       yes      role
+
+publish_image  private     never    role     404      404      404      404      yes      role
+publish_image  shared      never    role     no       role     no       404      yes      role
+publish_image  public      yes      role     no       role     no       no       yes      role
+publish_image  community   never    role     no       role     no       no       yes      role
+
+give_image     private     never    role     404      404      404      404      yes      role
+give_image     shared      never    role     no       role     no       404      yes      role
+give_image     open        never    role     no       role     no       no       yes      role
+
+create_member  private     unshared unshared 404      404      404      404      unshared role
+create_member  shared      yes      role     no       role     no       404      yes      role
+create_member  open        unshared unshared unshared unshared unshared unshared unshared role
+
+list_members   private     unshared unshared 404      404      404      404      unshared role
+list_members   shared      all      all      itself   itself   itself   404      all      role
+list_members   open        unshared unshared unshared unshared unshared unshared unshared role
+
+show_member    private     404      404      404      404      404      404      404      role
+show_member    shared      yes      yes      yes      yes      404      404      yes      role
+show_member    open        404      404      404      404      404      404      404      role
+
+update_member  private     unshared unshared 404      404      404      404      unshared role
+update_member  shared      no       role     yes      role     404      404      yes      role
+update_member  open        unshared unshared unshared unshared unshared unshared unshared role
+
+delete_member  private     unshared unshared 404      404      404      404      unshared role
+delete_member  shared      yes      role     no       role     404      404      yes      role
+delete_member  open        unshared unshared unshared unshared unshared unshared unshared role
+"""  # noqa: E501 - a table
+"""
+What each caller gets, by what the image is; its members joined while it was shared.
+
+`open` is public or community. `yes`, `listed`, `all` are successes; 404 is the look of
+an empty place. The others are 403: `role` for the caller's role, `no` for what it is to
+the image, `never` as `no` but for this one change, `unshared` for an image that has no
+members. `accepted`: listed for a member that accepted. A member calls about its own
+membership, all others about that same one; `another` is a member, too.
+"""
+
+PROJECTS = {
+    "owner": ("producer", "member"),
+    "o.reader": ("producer", "reader"),
+    "m.ber": ("{member}", "member"),
+    "m.reader": ("{member}", "reader"),
+    "another": ("another", "member"),
+    "stranger": ("stranger", "member"),
+    "admin": ("operators", "admin"),
+    "nobody": ("producer", "auditor"),
+}
+STATUSES = ("pending", "accepted", "rejected")
+VISIBILITIES = ("private", "shared", "public", "community")
+
+THEN = datetime(2026, 11, 24, 8, 0, 0, 1, tzinfo=UTC)
+NOW = datetime(2026, 11, 24, 9, 30, 15, 2, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """
+    One image, with a member of each status, named by it, and one that is `another`.
+    """
+
+    image_id: str
+    visibility: str
+
+    def image(self, **changed: Any) -> Any:
+        """
+        The image's document.
+        """
+        unset = ("disk_format", "container_format", "size", "virtual_size")
+        hashes = ("checksum", "os_hash_algo", "os_hash_value")
+        return {
+            **dict.fromkeys((*unset, *hashes)),
+            "id": self.image_id,
+            "name": "ubuntu",
+            "owner": "producer",
+            "visibility": self.visibility,
+            "status": "queued",
+            "protected": False,
+            "os_hidden": False,
+            "min_disk": 0,
+            "min_ram": 0,
+            "tags": ["lts"],
+            "created_at": _text(THEN),
+            "updated_at": _text(THEN),
+            "self": f"/v2/images/{self.image_id}",
+            "file": f"/v2/images/{self.image_id}/file",
+            "schema": "/v2/schemas/image",
+            **changed,
+        }
+
+    def member(self, project: str, **changed: Any) -> Any:
+        """
+        The document of a project's membership.
+        """
+        return {
+            "member_id": project,
+            "image_id": self.image_id,
+            "status": project if project in STATUSES else "pending",
+            "created_at": _text(THEN),
+            "updated_at": _text(THEN),
+            "schema": "/v2/schemas/member",
+            **changed,
+        }
+
+
+def _text(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _patch(name: str, value: str) -> Any:
+    return [{"op": "add", "path": f"/{name}", "value": value}]
+
+
+def _published(scene: Scene) -> Any:
+    if scene.visibility == "public":
+        return scene.image()
+    return scene.image(visibility="public", updated_at=_text(NOW))
+
+
+@dataclass(frozen=True)
+class Action:
+    """
+    A call of the API, and the rows of the table that tell of it.
+
+    `words` name it in a refusal; without a `document`, success answers 204 or a list.
+    """
+
+    row: str
+    words: str
+    method: str
+    path: str
+    body: Any = None
+    document: Callable[[Scene, str], Any] | None = None
+
+
+IMAGE = "/v2/images/{image}"
+MEMBERS = f"{IMAGE}/members"
+MEMBER = f"{MEMBERS}/{{member}}"
+
+ACTIONS = {
+    "list images": Action("list_images", "list images", "GET", "/v2/images"),
+    "show image": Action(
+        "show_image", "show image", "GET", IMAGE, None, lambda s, _: s.image()
+    ),
+    "update image": Action(
+        "change_image", "update image", "PATCH", IMAGE, _patch("os_distro", "ubuntu"),
+        lambda s, _: s.image(os_distro="ubuntu", updated_at=_text(NOW)),
+    ),
+    "make public": Action(
+        "publish_image", "update image", "PATCH", IMAGE, _patch("visibility", "public"),
+        lambda s, _: _published(s),
+    ),
+    "give to another project": Action(
+        "give_image", "update image", "PATCH", IMAGE, _patch("owner", "heir"),
+        lambda s, _: s.image(owner="heir", updated_at=_text(NOW)),
+    ),
+    "add tag": Action("change_image", "update image", "PUT", f"{IMAGE}/tags/new"),
+    "remove tag": Action("change_image", "update image", "DELETE", f"{IMAGE}/tags/lts"),
+    "delete image": Action("change_image", "delete image", "DELETE", IMAGE),
+    "add member": Action(
+        "create_member", "create member", "POST", MEMBERS, {"member": "new"},
+        lambda s, _: s.member("new", created_at=_text(NOW), updated_at=_text(NOW)),
+    ),
+    "list members": Action("list_members", "list members", "GET", MEMBERS),
+    "show member": Action(
+        "show_member", "show member", "GET", MEMBER, None, lambda s, m: s.member(m)
+    ),
+    "set status": Action(
+        "update_member", "update member", "PUT", MEMBER, {"status": "accepted"},
+        lambda s, m: s.member(m, status="accepted", updated_at=_text(NOW)),
+    ),
+    "remove member": Action("delete_member", "delete member", "DELETE", MEMBER),
+}  # fmt: skip
+
+
+def _cells() -> dict[tuple[str, str], dict[str, str]]:
+    head, *rows = [line.split() for line in TABLE.splitlines() if line]
+    return {
+        (what, visibility): dict(zip(head[2:], answers, strict=True))
+        for what, which, *answers in rows
+        for visibility in (("public", "community") if which == "open" else (which,))
+    }
+
+
+CELLS = _cells()
+
+
+def expected(  # noqa: PLR0911 - one return for each word of the table
+    action: Action, scene: Scene, who: str, member: str
+) -> tuple[int, Any]:
+    """
+    Give the whole answer that a cell stands for.
+    """
+    cell = CELLS[action.row, scene.visibility][who]
+    if cell == "accepted":
+        cell = "listed" if member == "accepted" else "absent"
+    match cell:
+        case "yes" if action.document:
+            return 200, action.document(scene, member)
+        case "yes":
+            return 204, ""
+        case "listed" | "absent":
+            images = [scene.image()] if cell == "listed" else []
+            links = {"first": "/v2/images", "schema": "/v2/schemas/images"}
+            return 200, {"images": images, **links}
+        case "all" | "itself":
+            itself = "another" if who == "another" else member
+            some = sorted((*STATUSES, "another")) if cell == "all" else [itself]
+            members = [scene.member(project) for project in some]
+            return 200, {"members": members, "schema": "/v2/schemas/members"}
+        case "404" if "{member}" in action.path:
+            where = f"in the member list of the image {scene.image_id}."
+            return _error(404, "Not Found", f"{member} not found {where}")
+        case "404":
+            return _error(404, "Not Found", f"No image found with ID {scene.image_id}")
+        case "unshared":
+            return _error(403, "Forbidden", "Only shared images have members.")
+        case "role":
+            role = "reader" if action.method == "GET" else "member"
+            message = f"To {action.words} needs the role {role}."
+            return _error(403, "Forbidden", message)
+    words = action.row.replace("_", " ") if cell == "never" else action.words
+    what = {"owner": "owner", "stranger": "other"}.get(who, "member")
+    return _error(403, "Forbidden", f"The {what} of an image may not {words}.")
+
+
+def _error(status: int, title: str, message: str) -> tuple[int, Any]:
+    return status, {"code": f"{status} {title}", "title": title, "message": message}
+
+
+@pytest.fixture
+def make_scene(
+    send: Send, producer: Actor, admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Scene]:
+    """
+    Make an image with its members THEN; it is NOW before and after.
+    """
+
+    def make(visibility: str, **fields: Any) -> Scene:
+        monkeypatch.setattr(environment, "now", lambda: THEN)
+        image_id = producer.make_image(name="ubuntu", tags=["lts"], **fields)
+        producer.share(image_id, *STATUSES, "another")
+        for status in ("accepted", "rejected"):
+            Actor(send, status).answer(image_id, status)
+        if visibility == "deleted":
+            producer.delete(f"/v2/images/{image_id}")
+        else:
+            admin.patch(f"/v2/images/{image_id}", _patch("visibility", visibility))
+        monkeypatch.setattr(environment, "now", lambda: NOW)
+        return Scene(image_id, visibility)
+
+    monkeypatch.setattr(environment, "now", lambda: NOW)
+    return make
+
+
+def ask(
+    send: Send, action: Action, image_id: str, who: str, member: str, **headers: str
+) -> Answer:
+    """
+    Make a call as one of the callers, about one member.
+    """
+    project, roles = PROJECTS[who]
+    caller = Actor(send, project.format(member=member), roles)
+    path = action.path.format(image=image_id, member=member)
+    accept = {"Accept": "application/json"} | headers
+    return replace(caller, headers=accept).ask(action.method, path, action.body)
+
+
+@pytest.mark.parametrize("visibility", VISIBILITIES)
+@pytest.mark.parametrize("name", ACTIONS)
+def test_each_caller_gets_what_the_table_says(
+    name: str, visibility: str, send: Send, make_scene: Callable[..., Scene]
+) -> None:
+    """
+    Whatever the member's status; and what is refused changes nothing.
+    """
+    action, scene = ACTIONS[name], make_scene(visibility)
+    before, after = stored(), None
+    cells = [
+        (who, member)
+        for who, (project, _) in PROJECTS.items()
+        for member in STATUSES
+        if member == STATUSES[0] or "{member}" in action.path + project
+    ]
+    wanted = {cell: expected(action, scene, *cell) for cell in cells}
+    got = {}
+    for cell in sorted(cells, key=lambda cell: wanted[cell][0] < 300):
+        if wanted[cell][0] < 300 and action.method != "GET":
+            after = after or stored()
+            scene = make_scene(visibility)
+            wanted[cell] = expected(action, scene, *cell)
+        answer = ask(send, action, scene.image_id, *cell)
+        got[cell] = (answer.status, answer.document)
+
+    assert wanted == got
+    assert before == (after or stored())
+
+
+ADDRESSED = {
+    **{name: action for name, action in ACTIONS.items() if IMAGE in action.path},
+    "list after it": Action("", "", "GET", "/v2/images?marker={image}"),
+    "list it": Action("", "", "GET", "/v2/images?id=in:{image}"),
+    "deactivate": Action("", "", "POST", f"{IMAGE}/actions/deactivate"),
+    "reactivate": Action("", "", "POST", f"{IMAGE}/actions/reactivate"),
+}
+Seen = list[tuple[int, dict[str, str], bytes, list[Call]]]
+
+
+def observe(send: Send, action: Action, image_id: str, who: str) -> Seen:
+    """
+    Give all that a caller can see of an answer, in both forms, and the calls behind it.
+    """
+    seen = []
+    for accept in ("application/json", "*/*"):
+        with recording() as calls:
+            answer = ask(send, action, image_id, who, "pending", Accept=accept)
+        headers = dict(answer.headers)
+        del headers["x-openstack-request-id"]
+        headers.pop("date", None)
+        seen.append((answer.status, headers, answer.body, calls))
+    return seen
+
+
+@pytest.mark.parametrize("name", ADDRESSED)
+@pytest.mark.parametrize(
+    ("visibility", "who"),
+    [
+        ("private", "stranger"),
+        ("shared", "stranger"),
+        ("private", "m.ber"),
+        ("deleted", "owner"),
+    ],
+)
+def test_a_hidden_image_looks_absent(
+    name: str, visibility: str, who: str, send: Send, make_scene: Callable[..., Scene]
+) -> None:
+    """
+    Status, headers, body and the reads behind it are those of an id never used.
+    """
+    image_id = str(uuid.uuid4())
+    absent = observe(send, ADDRESSED[name], image_id, who)
+    make_scene(visibility, id=image_id)
+
+    hidden = observe(send, ADDRESSED[name], image_id, who)
+
+    assert absent == hidden
+
+
+@pytest.mark.parametrize("name", ["show member", "set status", "remove member"])
+def test_a_membership_of_others_looks_absent(
+    name: str, send: Send, producer: Actor
+) -> None:
+    """
+    A member cannot tell whether another project is a member, too.
+    """
+    image_id = producer.make_image()
+    producer.share(image_id, "another")
+    absent = observe(send, ACTIONS[name], image_id, "another")
+    producer.share(image_id, "pending")
+
+    hidden = observe(send, ACTIONS[name], image_id, "another")
+
+    assert absent == hidden
