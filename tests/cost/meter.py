@@ -1,0 +1,139 @@
+"""
+Counts what a request costs: its calls of DynamoDB, its round trips, its units.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+from chalicelib import dynamo
+
+
+@dataclass
+class Bill:
+    """
+    What was called, grouped in round trips, and the units that it consumed.
+    """
+
+    trips: list[list[str]] = field(default_factory=list)
+    read_units: float = 0
+    write_units: float = 0
+
+    @property
+    def calls(self) -> str:
+        """
+        The calls as the README writes them: `BatchGetItem, UpdateItem ‖ PutItem`.
+        """
+        return ", ".join(_group(trip) for trip in self.trips)
+
+    @property
+    def round_trips(self) -> int:
+        """
+        How often the request waits for DynamoDB.
+        """
+        return len(self.trips)
+
+    def note_call(self, model: Any, **_: Any) -> None:
+        """
+        Note that an operation is called.
+        """
+        self.trips.append([model.name])
+
+    def note_units(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
+        """
+        Note the units that the answer tells.
+        """
+        if model.name == "TransactWriteItems":
+            return  # DynamoDB Local reports a constant: see `note_transaction`.
+        consumed = parsed.get("ConsumedCapacity") or []
+        units = sum(
+            one["CapacityUnits"]
+            for one in (consumed if isinstance(consumed, list) else [consumed])
+        )
+        if model.name == "BatchGetItem":
+            self.read_units -= sum(map(len, parsed["Responses"].values()))
+        if model.name in ("BatchGetItem", "Query"):
+            self.read_units += units
+        else:
+            self.write_units += units
+
+    def note_keys(self, params: dict[str, Any], **_: Any) -> None:
+        """
+        Note a unit for each key.
+
+        DynamoDB charges it for one that is not there as well; DynamoDB Local does not.
+        """
+        (wanted,) = params["RequestItems"].values()
+        self.read_units += len(wanted["Keys"])
+
+    def note_transaction(self, params: dict[str, Any], **_: Any) -> None:
+        """
+        Note what the parts of a transaction consume.
+        """
+        self.write_units += sum(map(_written, params["TransactItems"]))
+
+
+def _ask_for_units(params: dict[str, Any], **_: Any) -> None:
+    params["ReturnConsumedCapacity"] = "TOTAL"
+
+
+def _group(trip: list[str]) -> str:
+    return " ‖ ".join(
+        name if count == 1 else f"{count} {name}"
+        for name, count in Counter(trip).items()
+    )
+
+
+def _one_by_one(bill: Bill, *calls: Callable[[], Any]) -> list[Any]:
+    """
+    Make parallel calls one after another, and count them as one round trip.
+    """
+    before, results, deepest = bill.trips, [], list[list[str]]()
+    for call in calls:
+        bill.trips = []
+        results.append(call())
+        for depth, trip in enumerate(bill.trips):
+            if depth == len(deepest):
+                deepest.append([])
+            deepest[depth] += trip
+    bill.trips = before + deepest
+    return results
+
+
+@contextmanager
+def counting() -> Iterator[Bill]:
+    """
+    Count what is called while the context lasts; for one request at a time.
+    """
+    bill = Bill()
+    events = dynamo.connection.connection.client.meta.events
+    hooks: list[tuple[str, Callable[..., None]]] = [
+        ("provide-client-params.dynamodb.*", _ask_for_units),
+        ("before-call.dynamodb.*", bill.note_call),
+        ("provide-client-params.dynamodb.BatchGetItem", bill.note_keys),
+        ("provide-client-params.dynamodb.TransactWriteItems", bill.note_transaction),
+        ("after-call.dynamodb.*", bill.note_units),
+    ]
+    for name, hook in hooks:
+        events.register(name, hook)
+    try:
+        with patch.object(dynamo, "together", partial(_one_by_one, bill)):
+            yield bill
+    finally:
+        for name, hook in hooks:
+            events.unregister(name, hook)
+
+
+def _written(part: dict[str, Any]) -> int:
+    """
+    Give what one part of a transaction consumes.
+
+    Twice its KB on the table, and again on each index that it writes a row of. Items
+    here are below 1 KB; a membership stands in one index.
+    """
+    (operation, _), *_ = part.items()
+    return {"Put": 4, "Delete": 4, "Update": 2}[operation]

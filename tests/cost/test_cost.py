@@ -1,0 +1,125 @@
+"""
+What each request costs, counted: the README's table is what is measured.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import app as service
+from chalicelib import dynamo
+from infra.local import backend
+from tests.actors import Actor, in_process
+from tests.cost import dynamodb_local
+from tests.cost.meter import Bill, counting
+from tests.readme import table as readme_table
+
+Request = Callable[[Actor, Actor, str], Any]
+
+
+def _patch(name: str) -> Request:
+    def ask(producer: Actor, _consumer: Actor, image_id: str) -> Any:
+        operation = {"op": "add", "path": f"/{name}", "value": "other"}
+        return producer.patch(f"/v2/images/{image_id}", [operation])
+
+    return ask
+
+
+REQUESTS: dict[str, Request] = {
+    "show image": lambda p, _, i: p.get(f"/v2/images/{i}"),
+    "create image": lambda p, _, __: p.post("/v2/images", {"name": "new"}),
+    "update image": _patch("os_distro"),
+    "rename image": _patch("name"),
+    "add tag": lambda p, _, i: p.put(f"/v2/images/{i}/tags/new"),
+    "delete image with one member": lambda p, _, i: p.delete(f"/v2/images/{i}"),
+    "add member": lambda p, _, i: p.post(f"/v2/images/{i}/members", {"member": "x"}),
+    "set status": lambda _, c, i: c.put(
+        f"/v2/images/{i}/members/{c.project}", {"status": "rejected"}
+    ),
+    "remove member": lambda p, c, i: p.delete(f"/v2/images/{i}/members/{c.project}"),
+    "list members, owner": lambda p, _, i: p.get(f"/v2/images/{i}/members"),
+    "list members, member": lambda _, c, i: c.get(f"/v2/images/{i}/members"),
+    "show member": lambda _, c, i: c.get(f"/v2/images/{i}/members/{c.project}"),
+    "list images, first page": lambda _, c, __: c.get("/v2/images"),
+    "list images, next page": lambda _, c, i: c.get(f"/v2/images?marker={i}"),
+    "list images by name": lambda p, _, __: p.get("/v2/images?name=ubuntu"),
+    "list pending offers": lambda _, c, __: c.get(
+        "/v2/images?visibility=shared&member_status=pending"
+    ),
+    "any request for an image that is hidden": lambda p, _, i: Actor(
+        p.send, "stranger"
+    ).get(f"/v2/images/{i}"),
+    "any request for an id never used": lambda p, _, __: p.get(
+        "/v2/images/00000000-0000-4000-8000-000000000000"
+    ),
+}
+"""
+Each request, made on one shared image that its consumer accepted.
+"""
+
+
+@pytest.fixture(scope="module")
+def local_client() -> Iterator[Any]:
+    """
+    DynamoDB Local, for all tests of this module.
+    """
+    with dynamodb_local.running() as client:
+        yield client
+
+
+@pytest.fixture
+def on_dynamodb_local(
+    local_client: Any, table: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """
+    Put the service on DynamoDB Local, with an empty table.
+    """
+    backend.create_table(local_client, table)
+    monkeypatch.setattr(dynamo.connection.connection, "_client", local_client)
+    yield
+    local_client.delete_table(TableName=table)
+
+
+def _measure(request: str) -> Bill:
+    send = in_process(service.app)
+    producer, consumer = Actor(send, "producer"), Actor(send, "consumer")
+    image_id = producer.make_image(name="ubuntu")
+    producer.share(image_id, "consumer")
+    consumer.answer(image_id, "accepted")
+    with counting() as bill:
+        REQUESTS[request](producer, consumer, image_id)
+    return bill
+
+
+def test_the_readme_has_a_row_for_each_request() -> None:
+    """
+    Nothing is measured that the README does not tell, and the other way round.
+    """
+    assert list(REQUESTS) == [row["request"] for row in readme_table("What it costs")]
+
+
+@pytest.mark.parametrize(
+    "row", readme_table("What it costs"), ids=lambda r: r["request"]
+)
+def test_calls_and_round_trips_are_those_of_the_readme(row: dict[str, str]) -> None:
+    """
+    A call or a wait more than the README tells is a failure.
+    """
+    bill = _measure(row["request"])
+
+    assert (row["calls"], row["round trips"]) == (bill.calls, str(bill.round_trips))
+
+
+@pytest.mark.usefixtures("on_dynamodb_local")
+@pytest.mark.xdist_group("dynamodb-local")
+@pytest.mark.parametrize(
+    "row", readme_table("What it costs"), ids=lambda r: r["request"]
+)
+def test_units_are_those_of_the_readme(row: dict[str, str]) -> None:
+    """
+    DynamoDB Local charges what the README tells, indexes included.
+    """
+    bill = _measure(row["request"])
+
+    assert (row["RCU"], row["WCU"]) == (f"{bill.read_units:g}", f"{bill.write_units:g}")
