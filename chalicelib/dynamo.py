@@ -26,6 +26,18 @@ _BATCH_GET_MAX = 100
 _CONDITION_FAILED = "ConditionalCheckFailedException"
 _CONDITION_REASON = "ConditionalCheckFailed"
 _CONFLICTS = frozenset({"TransactionConflict", "TransactionConflictException"})
+_OVERLOADS = frozenset(
+    {
+        "InternalServerError",
+        "ProvisionedThroughputExceeded",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ServiceUnavailable",
+        "ThrottlingError",
+        "ThrottlingException",
+        "TransactionInProgressException",
+    }
+)
 _T = TypeVar("_T")
 
 # The subclasses share the base's connection only if it was made first (PynamoDB), and
@@ -67,12 +79,21 @@ def _get_batch(keys: Sequence[Key]) -> dict[Key, Raw]:
     items: dict[Key, Raw] = {}
     wanted: list[Any] = [{"pk": pk, "sk": sk} for pk, sk in keys]
     while wanted:
-        answer = connection.batch_get_item(wanted, consistent_read=True)
+        batch = partial(connection.batch_get_item, wanted, consistent_read=True)
+        answer = settle(batch)
         for raw in answer["Responses"].get(connection.table_name, []):
             items[raw["pk"]["S"], raw["sk"]["S"]] = raw
         left = answer.get("UnprocessedKeys") or {}
         wanted = left.get(connection.table_name, {}).get("Keys", [])
     return items
+
+
+def query_page(partition: str, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - PynamoDB's own
+    """
+    Read one page of a query: at most 1 MB.
+    """
+    page: dict[str, Any] = settle(partial(connection.query, partition, **asked))
+    return page
 
 
 def change_by(caller: Caller) -> dict[str, str]:
@@ -87,19 +108,25 @@ def change_by(caller: Caller) -> dict[str, str]:
     }
 
 
-def settle(write: Callable[[], _T]) -> _T:
+def settle(call: Callable[[], _T]) -> _T:
     """
-    Write, again and again while another transaction holds the item, inside a bound.
+    Call DynamoDB, again and again while a transaction of others holds the item.
 
-    botocore retries throttling, but not a conflict of transactions.
+    botocore retries throttling and lost answers, but not a conflict of transactions.
+
+    Raises:
+        Unavailable: The conflict outlasts a bound, or DynamoDB cannot answer.
     """
     delay = 0.02
     give_up = time.monotonic() + CONFLICT_SECONDS
     while True:
         try:
-            return write()
+            return call()
         except PynamoDBException as exc:
-            if not _in_conflict(exc):
+            codes = _codes(exc)
+            if not codes & _CONFLICTS:
+                if not codes or codes & _OVERLOADS:
+                    raise Unavailable("The database cannot answer just now.") from exc
                 raise
             if time.monotonic() > give_up:
                 raise Unavailable(
@@ -109,26 +136,23 @@ def settle(write: Callable[[], _T]) -> _T:
         delay = min(2 * delay, 0.5)
 
 
-def _in_conflict(exc: PynamoDBException) -> bool:
-    if isinstance(exc, TransactWriteError):
-        return any(
-            reason is not None and reason.code in _CONFLICTS
-            for reason in exc.cancellation_reasons
-        )
-    return _code(exc) in _CONFLICTS
-
-
-def _code(exc: PynamoDBException) -> str | None:
+def _codes(exc: PynamoDBException) -> set[str]:
+    """
+    Give why DynamoDB refused a call; nothing where it did not answer.
+    """
     # PynamoDB's own `cause_response_code` breaks where there was no answer.
     response = getattr(exc.cause, "response", None)
-    return response["Error"]["Code"] if response else None
+    codes = {response["Error"]["Code"]} if response else set()
+    if isinstance(exc, TransactWriteError):
+        codes |= {reason.code for reason in exc.cancellation_reasons if reason}
+    return codes
 
 
 def condition_failed(exc: PynamoDBException) -> bool:
     """
     Tell whether a write was refused by its own condition.
     """
-    return _code(exc) == _CONDITION_FAILED
+    return _CONDITION_FAILED in _codes(exc)
 
 
 PASSED: Final[Raw] = {}

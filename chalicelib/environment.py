@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 
 class SettingError(ValueError):
@@ -37,12 +38,17 @@ class Settings:
     sort_images_max: int = 10_000
 
 
+_MAY_BE_ZERO: Final = frozenset(
+    {"member_quota", "tag_quota", "property_quota", "index_lag_seconds"}
+)
+
+
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """
     Read the settings from environment variables.
 
     Raises:
-        SettingError: One is missing, or is not a whole number where it must be.
+        SettingError: One is missing, or is not a number that it may be.
     """
     for name in ("TABLE_NAME", "AUTH"):
         if not environ.get(name):
@@ -52,9 +58,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         text = environ.get(field.upper())
         if kind is not int or text is None:
             continue
-        if not (text.isascii() and text.isdigit()):
+        least = 0 if field in _MAY_BE_ZERO else 1
+        if not (text.isascii() and text.isdigit() and int(text) >= least):
             raise SettingError(
-                f"The setting {field.upper()} must be a whole number, not {text!r}."
+                f"The setting {field.upper()} must be a whole number, {least} or more,"
+                f" not {text!r}."
             )
         numbers[field] = int(text)
     return Settings(table_name=environ["TABLE_NAME"], auth=environ["AUTH"], **numbers)

@@ -40,11 +40,13 @@ def identify_in_development(headers: Mapping[str, str], request_id: str) -> Call
     """
     Believe a token that reads `user:project:role,role`, three parts, none empty.
 
+    A user's id is bound as a project's is: both are stored.
+
     Raises:
         Unauthorized: The token is missing or does not read so.
     """
     parts = headers.get("x-auth-token", "").split(":")
-    if len(parts) != _PARTS or not all(parts) or not is_project_id(parts[1]):
+    if len(parts) != _PARTS or not all(map(is_project_id, parts[:2])) or not parts[2]:
         raise unauthorized('Development realm="cloud-images"')
     user_id, project_id, roles = parts
     return Caller(project_id, user_id, highest_role(roles.split(",")), request_id)

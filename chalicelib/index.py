@@ -10,7 +10,7 @@ from pynamodb.expressions.condition import Condition
 
 from chalicelib import environment
 from chalicelib.domain import Found, Visibility
-from chalicelib.dynamo import connection, get_items
+from chalicelib.dynamo import get_items, query_page
 from chalicelib.filters import ListQuery
 from chalicelib.table import (
     MEMBER,
@@ -90,7 +90,7 @@ def query_range(
     if query.name is not None:
         accepts &= ImageItem.name == query.name
     accepts |= ImageItem.os_hidden.does_not_exist()
-    answer = connection.query(
+    answer = query_page(
         run.partition,
         range_key_condition=sort.between(*_span(run.part, after, query.descending)),
         filter_condition=accepts,
@@ -122,7 +122,7 @@ def query_recent(project_id: str) -> list[Row]:
     since = environment.now() - timedelta(
         seconds=environment.settings.index_lag_seconds
     )
-    answer = connection.query(
+    answer = query_page(
         project_partition(project_id),
         range_key_condition=RecentItem.sk.between(
             f"{RECENT}{moment(since)}", f"{RECENT}~"

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from pynamodb.exceptions import PynamoDBException, TransactWriteError
@@ -32,6 +33,7 @@ from chalicelib.dynamo import (
     get_item,
     get_items,
     is_ours,
+    query_page,
     reasons_of,
     settle,
 )
@@ -169,10 +171,9 @@ def delete_image(image: Image, caller: Caller) -> None:
             raise StaleError from exc
     if _may_have_missed(seen, before):
         seen = _query(image.id)
-    with MemberItem.batch_write() as batch:
-        for raw in seen:
-            if raw["sk"]["S"].startswith(MEMBER):
-                batch.delete(MemberItem(raw["pk"]["S"], raw["sk"]["S"]))
+    _settle_or_log(
+        partial(_remove_members, seen), f"Memberships of {image.id} were left over"
+    )
 
 
 def list_members(image_id: str) -> list[Member]:
@@ -315,7 +316,7 @@ def _query(image_id: str, prefix: str = "") -> list[Raw]:
     raws: list[Raw] = []
     start: Raw | None = None
     while True:
-        answer = connection.query(
+        answer = query_page(
             partition,
             range_key_condition=MemberItem.sk.startswith(prefix) if prefix else None,
             consistent_read=True,
@@ -359,6 +360,13 @@ def _may_have_missed(seen: list[Raw], last: Raw | None) -> bool:
     return "deleted" not in image and image["changed"]["S"] != last["changed"]["S"]
 
 
+def _remove_members(raws: list[Raw]) -> None:
+    with MemberItem.batch_write() as batch:
+        for raw in raws:
+            if raw["sk"]["S"].startswith(MEMBER):
+                batch.delete(MemberItem(raw["pk"]["S"], raw["sk"]["S"]))
+
+
 def _image_hints(image: Image, caller: Caller) -> list[Callable[[], Any]]:
     projects = {image.owner} | ({caller.project_id} if caller.is_admin else set())
     return [_hint(project_id, image) for project_id in sorted(projects)]
@@ -372,14 +380,19 @@ def _hint(project_id: str, image: Image) -> Callable[[], Any]:
         position=list_position(image.created_at, image.id),
         expires_at=int((now + lag + _HINT_KEPT).timestamp()),
     )
+    return partial(
+        _settle_or_log, item.save, f"The hint for the list of {project_id} was lost"
+    )
 
-    def put() -> None:
-        try:
-            settle(item.save)
-        except (PynamoDBException, Unavailable):
-            log.exception("The hint for the list of %s was lost", project_id)
 
-    return put
+def _settle_or_log(write: Callable[[], Any], loss: str) -> None:
+    """
+    Write what the answer does not depend on; what fails does no harm but is told.
+    """
+    try:
+        settle(write)
+    except (PynamoDBException, Unavailable):
+        log.exception(loss)
 
 
 def _with_hints(write: Callable[[], Any], hints: list[Callable[[], Any]]) -> None:

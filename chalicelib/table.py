@@ -137,6 +137,10 @@ class Item(Model):
 
     class Meta:
         table_name = settings.table_name
+        # Four attempts of botocore's end before API Gateway's 29 s.
+        connect_timeout_seconds = 2
+        read_timeout_seconds = 5
+        max_retry_attempts = 3
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)

@@ -81,6 +81,8 @@ def install(app: App, identify: Identify) -> None:
                 raise NotFound(NO_RESOURCE)
             response = _settled(request, proceed)
         except ApiError as error:
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                app.log.exception("%s", request_id)
             response = _refusal(request, error.status, error.message)
             response.headers |= {"x-reason": error.reason, **error.headers}
         if isinstance(response.body, dict):

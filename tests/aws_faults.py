@@ -127,6 +127,17 @@ def in_conflict(operation: str, times: int | None = None) -> Iterator[None]:
 
 
 @contextmanager
+def overloaded(operation: str) -> Iterator[None]:
+    """
+    Refuse each call of an operation for the table's throughput.
+    """
+    refusal = Refusal("ProvisionedThroughputExceededException")
+
+    with on(f"before-call.dynamodb.{operation}", lambda **_: refusal.answer):
+        yield
+
+
+@contextmanager
 def timing_out(operation: str) -> Iterator[None]:
     """
     Let no call of an operation reach DynamoDB.

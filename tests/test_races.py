@@ -25,6 +25,7 @@ from tests.aws_faults import (
     leaving_keys_unread,
     losing_answers,
     on,
+    overloaded,
     second_writer,
     timing_out,
     truth,
@@ -388,3 +389,59 @@ def test_keys_left_unread_are_read(
         shown = consumer.get(f"/v2/images/{image_id}")
 
     assert (200, whole) == (shown.status, shown.document)
+
+
+@pytest.mark.parametrize(
+    ("fault", "operation"),
+    [
+        (timing_out, "BatchGetItem"),
+        (timing_out, "Query"),
+        (timing_out, UPDATE),
+        (overloaded, "BatchGetItem"),
+        (overloaded, TRANSACT),
+    ],
+)
+def test_a_database_that_cannot_answer_makes_the_service_unavailable(
+    fault: Callable[[str], AbstractContextManager[None]],
+    operation: str,
+    producer: Actor,
+    image_id: str,
+) -> None:
+    """
+    503 tells the client to come back, and nothing is changed.
+    """
+    act = {
+        "BatchGetItem": partial(producer.get, f"/v2/images/{image_id}"),
+        "Query": partial(producer.get, f"/v2/images/{image_id}/members"),
+        UPDATE: partial(_set, producer, image_id, "name", "new"),
+        TRANSACT: partial(_add, producer, image_id, "consumer"),
+    }[operation]
+    before = truth()
+
+    with fault(operation):
+        answer = act()
+
+    message = "The database cannot answer just now."
+    wanted = _error("503 Service Unavailable", message)
+    assert wanted == (answer.status, answer.document)
+    assert answer.headers["retry-after"] == "1"
+    assert before == truth()
+
+
+def test_members_left_over_do_not_bring_a_deleted_image_back(
+    producer: Actor, consumer: Actor, image_id: str
+) -> None:
+    """
+    The image is deleted, whatever becomes of its memberships, and nobody sees them.
+    """
+    producer.share(image_id, "consumer")
+    _accept(consumer, image_id)
+
+    with timing_out("BatchWriteItem"):
+        deleted = producer.delete(f"/v2/images/{image_id}")
+
+    assert deleted.status == 204
+    assert [item["sk"]["S"] for item in truth()] == ["IMAGE", "MEMBER#consumer"]
+    assert consumer.listed() == []
+    assert consumer.get(f"/v2/images/{image_id}").status == 404
+    assert consumer.get(f"/v2/images/{image_id}/members").status == 404
