@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from infra.local import gateway
+from tests import schemas
 
 JSON_TYPE = "application/json"
 PATCH_TYPE = "application/openstack-images-v2.1-json-patch"
@@ -54,7 +55,7 @@ def in_process(app: Any) -> Send:
         event = gateway.event(app.routes, method, target, headers, body)
         status, pairs, content = gateway.response(app(event, None))
         names = {name.lower(): value for name, value in pairs}
-        return Answer(status, names, content)
+        return _checked(Answer(status, names, content))
 
     return send
 
@@ -74,11 +75,16 @@ def over_http(url: str) -> Send:
             connection.request(method, url, body or None, dict(headers))
             answer = connection.getresponse()
             names = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, names, answer.read())
+            return _checked(Answer(answer.status, names, answer.read()))
         finally:
             connection.close()
 
     return send
+
+
+def _checked(answer: Answer) -> Answer:
+    schemas.check(answer.document)
+    return answer
 
 
 def token(user: str, project: str, roles: str) -> str:
@@ -97,6 +103,7 @@ class Actor:
     send: Send
     project: str
     roles: str = "member"
+    user: str = "someone"
     headers: Mapping[str, str] = field(
         default_factory=lambda: {"Accept": "application/json"}
     )
@@ -136,7 +143,7 @@ class Actor:
         Send any request; a document that is bytes is sent as it is.
         """
         headers = {
-            "X-Auth-Token": token(f"user-{self.project}", self.project, self.roles),
+            "X-Auth-Token": token(self.user, self.project, self.roles),
             **self.headers,
         }
         body = b""

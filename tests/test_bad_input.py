@@ -389,7 +389,7 @@ def test_nothing_that_is_sent_makes_the_service_fail(  # noqa: PLR0913 - drawn
     Arbitrary paths, queries and bodies are answered, never with 5xx.
     """
     headers = {"Accept": "application/json", "Content-Type": PATCH_TYPE}
-    actor = Actor(send, "producer", roles, headers)
+    actor = Actor(send, "producer", roles, headers=headers)
     if actor.get(f"/v2/images/{NO_ID}").status == 404:
         actor.make_image(id=NO_ID, protected=True)
 

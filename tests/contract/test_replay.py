@@ -2,18 +2,17 @@
 The recorded conversations with the reference implementation, step by step.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 import app as service
-from chalicelib import environment, store
-from chalicelib.domain import Caller, ImageStatus, Role
+from chalicelib import environment
 from infra.local.server import serve
 from tests.actors import Send, in_process, over_http
 from tests.contract.player import RECORDINGS, Conversation, Step, read
+from tests.scene import make_active
 
 QUOTAS = {"quota": 2}
 """
@@ -45,24 +44,6 @@ def is_about_data(step: Step) -> bool:
     return path.startswith("/v2/images/") and path.endswith(ABOUT_DATA)
 
 
-def stand_in_for_upload(image_id: str, content: bytes) -> None:
-    """
-    Keep of an upload what it leaves in an image's record.
-    """
-    image = store.load_image(image_id, "").image
-    assert image
-    uploaded = replace(
-        image,
-        status=ImageStatus.ACTIVE,
-        size=len(content),
-        virtual_size=len(content) if image.disk_format == "raw" else None,
-        checksum=hashlib.md5(content, usedforsecurity=False).hexdigest(),
-        os_hash_algo="sha512",
-        os_hash_value=hashlib.sha512(content).hexdigest(),
-    )
-    store.update_image(image, uploaded, Caller("data", "data", Role.ADMIN, "req-data"))
-
-
 def play(talk: Conversation, step: Step) -> list[str]:
     """
     Play a step; of one about data, only what an upload leaves is done.
@@ -71,7 +52,7 @@ def play(talk: Conversation, step: Step) -> list[str]:
         return talk.play(step)
     if (step["method"], step["expect"]["status"]) == ("PUT", 204):
         _, _, image_id, _ = talk.fill(step["path"]).strip("/").split("/")
-        stand_in_for_upload(image_id, talk.fill(step["text"]).encode())
+        make_active(image_id, talk.fill(step["text"]).encode())
     return []
 
 

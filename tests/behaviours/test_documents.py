@@ -1,0 +1,236 @@
+"""
+What the API says of itself (J), and its forms of answer (Q).
+"""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import jsonschema
+import pytest
+
+import app as service
+from infra.local import gateway
+from tests.actors import Actor, Answer, Send
+from tests.scene import error
+
+NO_ID = "00000000-0000-4000-8000-000000000000"
+NAMES = ("image", "images", "member", "members")
+
+
+def schema(actor: Actor, name: str) -> Any:
+    """
+    Read a schema as a client does.
+    """
+    return actor.get(f"/v2/schemas/{name}").document
+
+
+@pytest.mark.behaviour("J1", "J5")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_schema_is_served(name: str, producer: Actor, consumer: Actor) -> None:
+    """
+    A valid one, the same for everyone.
+    """
+    document = schema(producer, name)
+
+    jsonschema.Draft4Validator.check_schema(document)
+    assert document["name"] == name
+    assert document == schema(consumer, name)
+
+
+@pytest.mark.behaviour("J2", "J3")
+def test_a_member_has_six_properties(producer: Actor) -> None:
+    """
+    Its status is one of three words, its image a UUID; members are a list of those.
+    """
+    member, members = schema(producer, "member"), schema(producer, "members")
+
+    assert set(member["properties"]) == {
+        *("member_id", "image_id", "status", "created_at", "updated_at", "schema")
+    }
+    words = member["properties"]["status"]["enum"]
+    assert words == ["pending", "accepted", "rejected"]
+    assert re.fullmatch(member["properties"]["image_id"]["pattern"], NO_ID)
+    assert members["properties"]["members"]["items"] == member
+    assert members["links"] == [{"href": "{schema}", "rel": "describedby"}]
+
+
+@pytest.mark.behaviour("J4")
+@pytest.mark.parametrize(
+    "body", [{"name": 5}, {"visibility": "secret"}, {"tags": "lts"}, {"x": 5}]
+)
+def test_what_a_schema_refuses_the_call_refuses(body: Any, producer: Actor) -> None:
+    """
+    That every answer fits its schema is checked on each answer of all tests.
+    """
+    refused = jsonschema.Draft4Validator(schema(producer, "image"))
+
+    assert not refused.is_valid(body)
+    assert producer.post("/v2/images", body).status == 400
+
+
+@pytest.mark.behaviour("Q1")
+def test_an_error_has_two_forms(producer: Actor) -> None:
+    """
+    JSON where `Accept` names it, else plain text: glanceclient breaks on flat JSON.
+    """
+
+    def ask(accept: str | None) -> Answer:
+        headers = {} if accept is None else {"Accept": accept}
+        return replace(producer, headers=headers).get(f"/v2/images/{NO_ID}")
+
+    words = f"No image found with ID {NO_ID}"
+    for accept in ("application/json", "text/html, application/json;q=0.9"):
+        answer = ask(accept)
+        assert error(404, "Not Found", words) == (answer.status, answer.document)
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["x-reason"] == "not-found"
+    for other in ("*/*", "text/html", "application/xml", "", None):
+        answer = ask(other)
+        assert f"404 Not Found\n\n{words}\n" == answer.body.decode()
+        assert answer.headers["content-type"] == "text/plain; charset=UTF-8"
+        assert answer.headers["x-reason"] == "not-found"
+
+
+@pytest.mark.behaviour("Q1")
+def test_every_answer_has_an_id_of_its_own(producer: Actor) -> None:
+    """
+    `x-openstack-request-id`, on success and on failure.
+    """
+    answers = [
+        producer.get("/"),
+        producer.get("/v2/images"),
+        producer.get(f"/v2/images/{NO_ID}"),
+        producer.get("/nothing"),
+        producer.ask("HEAD", "/v2/images"),
+        producer.post("/v2/images", b"{"),
+    ]
+
+    ids = {answer.headers["x-openstack-request-id"] for answer in answers}
+    assert len(ids) == len(answers)
+    assert all(re.fullmatch(r"req-[0-9a-f-]{36}", one) for one in ids)
+
+
+@pytest.mark.behaviour("Q1")
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PATCH"])
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/", "GET"), ("/v2/images", "GET, POST"), ("/v2/schemas/image", "GET")],
+)
+def test_other_methods_are_told_which_there_are(
+    method: str, path: str, allowed: str, producer: Actor
+) -> None:
+    """
+    405 with `Allow`.
+    """
+    answer = producer.ask(method, path)
+
+    words = "The method is not allowed for this resource."
+    assert error(405, "Method Not Allowed", words) == (answer.status, answer.document)
+    assert answer.headers["allow"] == allowed
+
+
+@pytest.mark.behaviour("Q2")
+def test_a_suffix_is_no_way_to_ask_for_a_format(producer: Actor) -> None:
+    """
+    `.json` is a part of a name: the reference does not know it either.
+    """
+    image_id = producer.make_image()
+
+    assert producer.get(f"/v2/images/{image_id}.json").status == 404
+    assert producer.get("/v2/images.json").status == 404
+
+
+@pytest.mark.behaviour("Q3")
+def test_an_offset_is_no_paging(producer: Actor) -> None:
+    """
+    It is a filter on a custom property, as in the reference.
+    """
+    producer.make_image()
+    odd = producer.make_image(offset="1")
+
+    assert producer.listed("?offset=1") == [odd]
+
+
+@pytest.mark.parametrize(
+    ("host", "prefix", "headers", "root"),
+    [
+        ("127.0.0.1:8000", "", {}, "http://127.0.0.1:8000"),
+        (
+            "x1.execute-api.us-east-1.amazonaws.com",
+            "/api",
+            {"X-Forwarded-Proto": "https"},
+            "https://x1.execute-api.us-east-1.amazonaws.com/api",
+        ),
+        (
+            "images.example",
+            "",
+            {"X-Forwarded-Proto": "https"},
+            "https://images.example",
+        ),
+        (
+            "cloud.example",
+            "/image",
+            {"X-Forwarded-Proto": "https"},
+            "https://cloud.example/image",
+        ),
+    ],
+    ids=["locally", "a stage", "a domain", "a domain with a base path"],
+)
+def test_absolute_links_are_those_that_the_client_can_follow(
+    host: str, prefix: str, headers: dict[str, str], root: str
+) -> None:
+    """
+    In version documents and `Location`.
+    """
+
+    def ask(method: str, path: str, body: bytes = b"") -> Answer:
+        sent = {"Host": host, "X-Auth-Token": "a:b:member", **headers}
+        event = gateway.event(
+            service.app.routes, method, prefix + path, sent, body, prefix=prefix
+        )
+        status, pairs, content = gateway.response(service.app(event, None))
+        names = {name.lower(): value for name, value in pairs}
+        return Answer(status, names, content)
+
+    for path, status in [("/", 300), ("/versions", 200), ("/v2", 200), ("/v2/", 200)]:
+        answer = ask("GET", path)
+        links = {
+            link["href"]
+            for version in answer.document["versions"]
+            for link in version["links"]
+        }
+        assert (status, {f"{root}/v2/"}) == (answer.status, links)
+    created = ask("POST", "/v2/images", b"{}")
+    assert created.headers["location"] == f"{root}{created.document['self']}"
+    assert created.document["self"].startswith("/v2/images/")
+
+
+def test_the_versions_are_those_of_what_is_there(send: Send) -> None:
+    """
+    One is current; nobody needs a token to read them.
+    """
+    document = send("GET", "/versions", {}, b"").document
+
+    versions = {one["id"]: one["status"] for one in document["versions"]}
+    old = ("2.15", "2.9", *(f"2.{minor}" for minor in range(7, -1, -1)))
+    wanted = {"v2.17": "CURRENT", **{f"v{one}": "SUPPORTED" for one in old}}
+    assert wanted == versions
+
+
+def test_a_service_that_answers_is_healthy(send: Send) -> None:
+    """
+    Without a token.
+    """
+    answer = send("GET", "/healthcheck", {}, b"")
+
+    assert (answer.status, answer.body) == (200, b"OK")
+    assert answer.headers["content-type"].startswith("text/plain")
+
+
+def test_there_are_no_projects_to_look_up(producer: Actor) -> None:
+    """
+    403 lets the `openstack` command take a project's id as it was given.
+    """
+    assert producer.get("/v2/tenants/consumer").status == 403
+    assert producer.get("/v2/tenants").status == 403
