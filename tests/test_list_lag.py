@@ -1,0 +1,235 @@
+"""
+A list shows what its project just did, and what it was just offered: indexes may lag.
+
+Each list is read twice: while the indexes show the table as it was before a change, and
+once they have caught up. Both must be the same.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+
+from chalicelib import environment
+from tests.actors import Actor, Send
+from tests.aws_faults import on
+from tests.lagging import lagging_indexes
+from tests.scene import at
+
+
+@dataclass(frozen=True)
+class World:
+    """
+    The callers, and the producer's images by their names.
+    """
+
+    producer: Actor
+    consumer: Actor
+    admin: Actor
+    ids: dict[str, str]
+
+    def path(self, name: str) -> str:
+        """
+        Give the path of an image.
+        """
+        return f"/v2/images/{self.ids[name]}"
+
+    def set(self, name: str, attribute: str, value: object, *, by: Actor) -> None:
+        """
+        Change an attribute of an image.
+        """
+        operation = {"op": "add", "path": f"/{attribute}", "value": value}
+        assert by.patch(self.path(name), [operation]).status == 200
+
+    def end(self, place: str) -> None:
+        """
+        Delete what the producer has at a place: `pending`, `accepted/members/consumer`.
+        """
+        name, _, rest = place.partition("/")
+        target = "/".join([self.path(name), *([rest] if rest else [])])
+        assert self.producer.delete(target).status == 204
+
+
+@pytest.fixture
+def world(
+    producer: Actor, consumer: Actor, admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> World:
+    """
+    A minute apart: what the consumer accepted, what is offered, what is not; long ago.
+    """
+    ids = {}
+    for minute, name in enumerate(
+        ["plain", "accepted", "pending", "rejected", "hidden", "private"]
+    ):
+        at(monkeypatch, f"2026-11-24T08:{minute:02}:00Z")
+        visibility = "private" if name == "private" else "shared"
+        ids[name] = producer.make_image(
+            name=name, visibility=visibility, os_hidden=name == "hidden"
+        )
+    for name in ("accepted", "pending", "rejected", "hidden"):
+        producer.share(ids[name], "consumer")
+        if name != "pending":
+            consumer.answer(ids[name], "accepted" if name == "hidden" else name)
+    ids["own"] = consumer.make_image(name="own")
+    ids["public"] = admin.make_image(name="public", visibility="public")
+    at(monkeypatch, "2026-11-24T10:00:00Z")
+    return World(producer, consumer, admin, ids)
+
+
+CHANGES: dict[str, Callable[[World], object]] = {
+    "create": lambda w: w.producer.make_image(name="new"),
+    "create hidden": lambda w: w.producer.make_image(name="plain", os_hidden=True),
+    "create an older one": lambda w: w.consumer.make_image(name="accepted"),
+    "share": lambda w: w.producer.share(w.ids["plain"], "consumer"),
+    "accept": lambda w: w.consumer.answer(w.ids["pending"], "accepted"),
+    "reject": lambda w: w.consumer.answer(w.ids["accepted"], "rejected"),
+    "put off": lambda w: w.consumer.answer(w.ids["rejected"], "pending"),
+    "answer as admin": lambda w: w.admin.put(
+        f"{w.path('pending')}/members/consumer", {"status": "accepted"}
+    ),
+    "unshare": lambda w: w.end("accepted/members/consumer"),
+    "rename": lambda w: w.set("accepted", "name", "plain", by=w.producer),
+    "rename as admin": lambda w: w.set("plain", "name", "zebra", by=w.admin),
+    "hide": lambda w: w.set("accepted", "os_hidden", value=True, by=w.producer),
+    "show again": lambda w: w.set("hidden", "os_hidden", value=False, by=w.producer),
+    "make private": lambda w: w.set("accepted", "visibility", "private", by=w.producer),
+    "make shared": lambda w: w.set("private", "visibility", "shared", by=w.producer),
+    "make community": lambda w: w.set(
+        "accepted", "visibility", "community", by=w.producer
+    ),
+    "tag": lambda w: w.producer.put(f"{w.path('plain')}/tags/lts"),
+    "delete": lambda w: w.end("accepted"),
+    "delete the pending": lambda w: w.end("pending"),
+    "give away": lambda w: w.set("plain", "owner", "consumer", by=w.admin),
+}
+LISTS = [
+    "",
+    *(
+        f"?visibility=shared&member_status={status}"
+        for status in ("pending", "accepted", "rejected", "all")
+    ),
+    "?visibility=private",
+    "?visibility=all",
+    "?owner=producer",
+    "?os_hidden=true",
+    "?tag=lts",
+    "?name=plain",
+    "?name=accepted",
+    "?sort=name:asc",
+    "?sort=updated_at:desc,name:asc",
+]
+SEEN_BY_ADMIN = ("rename as admin", "answer as admin", "give away")
+
+
+def lists_of(actor: Actor) -> dict[str, list[str]]:
+    """
+    Give each kind of list, whole, and one page by page.
+    """
+    target, ids = "/v2/images?limit=2&sort_dir=asc", list[str]()
+    while target:
+        page = actor.get(target).document
+        ids += [image["id"] for image in page["images"]]
+        target = page.get("next", "")
+    return {query: actor.listed(query) for query in LISTS} | {"pages": ids}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_lists_are_right_while_the_indexes_lag(change: str, world: World) -> None:
+    """
+    What should appear appears, and what should be gone is gone.
+    """
+    actors = [world.producer, world.consumer]
+    if change in SEEN_BY_ADMIN:
+        actors.append(world.admin)
+    with lagging_indexes():
+        CHANGES[change](world)
+        lagging = [lists_of(actor) for actor in actors]
+
+    assert [lists_of(actor) for actor in actors] == lagging
+
+
+@pytest.mark.parametrize("change", ["create", "share", "accept", "rename", "delete"])
+def test_the_change_shows_in_a_list(change: str, world: World) -> None:
+    """
+    Lest the comparison above be one of nothing with nothing.
+    """
+    before = [lists_of(world.producer), lists_of(world.consumer)]
+
+    CHANGES[change](world)
+
+    assert before != [lists_of(world.producer), lists_of(world.consumer)]
+
+
+def test_an_administrators_lists_show_its_own_changes(
+    world: World, admin: Actor
+) -> None:
+    """
+    Of images of its own and of others.
+    """
+    with lagging_indexes():
+        new = admin.make_image(name="new")
+        others = admin.make_image(name="other", owner="producer")
+        world.set("private", "name", "renamed", by=admin)
+        lagging = lists_of(admin)
+        shown = world.producer.listed()
+
+    assert lists_of(admin) == lagging
+    assert {new, others} <= set(lagging[""])
+    assert others in shown
+
+
+def test_public_images_of_others_are_right_once_the_indexes_catch_up(
+    world: World, stranger: Actor
+) -> None:
+    """
+    The promise is a project's own list; what is gone is gone for everyone at once.
+    """
+    public = world.ids["public"]
+    with lagging_indexes():
+        new = world.admin.make_image(name="new", visibility="public")
+        lagging = stranger.listed()
+        world.admin.delete(world.path("public"))
+        after = stranger.listed()
+
+    assert (lagging, after) == ([public], [])
+    assert stranger.listed() == [new]
+
+
+def test_the_promise_ends_with_the_lag_that_it_covers(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    `INDEX_LAG_SECONDS` after a change its hint is not read any more.
+    """
+    moment = environment.now()
+    with lagging_indexes():
+        new = world.producer.make_image(name="new")
+        for seconds, listed in [(59, True), (61, False)]:
+            later = moment + timedelta(seconds=seconds)
+            monkeypatch.setattr(environment, "now", lambda later=later: later)
+            assert (new in world.producer.listed()) is listed
+
+
+def test_thousands_of_offers_make_nobodys_list_dear(
+    world: World, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Of its hints a list reads the newest few.
+    """
+    few = replace(environment.settings, hints_max=3)
+    monkeypatch.setattr(environment, "settings", few)
+    spammer = Actor(send, "spammer")
+    counted = []
+
+    with lagging_indexes():
+        for number in range(6):
+            spammer.share(spammer.make_image(name=f"spam {number}"), "consumer")
+        with on(
+            "after-call.dynamodb.Query",
+            lambda parsed, **_: counted.append(parsed["ScannedCount"]),
+        ):
+            pending = world.consumer.listed("?visibility=shared&member_status=pending")
+
+    assert max(counted) <= 3
+    assert len(pending) == 1 + 1 + 3
