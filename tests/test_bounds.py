@@ -1,0 +1,321 @@
+"""
+What one request may read and answer: bounds that are settings, told and never silent.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib import dynamo, environment, listing
+from chalicelib.domain import Caller, Image, Member, MemberStatus, Role, Visibility
+from chalicelib.table import Item, image_item, member_item
+from tests.actors import Actor
+from tests.aws_faults import on
+from tests.scene import error
+
+Bound = Callable[..., None]
+
+
+@pytest.fixture
+def bound(monkeypatch: pytest.MonkeyPatch) -> Bound:
+    """
+    Set settings to other values.
+    """
+
+    def change(**settings: Any) -> None:
+        changed = replace(environment.settings, **settings)
+        monkeypatch.setattr(environment, "settings", changed)
+
+    return change
+
+
+def fill(*items: Item) -> None:
+    """
+    Write items as fast as the emulator takes them.
+    """
+    changed = dynamo.change_by(Caller("producer", "someone", Role.MEMBER, "x" * 40))
+    with Item.batch_write() as batch:
+        for item in items:
+            item.changed = changed
+            batch.save(item)
+
+
+def images(count: int, **fields: Any) -> list[Image]:
+    """
+    Make images of the producer's, the first one the oldest.
+    """
+    now = environment.now()
+    return [
+        Image(
+            **{
+                "id": environment.new_id(),
+                "owner": "producer",
+                "name": f"image-{number}",
+                "created_at": now - timedelta(hours=1, seconds=count - number),
+                "updated_at": now,
+                "properties": {},
+                **fields,
+            }
+        )
+        for number in range(count)
+    ]
+
+
+@contextmanager
+def rows_looked_at() -> Iterator[list[int]]:
+    """
+    Note how many rows each query looks at.
+    """
+    counts: list[int] = []
+
+    def note(parsed: dict[str, Any], **_: Any) -> None:
+        counts.append(parsed["ScannedCount"])
+
+    with on("after-call.dynamodb.Query", note):
+        yield counts
+
+
+def follow(actor: Actor, target: str) -> list[list[str]]:
+    """
+    Read a list page by page; give the ids on each.
+    """
+    pages = []
+    while target:
+        answer = actor.get(target)
+        assert answer.status == 200, answer.document
+        pages.append([image["id"] for image in answer.document["images"]])
+        target = answer.document.get("next", "")
+    return pages
+
+
+@pytest.mark.behaviour("L5")
+def test_a_page_has_a_usual_size_and_a_largest(producer: Actor, bound: Bound) -> None:
+    """
+    The one without a limit, the other for any above it.
+    """
+    fill(*map(image_item, images(5)))
+    bound(page_size=2, page_size_max=3)
+
+    assert len(producer.listed()) == 2
+    assert len(producer.listed("?limit=1")) == 1
+    assert len(producer.listed("?limit=4")) == 3
+    assert len(producer.listed("?limit=1000000")) == 3
+
+
+def test_the_usual_sizes_are_those_of_the_reference(producer: Actor) -> None:
+    """
+    25, and 1,000 at most.
+    """
+    fill(*map(image_item, images(30)))
+
+    assert len(producer.listed()) == 25
+    assert environment.settings.page_size_max == 1000
+
+
+def test_a_filter_that_matches_little_gives_short_pages(
+    producer: Actor, bound: Bound
+) -> None:
+    """
+    None of them empty; together they hold each match once.
+    """
+    some = images(40)
+    rare = some[3:40:12]
+    for image in rare:
+        some[some.index(image)] = replace(image, tags=("rare",))
+    fill(*map(image_item, some))
+    bound(page_reads_max=20)
+
+    pages = follow(producer, "/v2/images?tag=rare&limit=5")
+
+    found = [image_id for page in pages for image_id in page]
+    assert [image.id for image in reversed(rare)] == found
+    assert len(pages) > 1
+    assert all(pages)
+
+
+def test_a_page_that_ends_early_goes_on_where_it_stopped(
+    producer: Actor, bound: Bound
+) -> None:
+    """
+    `next` names the last image looked at, not the last one that matched.
+    """
+    some = images(30)
+    some[-1] = replace(some[-1], tags=("rare",))
+    fill(*map(image_item, some))
+    bound(page_reads_max=10)
+
+    page = producer.get("/v2/images?tag=rare&limit=5").document
+
+    assert [some[-1].id] == [image["id"] for image in page["images"]]
+    marker = page["next"].rpartition("marker=")[2]
+    assert marker in {image.id for image in some[10:21]}
+
+
+def test_a_filter_that_matches_nothing_is_told_to_be_narrowed(
+    producer: Actor, bound: Bound
+) -> None:
+    """
+    400 that names the filter; an empty page with `next` would end a client's list.
+    """
+    fill(*map(image_item, images(30)))
+    bound(page_reads_max=10)
+
+    answer = producer.get("/v2/images?tag=rare&protected=true&limit=5")
+
+    words = (
+        "Of the 15 images that one request may look at, none fits tag, protected."
+        " Narrow the list by name, owner or visibility."
+    )
+    assert error(400, "Bad Request", words) == (answer.status, answer.document)
+
+
+def test_index_rows_are_bounded_as_well(producer: Actor, bound: Bound) -> None:
+    """
+    A page looks at so many of them, and one query more at most.
+    """
+    fill(*map(image_item, images(60, name="other")))
+    bound(page_rows_max=20)
+
+    with rows_looked_at() as counts:
+        answer = producer.get("/v2/images?os_hidden=true&limit=5")
+
+    assert answer.status == 400
+    assert sum(counts) <= 20 + 2 * 20
+
+
+def test_a_name_is_looked_up_in_the_index(producer: Actor) -> None:
+    """
+    Of many own images only the one that has the name is read.
+    """
+    some = images(150)
+    fill(*map(image_item, some))
+    read = []
+
+    def note(parsed: dict[str, Any], **_: Any) -> None:
+        read.extend(parsed["Responses"][dynamo.connection.table_name])
+
+    with rows_looked_at() as counts, on("after-call.dynamodb.BatchGetItem", note):
+        found = producer.listed("?name=image-7")
+
+    assert [some[7].id] == found
+    assert len(read) == 1
+    assert len(counts) == 3
+
+
+def test_too_many_images_are_not_sorted(producer: Actor, bound: Bound) -> None:
+    """
+    Never a partial order: 400 says how to narrow the list.
+    """
+    fill(*map(image_item, images(6)))
+    bound(sort_images_max=5)
+
+    answer = producer.get("/v2/images?sort=name:asc")
+
+    words = (
+        "More than 5 images are too many to sort. Narrow the list by name, owner or"
+        " visibility, or sort by created_at alone."
+    )
+    assert error(400, "Bad Request", words) == (answer.status, answer.document)
+    assert len(producer.listed("?sort=name:asc&name=image-1")) == 1
+    assert len(producer.listed()) == 6
+
+
+def test_a_page_of_large_images_ends_early(
+    producer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Lambda's answer ends at 6 MB; following `next` still reaches each image once.
+    """
+    monkeypatch.setattr(listing, "PAGE_BYTES_MAX", 100_000)
+    some = images(9, properties={"notes": 'a "quoted" ü' * 2_000})
+    fill(*map(image_item, some))
+
+    for sort in ("", "&sort=status,id:asc"):
+        pages = follow(producer, f"/v2/images?limit=100{sort}")
+
+        found = [image_id for page in pages for image_id in page]
+        assert {image.id for image in some} == set(found)
+        assert len(found) == 9
+        assert len(pages) > 1
+    document = producer.get("/v2/images?limit=100").document
+    assert len(json.dumps(json.dumps(document, ensure_ascii=False))) < 101_000
+
+
+def test_an_image_larger_than_a_page_is_a_page(
+    producer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A page holds one image at least, or the list would never end.
+    """
+    monkeypatch.setattr(listing, "PAGE_BYTES_MAX", 10)
+    some = images(3)
+    fill(*map(image_item, some))
+
+    wanted = [[image.id] for image in reversed(some)]
+    assert wanted == follow(producer, "/v2/images?limit=3")
+
+
+def shared_with(count: int) -> Image:
+    """
+    Write an image with many members; their ids have the length of a UUID.
+    """
+    (image,) = images(1)
+    image = replace(image, member_count=count, visibility=Visibility.SHARED)
+    members = [
+        Member(
+            image_id=image.id,
+            member_id=f"{number:032}",
+            status=MemberStatus.PENDING,
+            created_at=image.created_at,
+            updated_at=image.updated_at,
+        )
+        for number in range(count)
+    ]
+    fill(image_item(image), *(member_item(member, image) for member in members))
+    return image
+
+
+@pytest.mark.parametrize(("count", "reads"), [(128, 1), (5_000, 3)])
+def test_all_members_of_an_image_are_listed(
+    count: int, reads: int, producer: Actor, bound: Bound
+) -> None:
+    """
+    The usual quota and the largest that is tried; each read stays below 1 MB.
+    """
+    bound(member_quota=count)
+    image = shared_with(count)
+
+    with rows_looked_at() as counts:
+        answer = producer.get(f"/v2/images/{image.id}/members")
+    refused = producer.post(f"/v2/images/{image.id}/members", {"member": "one more"})
+
+    members = answer.document["members"]
+    assert [f"{number:032}" for number in range(count)] == [
+        member["member_id"] for member in members
+    ]
+    assert len(answer.body) < 6_000_000
+    assert len(counts) == reads
+    assert sum(counts) == count
+    assert refused.status == 413
+
+
+def test_an_image_of_many_members_is_deleted_with_all_of_them(
+    producer: Actor, bound: Bound
+) -> None:
+    """
+    However many reads and writes that takes.
+    """
+    bound(member_quota=300)
+    image = shared_with(300)
+
+    deleted = producer.delete(f"/v2/images/{image.id}")
+
+    client = dynamo.connection.connection.client
+    left = client.scan(TableName=dynamo.connection.table_name)["Items"]
+    assert deleted.status == 204
+    assert [item["sk"]["S"] for item in left] == ["IMAGE"]
