@@ -52,6 +52,10 @@ _UNTOLD: Final = frozenset({"os_hash_algo", "os_hash_value"})
 _SET_ON_CREATE: Final = frozenset({"id", *_UNTOLD})
 _INTEGERS: Final = frozenset({"min_disk", "min_ram"})
 
+_PROJECT_ID: Final = (
+    "a project id: a string of 1 to 255 characters, at most 1000 bytes, without / and"
+    " control characters"
+)
 _NAME_MAX: Final = 255
 _INTEGER: Final = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 _MESSAGE_MAX: Final = 300
@@ -133,7 +137,7 @@ def check_owner(owner: str | None) -> None:
         BadRequest: It is not.
     """
     if owner is None or not is_project_id(owner):
-        raise BadRequest("owner must be a project id.")
+        raise BadRequest(f"owner must be {_PROJECT_ID}.")
 
 
 def check_no_body(raw: bytes) -> None:
@@ -196,10 +200,7 @@ def parse_new_member(raw: bytes) -> str:
     """
     member_id = _parse_object(raw).get("member")
     if not isinstance(member_id, str) or not is_project_id(member_id):
-        raise BadRequest(
-            "member must be a project id: a string of 1 to 255 characters, at most"
-            " 1000 bytes, without / and control characters."
-        )
+        raise BadRequest(f"member must be {_PROJECT_ID}.")
     return member_id
 
 

@@ -1,0 +1,96 @@
+"""
+Where the service answers otherwise than the reference, on purpose.
+
+`docs/differences.md` names the test of each; those that are not here stand with what
+they are about.
+"""
+
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from tests.actors import Actor, Send
+from tests.aws_faults import stored
+from tests.scene import error
+
+NO_ID = "00000000-0000-4000-8000-000000000000"
+
+
+def test_a_marker_that_is_hidden_is_told_as_one_that_never_was(
+    producer: Actor, consumer: Actor
+) -> None:
+    """
+    403, as the reference has it, would tell that the image exists.
+    """
+    image_id = producer.make_image()
+
+    hidden = consumer.get(f"/v2/images?marker={image_id}")
+    absent = consumer.get(f"/v2/images?marker={NO_ID}")
+
+    words = "marker must be the id of an image: '{}'"
+    wanted = [error(400, "Bad Request", words.format(one)) for one in (image_id, NO_ID)]
+    assert wanted == [(one.status, one.document) for one in (hidden, absent)]
+
+
+def test_links_keep_a_repeated_tag(producer: Actor) -> None:
+    """
+    The reference keeps the last one, so that its next page shows other images.
+    """
+    for number in range(3):
+        producer.make_image(name=str(number), tags=["lts", "ü & co"])
+    producer.make_image(name="other", tags=["ü & co"])
+    asked = [("tag", "lts"), ("tag", "ü & co"), ("limit", "2")]
+
+    page = producer.get("/v2/images?tag=lts&tag=%C3%BC+%26%20co&limit=2").document
+    rest = producer.get(page["next"]).document
+
+    kept = [parse_qsl(urlsplit(page[link]).query) for link in ("first", "next")]
+    assert kept == [asked, [*asked, ("marker", page["images"][-1]["id"])]]
+    assert [image["name"] for image in rest["images"]] == ["0"]
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/"])
+def test_the_address_in_a_catalog_answers_the_versions(path: str, send: Send) -> None:
+    """
+    Without a token, as `/` does.
+    """
+    answer = send("GET", path, {}, b"")
+
+    assert answer.status == 200
+    assert answer.document == send("GET", "/versions", {}, b"").document
+
+
+@pytest.mark.parametrize("body", [b"[]", b'[{"name": "ubuntu"}]'])
+def test_what_breaks_the_reference_is_refused(body: bytes, producer: Actor) -> None:
+    """
+    400 where it answers 500, or takes what nobody could use.
+    """
+    image_id = producer.make_image()
+    before = stored()
+    answers = [
+        producer.post("/v2/images", body),
+        producer.post(f"/v2/images/{image_id}/members", {"member": ["consumer"]}),
+        producer.post(f"/v2/images/{image_id}/members", {"member": {"id": "x"}}),
+    ]
+
+    assert [answer.status for answer in answers] == [400] * 3
+    assert before == stored()
+
+
+@pytest.mark.parametrize("owner", ["", "a/b", "m" * 256, "two\nlines"])
+def test_an_owner_is_a_project_id(owner: str, producer: Actor, admin: Actor) -> None:
+    """
+    Another could not be anybody's, and nobody would ever see the image.
+    """
+    image_id = producer.make_image()
+    before = stored()
+
+    created = admin.post("/v2/images", {"owner": owner})
+    given = admin.patch(
+        f"/v2/images/{image_id}", [{"op": "replace", "path": "/owner", "value": owner}]
+    )
+
+    assert (created.status, given.status) == (400, 400)
+    assert "owner" in created.document["message"]
+    assert "owner" in given.document["message"]
+    assert before == stored()
