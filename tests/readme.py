@@ -1,5 +1,5 @@
 """
-The README's tables, read for tests that hold them against the code.
+The documents' tables, read for tests that hold them against the code.
 """
 
 from pathlib import Path
@@ -7,11 +7,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def table(heading: str) -> list[dict[str, str]]:
+def table(heading: str, document: str = "README.md") -> list[dict[str, str]]:
     """
     Read the first table under a heading: one dict a line, keyed by column.
     """
-    text = (ROOT / "README.md").read_text("utf-8")
+    text = (ROOT / document).read_text("utf-8")
     section = text.split(f"# {heading}\n", 1)[1]
     lines: list[str] = []
     for line in section.splitlines():

@@ -1,0 +1,137 @@
+"""
+The deployment's template: the code's table, and no more rights than the code uses.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pynamodb.attributes import Attribute
+
+from chalicelib import dynamo
+from chalicelib.table import ByProject, ByVisibility, Item, RecentItem
+from infra.local import backend
+from tests.readme import table as readme_table
+
+ROOT = Path(__file__).parents[2]
+OPERATION = re.compile(r"[A-Z][a-z]+(?:Write|Get)?Items?|Query")
+PARTS = {"TransactWriteItems": {"PutItem", "UpdateItem", "DeleteItem"}}
+"""
+A transaction is granted as its parts: IAM has no action of its own for it.
+"""
+
+
+@pytest.fixture
+def properties() -> Any:
+    """
+    The table's properties in the template.
+    """
+    text = backend.RESOURCES.read_text("utf-8")
+    return yaml.safe_load(text)["Resources"]["ImagesTable"]["Properties"]
+
+
+def keys(schema: list[dict[str, str]]) -> dict[str, str]:
+    """
+    Give a key's attributes by their kind.
+    """
+    return {part["KeyType"]: part["AttributeName"] for part in schema}
+
+
+def name(attribute: Attribute[Any]) -> str:
+    """
+    Give the name under which an attribute is stored.
+    """
+    return str(attribute.attr_name)
+
+
+def test_the_tables_keys_are_those_of_the_code(properties: Any) -> None:
+    """
+    Of the table and of both indexes, all of them texts.
+    """
+    indexes = {one["IndexName"]: one for one in properties["GlobalSecondaryIndexes"]}
+    wanted = {
+        ByProject.Meta.index_name: {"HASH": "project_pk", "RANGE": "project_sk"},
+        ByVisibility.Meta.index_name: {
+            "HASH": "visibility_pk",
+            "RANGE": "visibility_sk",
+        },
+    }
+
+    assert keys(properties["KeySchema"]) == {
+        "HASH": name(Item.pk),
+        "RANGE": name(Item.sk),
+    }
+    assert {key: keys(one["KeySchema"]) for key, one in indexes.items()} == wanted
+    kinds = {
+        one["AttributeName"]: one["AttributeType"]
+        for one in properties["AttributeDefinitions"]
+    }
+    assert kinds == dict.fromkeys(
+        ["pk", "sk", *(part for key in wanted.values() for part in key.values())], "S"
+    )
+
+
+def test_an_index_carries_what_a_name_is_looked_up_by(properties: Any) -> None:
+    """
+    And nothing else, so that most updates write no index row.
+    """
+    carried = [one["Projection"] for one in properties["GlobalSecondaryIndexes"]]
+
+    wanted = {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["name", "os_hidden"]}
+    assert carried == [wanted, wanted]
+
+
+def test_hints_expire_and_the_table_is_safe(properties: Any) -> None:
+    """
+    On demand, encrypted, restorable to any second, and never removed with its stack.
+    """
+    resource = yaml.safe_load(backend.RESOURCES.read_text("utf-8"))["Resources"]
+    ttl = properties["TimeToLiveSpecification"]
+
+    assert ttl == {"AttributeName": name(RecentItem.expires_at), "Enabled": True}
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert properties["SSESpecification"] == {"SSEEnabled": True}
+    assert properties["PointInTimeRecoverySpecification"] == {
+        "PointInTimeRecoveryEnabled": True
+    }
+    policies = ("DeletionPolicy", "UpdateReplacePolicy")
+    assert {"Retain"} == {resource["ImagesTable"][policy] for policy in policies}
+
+
+def test_the_local_table_is_that_of_the_template(properties: Any) -> None:
+    """
+    One source of truth for AWS, tests and the local run.
+    """
+    client = dynamo.connection.connection.client
+    made = client.describe_table(TableName=dynamo.connection.table_name)["Table"]
+
+    assert made["KeySchema"] == properties["KeySchema"]
+    assert made["AttributeDefinitions"] == properties["AttributeDefinitions"]
+    assert [
+        (one["IndexName"], one["KeySchema"], one["Projection"])
+        for one in made["GlobalSecondaryIndexes"]
+    ] == [
+        (one["IndexName"], one["KeySchema"], one["Projection"])
+        for one in properties["GlobalSecondaryIndexes"]
+    ]
+
+
+def test_the_function_may_do_what_it_does_and_no_more() -> None:
+    """
+    Its rights are the operations of the README's access patterns, on this table alone.
+    """
+    policy = json.loads((ROOT / ".chalice/policy-dev.json").read_text("utf-8"))
+    used = set()
+    for row in readme_table("Access patterns"):
+        for operation in OPERATION.findall(row["operation"]):
+            used |= PARTS.get(operation, {operation})
+
+    logs, data = policy["Statement"]
+
+    assert data["Action"] == sorted(f"dynamodb:{one}" for one in used)
+    assert all(":table/cloud-images-dev" in one for one in data["Resource"])
+    assert logs["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
+    assert "*" not in {*data["Resource"], logs["Resource"]}

@@ -1,0 +1,228 @@
+"""
+The documents say what the code does: a table or a link that drifts fails.
+"""
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import app as service
+from chalicelib import index, store
+from chalicelib.domain import Role
+from chalicelib.environment import Settings
+from chalicelib.policy import RULES, Rule, Verdict
+from infra.local import gateway
+from tests.contract.player import RECORDINGS, read
+from tests.readme import ROOT, table
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+EVERYWHERE = {HTTPStatus.UNAUTHORIZED, HTTPStatus.METHOD_NOT_ALLOWED}
+"""
+What any path may answer, so that no row of the table says it.
+"""
+
+FROM_RACES = {HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
+"""
+What the recordings cannot show of each call: a lost race, and a limit of ours.
+"""
+
+Route = tuple[str, str]
+
+
+@cache
+def all_tests() -> dict[str, ast.FunctionDef]:
+    """
+    Give every test function in the tree.
+    """
+    return {
+        node.name: node
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
+
+
+def routes() -> Iterator[Route]:
+    """
+    Give each route that is more than a refusal.
+    """
+    for path, by_method in service.app.routes.items():
+        for method, entry in by_method.items():
+            if not entry.view_function.__name__.startswith("refuse"):
+                yield method, path
+
+
+def endpoints() -> dict[Route, dict[str, str]]:
+    """
+    Give the README's rows of endpoints.
+    """
+    return {(row["method"], row["path"].strip("`")): row for row in table("Endpoints")}
+
+
+def statuses(text: str) -> set[int]:
+    """
+    Read the statuses in a cell.
+    """
+    return {int(word) for word in re.findall(r"\d+", text)}
+
+
+def test_the_readme_has_every_endpoint() -> None:
+    """
+    Each route that the app has, and no other.
+    """
+    assert set(endpoints()) == set(routes())
+
+
+def test_the_readme_has_every_answer_that_was_recorded() -> None:
+    """
+    And no refusal that was not, but for those that only a race or our limits bring.
+    """
+    recorded: dict[Route, set[int]] = {}
+    for recording in RECORDINGS.glob("*.json"):
+        for step in read(recording.stem):
+            path = step["path"].partition("?")[0]
+            if path.endswith("/"):
+                continue  # No path of the API ends so: 404.
+            route, _ = gateway.match(service.app.routes, path)
+            answers = recorded.setdefault((step["method"], route), set())
+            answers.add(step["expect"]["status"])
+    told = {
+        key: statuses(row["success"]) | statuses(row["refusals"])
+        for key, row in endpoints().items()
+    }
+
+    untold = {key: recorded.get(key, set()) - told[key] - EVERYWHERE for key in told}
+    never = {
+        key: told[key] - recorded[key] - FROM_RACES for key in told if key in recorded
+    }
+
+    assert {key: some for key, some in untold.items() if some} == {}
+    assert {key: some for key, some in never.items() if some} == {}
+
+
+def test_the_readme_has_every_rule() -> None:
+    """
+    Cell by cell.
+    """
+
+    def row(action: str, rule: Rule) -> dict[str, str]:
+        cells = {
+            column: getattr(rule, column).value
+            for column in ("admin", "owner", "member", "other")
+        }
+        unshared = "" if rule.unshared is Verdict.ALLOW else rule.unshared.value
+        return {
+            "action": action.replace("_", " "),
+            "needs role": rule.role.name.lower(),
+            **cells,
+            "image is not `shared`": unshared,
+        }
+
+    wanted = [row(action, rule) for action, rule in RULES.items()]
+
+    assert wanted == table("Who may do what")
+    assert all(rule.role is not Role.NONE for rule in RULES.values())
+
+
+def test_the_readme_has_every_access_pattern() -> None:
+    """
+    Each function's docstring starts with the number of its row.
+    """
+    told = {row["#"]: row["function"].strip("`") for row in table("Access patterns")}
+
+    found = {
+        match[1]: name
+        for module in (store, index)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if (match := re.match(r"\s*(AP-\d+):", function.__doc__ or ""))
+    }
+
+    assert told == found
+    assert list(told) == [f"AP-{number}" for number in range(1, len(told) + 1)]
+
+
+def test_the_readme_has_every_module() -> None:
+    """
+    In `chalicelib`; what it says of each is one line.
+    """
+    told = {row["place"].strip("`") for row in table("Where things live")}
+
+    modules = {f"chalicelib/{path.name}" for path in ROOT.glob("chalicelib/[a-z]*.py")}
+    assert modules <= told
+    assert all((ROOT / place).exists() for place in told)
+
+
+def test_every_setting_is_told() -> None:
+    """
+    With the default that it has.
+    """
+    rows = table("Settings", "docs/settings.md")
+
+    told = {row["setting"].strip("`"): row["default"] for row in rows}
+
+    def default(name: str) -> str:
+        value: Any = inspect.signature(Settings).parameters[name].default
+        return "none, needed" if value is inspect.Parameter.empty else str(value)
+
+    wanted = {name.upper(): default(name) for name in Settings.__annotations__}
+    assert wanted == told
+
+
+def test_every_difference_is_tested() -> None:
+    """
+    By the test that its line names.
+    """
+    heading = "Differences from the reference, on purpose"
+    named = [row["test"].strip("`") for row in table(heading, "docs/differences.md")]
+
+    assert [name for name in named if name not in all_tests()] == []
+
+
+def test_every_behaviour_is_tested_or_left_out_with_a_reason() -> None:
+    """
+    A test carries the numbers of what it holds: `@pytest.mark.behaviour("S1")`.
+    """
+    rows = table("Behaviours", "docs/behaviours.md")
+    left_out = {row["number"] for row in rows if row["left out"]}
+    carried = {
+        argument.value
+        for test in all_tests().values()
+        for mark in test.decorator_list
+        if isinstance(mark, ast.Call) and ast.unparse(mark.func).endswith(".behaviour")
+        for argument in mark.args
+        if isinstance(argument, ast.Constant)
+    }
+
+    assert carried == {row["number"] for row in rows} - left_out
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    """
+    Links between the documents, and to files of the repository.
+    """
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text("utf-8"))
+
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_every_decision_is_listed() -> None:
+    """
+    By its number and its own heading.
+    """
+    folder = ROOT / "docs" / "decisions"
+    rows = table("Decisions", "docs/decisions/README.md")
+
+    told = {f"# {int(row['number'][1:2])}. {row['decision']}" for row in rows}
+
+    headings = {
+        path.read_text("utf-8").partition("\n")[0] for path in folder.glob("0*.md")
+    }
+    assert told == headings

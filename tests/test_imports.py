@@ -1,0 +1,96 @@
+"""
+Who may import whom: arrows point one way, so that the rules do no I/O.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+DOMAIN = {"domain", "errors"}
+ALLOWED: dict[str, set[str]] = {
+    "__init__": set(),
+    "domain": set(),
+    "errors": set(),
+    "environment": set(),
+    "policy": DOMAIN,
+    "schemas": {"domain"},
+    "bodies": {*DOMAIN, "environment", "schemas"},
+    "patches": {*DOMAIN, "bodies", "schemas"},
+    "filters": {*DOMAIN, "environment"},
+    "identity": {*DOMAIN, "environment"},
+    "table": {"domain", "environment"},
+    "dynamo": {*DOMAIN, "environment", "table"},
+    "store": {*DOMAIN, "environment", "dynamo", "table"},
+    "index": {"domain", "environment", "dynamo", "filters", "table"},
+    "listing": {
+        *("domain", "errors", "environment", "bodies", "filters", "policy"),
+        *("table", "dynamo", "store", "index"),
+    },
+    "web": {*DOMAIN, "environment", "filters", "identity"},
+    "documents": {*DOMAIN, "environment", "schemas", "web"},
+    "images": {
+        *("domain", "errors", "environment", "bodies", "filters", "listing"),
+        *("patches", "policy", "schemas", "store", "web"),
+    },
+    "members": {"bodies", "policy", "store", "web"},
+}
+"""
+What each module of `chalicelib` may import of the others.
+"""
+
+OUTSIDE = {
+    "boto3": set[str](),
+    "botocore": set[str](),
+    "pynamodb": {"table", "dynamo", "store", "index"},
+    "chalice": {"errors", "web", "documents", "images", "members"},
+    "fastjsonschema": {"bodies"},
+}
+"""
+Who may import what costs a cold start, or ties a module to DynamoDB or HTTP.
+"""
+
+MODULES = sorted(path.stem for path in (ROOT / "chalicelib").glob("*.py"))
+
+
+def imports(module: str) -> set[str]:
+    """
+    Give the names that a module imports, in full.
+    """
+    tree = ast.parse((ROOT / "chalicelib" / f"{module}.py").read_text("utf-8"))
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_what_it_may(module: str) -> None:
+    """
+    Of this package, and of what is outside.
+    """
+    names = imports(module)
+    own = {name.split(".")[1] for name in names if name.startswith("chalicelib.")}
+    outside = {name.split(".")[0] for name in names} & set(OUTSIDE)
+
+    assert own <= ALLOWED[module]
+    assert all(module in OUTSIDE[package] for package in outside)
+
+
+def test_only_the_table_spells_keys() -> None:
+    """
+    No other module knows how a key is written.
+    """
+    spelling = {
+        module
+        for module in MODULES
+        for prefix in ('"IMAGE#', '"PROJECT#', '"VISIBILITY#', '"RECENT#', '"MEMBER#')
+        if prefix in (ROOT / "chalicelib" / f"{module}.py").read_text("utf-8")
+    }
+
+    assert spelling == {"table"}
