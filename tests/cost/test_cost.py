@@ -10,17 +10,18 @@ import pytest
 import app as service
 from chalicelib import dynamo
 from infra.local import backend
-from tests.actors import Actor, in_process
+from tests.actors import Actor, Answer, in_process
 from tests.cost import dynamodb_local
 from tests.cost.meter import Bill, counting
 from tests.readme import table as readme_table
+from tests.scene import make_active
 
-Request = Callable[[Actor, Actor, str], Any]
+Request = Callable[[Actor, Actor, str], Answer]
 
 
-def _patch(name: str) -> Request:
-    def ask(producer: Actor, _consumer: Actor, image_id: str) -> Any:
-        operation = {"op": "add", "path": f"/{name}", "value": "other"}
+def _patch(name: str, value: str) -> Request:
+    def ask(producer: Actor, _consumer: Actor, image_id: str) -> Answer:
+        operation = {"op": "add", "path": f"/{name}", "value": value}
         return producer.patch(f"/v2/images/{image_id}", [operation])
 
     return ask
@@ -29,9 +30,12 @@ def _patch(name: str) -> Request:
 REQUESTS: dict[str, Request] = {
     "show image": lambda p, _, i: p.get(f"/v2/images/{i}"),
     "create image": lambda p, _, __: p.post("/v2/images", {"name": "new"}),
-    "update image": _patch("os_distro"),
-    "rename image": _patch("name"),
+    "update image": _patch("os_distro", "other"),
+    "rename image": _patch("name", "other"),
+    "change visibility": _patch("visibility", "private"),
     "add tag": lambda p, _, i: p.put(f"/v2/images/{i}/tags/new"),
+    "remove tag": lambda p, _, i: p.delete(f"/v2/images/{i}/tags/lts"),
+    "deactivate image": lambda p, _, i: p.post(f"/v2/images/{i}/actions/deactivate"),
     "delete image with one member": lambda p, _, i: p.delete(f"/v2/images/{i}"),
     "add member": lambda p, _, i: p.post(f"/v2/images/{i}/members", {"member": "x"}),
     "set status": lambda _, c, i: c.put(
@@ -44,6 +48,10 @@ REQUESTS: dict[str, Request] = {
     "list images, first page": lambda _, c, __: c.get("/v2/images"),
     "list images, next page": lambda _, c, i: c.get(f"/v2/images?marker={i}"),
     "list images by name": lambda p, _, __: p.get("/v2/images?name=ubuntu"),
+    "list images by id": lambda p, _, i: p.get(f"/v2/images?id={i}"),
+    "list images sorted by name": lambda _, c, __: c.get("/v2/images?sort=name:asc"),
+    "list images sorted by status": lambda _, c, __: c.get("/v2/images?sort=status"),
+    "list images, administrator": lambda p, _, __: p.using("admin").get("/v2/images"),
     "list pending offers": lambda _, c, __: c.get(
         "/v2/images?visibility=shared&member_status=pending"
     ),
@@ -84,11 +92,16 @@ def on_dynamodb_local(
 def _measure(request: str) -> Bill:
     send = in_process(service.app)
     producer, consumer = Actor(send, "producer"), Actor(send, "consumer")
-    image_id = producer.make_image(name="ubuntu")
+    image_id = producer.make_image(name="ubuntu", tags=["lts"])
+    if "activate" in request:
+        make_active(image_id)
     producer.share(image_id, "consumer")
     consumer.answer(image_id, "accepted")
+    if "next page" in request:
+        image_id = consumer.make_image(name="newer")
     with counting() as bill:
-        REQUESTS[request](producer, consumer, image_id)
+        answer = REQUESTS[request](producer, consumer, image_id)
+    assert (answer.status >= 400) == request.startswith("any request")
     return bill
 
 

@@ -1,0 +1,51 @@
+"""
+The README's own commands, run as they are printed.
+"""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from tests.local.service import ROOT, running
+
+ADDRESS = "http://127.0.0.1:8000"
+
+
+def commands() -> str:
+    """
+    Give the shell commands that call the service by curl, in their order.
+    """
+    text = (ROOT / "README.md").read_text("utf-8")
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    (block,) = [block for block in blocks if "curl" in block]
+    lines = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            lines.append(line.removeprefix("$ "))
+        elif lines[-1].endswith(("\\", "|")):
+            lines[-1] += "\n" + line
+    return "\n".join(lines)
+
+
+@pytest.mark.xdist_group("run")
+def test_its_commands_accept_a_share() -> None:
+    """
+    The answers are those that it shows: accepted, and in the list.
+    """
+    if shutil.which("curl") is None:
+        pytest.skip("The README's commands need curl, which is not installed.")
+    with running() as run:
+        script = commands().replace(ADDRESS, run.url)
+        done = subprocess.run(
+            ["/bin/sh", "-euc", script],
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=60,
+        )
+
+    assert '"member_id": "consumer"' in done.stdout
+    assert '"status": "accepted"' in done.stdout
+    assert '"name": "ubuntu-24.04"' in done.stdout
