@@ -15,7 +15,14 @@ from itertools import islice
 from typing import Any, Final
 
 from chalicelib import bodies, dynamo, environment, index, policy, store
-from chalicelib.domain import Caller, Image, MemberStatus, Visibility, is_image_id
+from chalicelib.domain import (
+    Caller,
+    Image,
+    MemberStatus,
+    Visibility,
+    is_image_id,
+    is_project_id,
+)
 from chalicelib.errors import BadRequest
 from chalicelib.filters import ALL, ListQuery, Sort
 from chalicelib.index import Range, Row
@@ -139,34 +146,41 @@ def _ranges(query: ListQuery, caller: Caller) -> list[Range]:
     """
     Choose the runs of the indexes that hold all that may be in the list.
     """
-    visibility = query.visibility
+    visibility, owner = query.visibility, query.owner
     if visibility is not None and visibility not in {*Visibility, ALL}:
         return []
-    own = index.project_range(caller.project_id, OWNED)
-    if query.owner == caller.project_id:
-        return [own]
+    if owner is not None and not is_project_id(owner):
+        return []  # DynamoDB ends a key at 2,048 bytes.
+    if owner is not None and (caller.is_admin or owner == caller.project_id):
+        return [index.project_range(owner, OWNED)]
     if caller.is_admin:
-        if query.owner is not None:
-            return [index.project_range(query.owner, OWNED)]
-        if visibility is None:
-            everyones = (Visibility.PRIVATE, Visibility.SHARED, Visibility.PUBLIC)
-            return [own, *map(index.visibility_range, everyones)]
-        wanted = tuple(Visibility) if visibility == ALL else (Visibility(visibility),)
-        return [index.visibility_range(one) for one in wanted]
-    ranges = []
+        return _ranges_of_all(visibility, caller)
+    return _ranges_of_one(visibility, query.member_status, caller)
+
+
+def _ranges_of_all(visibility: str | None, caller: Caller) -> list[Range]:
+    if visibility is None:
+        own = index.project_range(caller.project_id, OWNED)
+        everyones = (Visibility.PRIVATE, Visibility.SHARED, Visibility.PUBLIC)
+        return [own, *map(index.visibility_range, everyones)]
+    wanted = tuple(Visibility) if visibility == ALL else (Visibility(visibility),)
+    return [index.visibility_range(one) for one in wanted]
+
+
+def _ranges_of_one(
+    visibility: str | None, member_status: str, caller: Caller
+) -> list[Range]:
+    parts: list[str] = []
     if visibility in (None, ALL, Visibility.SHARED, Visibility.PRIVATE):
-        ranges.append(own)
+        parts.append(OWNED)
     if visibility in (None, ALL, Visibility.SHARED):
-        answered = (
-            LIST_OF.values()
-            if query.member_status == ALL
-            else [LIST_OF[MemberStatus(query.member_status)]]
+        answers = (
+            MemberStatus if member_status == ALL else (MemberStatus(member_status),)
         )
-        ranges += [
-            index.project_range(caller.project_id, part)
-            for part in answered
-            if part != OWNED
-        ]
+        parts += [LIST_OF[answer] for answer in answers]
+    ranges = [
+        index.project_range(caller.project_id, part) for part in dict.fromkeys(parts)
+    ]
     if visibility in (None, ALL, Visibility.PUBLIC):
         ranges.append(index.visibility_range(Visibility.PUBLIC))
     if visibility in (ALL, Visibility.COMMUNITY):

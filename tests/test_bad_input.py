@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.actors import PATCH_TYPE, Actor, Answer, Send
-from tests.aws_faults import stored
+from tests.aws_faults import recording, stored
 
 NO_OBJECT = "The body must be a JSON object."
 NO_BODY = "Body expected in request."
@@ -326,6 +326,21 @@ def test_a_list_of_odd_ids_is_empty(ids: str, producer: Actor, image_id: str) ->
     """
     assert image_id in producer.listed()
     assert producer.listed(f"?id={ids}") == []
+
+
+def test_an_owner_that_nobody_can_be_owns_nothing(
+    producer: Actor, admin: Actor, image_id: str
+) -> None:
+    """
+    No key of DynamoDB is made of it.
+    """
+    assert image_id in admin.listed("?owner=producer")
+    for owner in ("o" * 5000, "%00", "a%2Fb", ""):
+        with recording() as calls:
+            assert producer.listed(f"?owner={owner}") == []
+            assert admin.listed(f"?owner={owner}") == []
+
+        assert calls == []
 
 
 WORDS = st.sampled_from([
