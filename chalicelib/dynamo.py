@@ -3,6 +3,7 @@ DynamoDB's calls as this service needs them: in parallel, complete, and settled.
 """
 
 import json
+import logging
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,9 @@ from pynamodb.exceptions import PynamoDBException, TransactWriteError
 from chalicelib import environment
 from chalicelib.domain import Caller
 from chalicelib.errors import Unavailable
-from chalicelib.table import Item, Key, Raw, moment
+from chalicelib.table import Item, Key, MemberItem, Raw, image_key, moment
+
+log = logging.getLogger("cloud-images")
 
 CONFLICT_SECONDS: Final = 5.0
 """
@@ -96,6 +99,26 @@ def query_page(partition: str, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 
     return page
 
 
+def query_collection(image_id: str, prefix: str = "") -> list[Raw]:
+    """
+    Read an image's item and its members', or those whose sort key starts so.
+    """
+    partition, _ = image_key(image_id)
+    raws: list[Raw] = []
+    start: Raw | None = None
+    while True:
+        answer = query_page(
+            partition,
+            range_key_condition=MemberItem.sk.startswith(prefix) if prefix else None,
+            consistent_read=True,
+            exclusive_start_key=start,
+        )
+        raws += answer["Items"]
+        start = answer.get("LastEvaluatedKey")
+        if not start:
+            return raws
+
+
 def change_by(caller: Caller) -> dict[str, str]:
     """
     Tell who changes an item, and when: its `changed`.
@@ -134,6 +157,16 @@ def settle(call: Callable[[], _T]) -> _T:
                 ) from exc
         time.sleep(random.uniform(0, delay))  # noqa: S311 - jitter, not a secret
         delay = min(2 * delay, 0.5)
+
+
+def settle_or_log(write: Callable[[], Any], loss: str) -> None:
+    """
+    Write what the answer does not depend on; what fails does no harm but is told.
+    """
+    try:
+        settle(write)
+    except (PynamoDBException, Unavailable):
+        log.exception(loss)
 
 
 def _codes(exc: PynamoDBException) -> set[str]:

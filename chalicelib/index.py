@@ -4,26 +4,23 @@ The indexes: what may be in a list, and the truth about it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 
 from pynamodb.expressions.condition import Condition
 
-from chalicelib import environment
-from chalicelib.domain import Found, Visibility
+from chalicelib.domain import Caller, Found, MemberStatus, Visibility, is_project_id
 from chalicelib.dynamo import get_items, query_page
-from chalicelib.filters import ListQuery
+from chalicelib.filters import ALL, ListQuery
 from chalicelib.table import (
+    LIST_OF,
     MEMBER,
-    RECENT,
+    OWNED,
     ByProject,
     ByVisibility,
     ImageItem,
-    RecentItem,
     image_key,
     image_of,
     member_key,
     member_of,
-    moment,
     project_partition,
     visibility_partition,
 )
@@ -61,17 +58,55 @@ class Row:
         return self.position.rpartition("#")[2]
 
 
-def project_range(project_id: str, part: str) -> Range:
+def choose_ranges(query: ListQuery, caller: Caller) -> list[Range]:
     """
-    Give one part of a project's run: `LISTED`, `PENDING` or `REJECTED`.
+    Choose the runs of the indexes that hold all that may be in the list.
     """
+    visibility, owner = query.visibility, query.owner
+    if visibility is not None and visibility not in {*Visibility, ALL}:
+        return []
+    if owner is not None and not is_project_id(owner):
+        return []  # DynamoDB ends a key at 2,048 bytes.
+    if owner is not None and (caller.is_admin or owner == caller.project_id):
+        return [_project_range(owner, OWNED)]
+    if caller.is_admin:
+        return _ranges_of_all(visibility, caller)
+    return _ranges_of_one(visibility, query.member_status, caller)
+
+
+def _ranges_of_all(visibility: str | None, caller: Caller) -> list[Range]:
+    if visibility is None:
+        own = _project_range(caller.project_id, OWNED)
+        everyones = (Visibility.PRIVATE, Visibility.SHARED, Visibility.PUBLIC)
+        return [own, *map(_visibility_range, everyones)]
+    wanted = tuple(Visibility) if visibility == ALL else (Visibility(visibility),)
+    return [_visibility_range(one) for one in wanted]
+
+
+def _ranges_of_one(
+    visibility: str | None, member_status: str, caller: Caller
+) -> list[Range]:
+    parts: list[str] = []
+    if visibility in (None, ALL, Visibility.SHARED, Visibility.PRIVATE):
+        parts.append(OWNED)
+    if visibility in (None, ALL, Visibility.SHARED):
+        answers = (
+            MemberStatus if member_status == ALL else (MemberStatus(member_status),)
+        )
+        parts += [LIST_OF[answer] for answer in answers]
+    ranges = [_project_range(caller.project_id, part) for part in dict.fromkeys(parts)]
+    if visibility in (None, ALL, Visibility.PUBLIC):
+        ranges.append(_visibility_range(Visibility.PUBLIC))
+    if visibility in (ALL, Visibility.COMMUNITY):
+        ranges.append(_visibility_range(Visibility.COMMUNITY))
+    return ranges
+
+
+def _project_range(project_id: str, part: str) -> Range:
     return Range(ByProject.Meta.index_name, project_partition(project_id), f"{part}#")
 
 
-def visibility_range(visibility: Visibility) -> Range:
-    """
-    Give the run of all images with one visibility.
-    """
+def _visibility_range(visibility: Visibility) -> Range:
     return Range(ByVisibility.Meta.index_name, visibility_partition(visibility))
 
 
@@ -110,28 +145,6 @@ def query_range(
     last = answer.get("LastEvaluatedKey")
     resume = last[sort.attr_name]["S"].removeprefix(run.part) if last else None
     return rows, resume, answer["ScannedCount"]
-
-
-def query_recent(project_id: str) -> list[Row]:
-    """
-    AP-10: where a project's list changed within the time that indexes may lag.
-
-    Strongly consistent; the newest `HINTS_MAX` at most, so that nobody can make a
-    victim's list dear by offering it thousands of images.
-    """
-    since = environment.now() - timedelta(
-        seconds=environment.settings.index_lag_seconds
-    )
-    answer = query_page(
-        project_partition(project_id),
-        range_key_condition=RecentItem.sk.between(
-            f"{RECENT}{moment(since)}", f"{RECENT}~"
-        ),
-        consistent_read=True,
-        limit=environment.settings.hints_max,
-        scan_index_forward=False,
-    )
-    return [Row(raw["position"]["S"]) for raw in answer["Items"]]
 
 
 def load_listed(rows: Iterable[Row], project_id: str | None) -> dict[str, Found]:

@@ -8,7 +8,7 @@ indexes do not know yet is proposed by the project's own hints (`RECENT#`).
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -18,15 +18,13 @@ from chalicelib import bodies, dynamo, environment, index, policy, store
 from chalicelib.domain import (
     Caller,
     Image,
-    MemberStatus,
-    Visibility,
     is_image_id,
-    is_project_id,
 )
 from chalicelib.errors import BadRequest
-from chalicelib.filters import ALL, ListQuery, Sort
+from chalicelib.filters import ListQuery, Sort
+from chalicelib.hints import query_recent
 from chalicelib.index import Range, Row
-from chalicelib.table import LIST_OF, OWNED, list_position, stored
+from chalicelib.table import list_position, stored
 
 PAGE_BYTES_MAX: Final = 4 * 2**20
 """
@@ -142,52 +140,6 @@ def _listed(query: ListQuery, caller: Caller, rows: list[Row]) -> Iterator[Image
             yield image
 
 
-def _ranges(query: ListQuery, caller: Caller) -> list[Range]:
-    """
-    Choose the runs of the indexes that hold all that may be in the list.
-    """
-    visibility, owner = query.visibility, query.owner
-    if visibility is not None and visibility not in {*Visibility, ALL}:
-        return []
-    if owner is not None and not is_project_id(owner):
-        return []  # DynamoDB ends a key at 2,048 bytes.
-    if owner is not None and (caller.is_admin or owner == caller.project_id):
-        return [index.project_range(owner, OWNED)]
-    if caller.is_admin:
-        return _ranges_of_all(visibility, caller)
-    return _ranges_of_one(visibility, query.member_status, caller)
-
-
-def _ranges_of_all(visibility: str | None, caller: Caller) -> list[Range]:
-    if visibility is None:
-        own = index.project_range(caller.project_id, OWNED)
-        everyones = (Visibility.PRIVATE, Visibility.SHARED, Visibility.PUBLIC)
-        return [own, *map(index.visibility_range, everyones)]
-    wanted = tuple(Visibility) if visibility == ALL else (Visibility(visibility),)
-    return [index.visibility_range(one) for one in wanted]
-
-
-def _ranges_of_one(
-    visibility: str | None, member_status: str, caller: Caller
-) -> list[Range]:
-    parts: list[str] = []
-    if visibility in (None, ALL, Visibility.SHARED, Visibility.PRIVATE):
-        parts.append(OWNED)
-    if visibility in (None, ALL, Visibility.SHARED):
-        answers = (
-            MemberStatus if member_status == ALL else (MemberStatus(member_status),)
-        )
-        parts += [LIST_OF[answer] for answer in answers]
-    ranges = [
-        index.project_range(caller.project_id, part) for part in dict.fromkeys(parts)
-    ]
-    if visibility in (None, ALL, Visibility.PUBLIC):
-        ranges.append(index.visibility_range(Visibility.PUBLIC))
-    if visibility in (ALL, Visibility.COMMUNITY):
-        ranges.append(index.visibility_range(Visibility.COMMUNITY))
-    return ranges
-
-
 @dataclass(slots=True)
 class _Budget:
     """
@@ -242,13 +194,13 @@ def _candidates(
 
     A row is passed on only when no range can still hold an earlier one.
     """
-    heads = [_Head(run, after) for run in _ranges(query, caller)]
-    hints = _Head(Range("", ""), None, done=True)
+    heads = [_Head(run, after) for run in index.choose_ranges(query, caller)]
+    recents = _Head(Range("", ""), None, done=True)
 
     def recent() -> int:
         if heads:
-            rows = index.query_recent(caller.project_id)
-            hints.rows.extend(_in_order(rows, after, descending=query.descending))
+            places = query_recent(caller.project_id)
+            recents.rows.extend(_in_order(places, after, descending=query.descending))
         return 0
 
     first: list[Any] = [recent]
@@ -262,7 +214,7 @@ def _candidates(
             budget.rows -= sum(dynamo.together(*fetches, *first))
             first, chunk = [], min(2 * chunk, _CHUNK_MAX)
             continue
-        waiting = [head for head in (*heads, hints) if head.rows]
+        waiting = [head for head in (*heads, recents) if head.rows]
         if not waiting:
             return
         nearest = max if query.descending else min
@@ -270,14 +222,15 @@ def _candidates(
         yield _one([row for head in waiting for row in head.take(best)])
 
 
-def _in_order(rows: list[Row], after: str | None, *, descending: bool) -> list[Row]:
-    places = {
-        row.position
-        for row in rows
-        if after is None
-        or (row.position < after if descending else row.position > after)
+def _in_order(
+    places: Iterable[str], after: str | None, *, descending: bool
+) -> list[Row]:
+    left = {
+        place
+        for place in places
+        if after is None or (place < after if descending else place > after)
     }
-    return [Row(place) for place in sorted(places, reverse=descending)]
+    return [Row(place) for place in sorted(left, reverse=descending)]
 
 
 def _one(rows: list[Row]) -> Row:

@@ -4,7 +4,7 @@ The calls on an image's members: how a producer shares, and how a consumer answe
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import bodies, policy, store
+from chalicelib import bodies, memberships, policy, store
 from chalicelib.web import ANY_TYPE, answer, body, caller, no_content
 
 MEMBERS = "/v2/images/{image_id}/members"
@@ -22,7 +22,7 @@ def create_member(image_id: str) -> Response:
     member_id = bodies.parse_new_member(body(members))
     found = store.load_image(image_id, me.project_id)
     image = policy.authorize("create_member", me, found)
-    member = store.add_member(image, member_id, me)
+    member = memberships.add_member(image, member_id, me)
     return answer(bodies.present_member(member))
 
 
@@ -35,7 +35,7 @@ def list_members(image_id: str) -> Response:
     found = store.load_image(image_id, me.project_id)
     image = policy.authorize("list_members", me, found)
     everyone = policy.sees_all_members(me, image)
-    some = store.list_members(image_id) if everyone else [found.own_membership()]
+    some = memberships.list_members(image_id) if everyone else [found.own_membership()]
     return answer(bodies.present_members(some))
 
 
@@ -59,7 +59,7 @@ def update_member(image_id: str, member_id: str) -> Response:
     status = bodies.parse_member_status(body(members))
     found = store.load_image(image_id, member_id)
     image, member = policy.authorize_membership("update_member", me, found)
-    member = store.set_member_status(image, member, status, me)
+    member = memberships.set_member_status(image, member, status, me)
     return answer(bodies.present_member(member))
 
 
@@ -71,5 +71,5 @@ def delete_member(image_id: str, member_id: str) -> Response:
     me = caller(members)
     found = store.load_image(image_id, member_id)
     image, member = policy.authorize_membership("delete_member", me, found)
-    store.remove_member(image, member, me)
+    memberships.remove_member(image, member, me)
     return no_content()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import app as service
-from chalicelib import index, store
+from chalicelib import hints, index, memberships, store
 from chalicelib.domain import Role
 from chalicelib.environment import Settings
 from chalicelib.policy import RULES, Rule, Verdict
@@ -139,7 +139,7 @@ def test_the_readme_has_every_access_pattern() -> None:
 
     found = {
         match[1]: name
-        for module in (store, index)
+        for module in (store, memberships, index, hints)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if (match := re.match(r"\s*(AP-\d+):", function.__doc__ or ""))
     }

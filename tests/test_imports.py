@@ -23,11 +23,13 @@ ALLOWED: dict[str, set[str]] = {
     "identity": {*DOMAIN, "environment"},
     "table": {"domain", "environment"},
     "dynamo": {*DOMAIN, "environment", "table"},
-    "store": {*DOMAIN, "environment", "dynamo", "table"},
+    "hints": {"domain", "environment", "dynamo", "table"},
+    "store": {*DOMAIN, "environment", "dynamo", "hints", "table"},
+    "memberships": {*DOMAIN, "environment", "dynamo", "hints", "table"},
     "index": {"domain", "environment", "dynamo", "filters", "table"},
     "listing": {
         *("domain", "errors", "environment", "bodies", "filters", "policy"),
-        *("table", "dynamo", "store", "index"),
+        *("table", "dynamo", "hints", "store", "index"),
     },
     "web": {*DOMAIN, "environment", "filters", "identity"},
     "documents": {*DOMAIN, "environment", "schemas", "web"},
@@ -35,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
         *("domain", "errors", "environment", "bodies", "filters", "listing"),
         *("patches", "policy", "schemas", "store", "web"),
     },
-    "members": {"bodies", "policy", "store", "web"},
+    "members": {"bodies", "memberships", "policy", "store", "web"},
 }
 """
 What each module of `chalicelib` may import of the others.
@@ -44,7 +46,7 @@ What each module of `chalicelib` may import of the others.
 OUTSIDE = {
     "boto3": set[str](),
     "botocore": set[str](),
-    "pynamodb": {"table", "dynamo", "store", "index"},
+    "pynamodb": {"table", "dynamo", "store", "memberships", "index"},
     "chalice": {"errors", "web", "documents", "images", "members"},
     "fastjsonschema": {"bodies"},
 }

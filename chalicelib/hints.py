@@ -1,0 +1,71 @@
+"""
+The hints that a project's list changed: indexes lag, a hint does not.
+
+A hint is never truth: it only proposes an image to the project's next lists. So it is
+written beside a change and not with it, and one that is lost or too many does no harm.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any, Final
+
+from chalicelib import dynamo, environment
+from chalicelib.domain import Image
+from chalicelib.dynamo import query_page, settle, settle_or_log
+from chalicelib.table import (
+    RECENT,
+    RecentItem,
+    list_position,
+    moment,
+    project_partition,
+    recent_key,
+)
+
+_KEPT: Final = timedelta(hours=1)
+
+
+def write_with_hints(
+    write: Callable[[], Any], image: Image, projects: Iterable[str]
+) -> None:
+    """
+    Write, and hint at an image in the lists of some projects meanwhile.
+
+    Raises:
+        Exception: What the write raised; a hint that is lost is logged.
+    """
+    puts = [_put(project_id, image) for project_id in projects]
+    dynamo.together(lambda: settle(write), *puts)
+
+
+def query_recent(project_id: str) -> list[str]:
+    """
+    AP-10: the places where a project's list changed while indexes may lag.
+
+    Strongly consistent; the newest `HINTS_MAX` at most, so that nobody can make a
+    victim's list dear by offering it thousands of images.
+    """
+    since = environment.now() - timedelta(
+        seconds=environment.settings.index_lag_seconds
+    )
+    answer = query_page(
+        project_partition(project_id),
+        range_key_condition=RecentItem.sk.between(
+            f"{RECENT}{moment(since)}", f"{RECENT}~"
+        ),
+        consistent_read=True,
+        limit=environment.settings.hints_max,
+        scan_index_forward=False,
+    )
+    return [raw["position"]["S"] for raw in answer["Items"]]
+
+
+def _put(project_id: str, image: Image) -> Callable[[], None]:
+    now = environment.now()
+    lag = timedelta(seconds=environment.settings.index_lag_seconds)
+    item = RecentItem(
+        *recent_key(project_id, now, image.id),
+        position=list_position(image.created_at, image.id),
+        expires_at=int((now + lag + _KEPT).timestamp()),
+    )
+    loss = f"The hint for the list of {project_id} was lost"
+    return lambda: settle_or_log(item.save, loss)

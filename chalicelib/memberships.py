@@ -1,0 +1,183 @@
+"""
+The access patterns of memberships: each write with the condition that it needs.
+"""
+
+from dataclasses import replace
+
+from pynamodb.exceptions import PynamoDBException, TransactWriteError
+from pynamodb.expressions.condition import Condition
+from pynamodb.transactions import TransactWrite
+
+from chalicelib import environment
+from chalicelib.domain import Caller, Image, Member, MemberStatus, Visibility
+from chalicelib.dynamo import (
+    PASSED,
+    change_by,
+    condition_failed,
+    connection,
+    get_item,
+    is_ours,
+    query_collection,
+    reasons_of,
+    settle,
+)
+from chalicelib.errors import Conflict, LimitExceeded, StaleError
+from chalicelib.hints import write_with_hints
+from chalicelib.table import (
+    LIST_OF,
+    MEMBER,
+    ImageItem,
+    MemberItem,
+    image_key,
+    image_of,
+    list_position,
+    member_item,
+    member_key,
+    member_of,
+    moment,
+    project_sort,
+)
+
+
+def list_members(image_id: str) -> list[Member]:
+    """
+    AP-5: the members of an image, strongly consistent, by member id.
+    """
+    return [member_of(raw) for raw in query_collection(image_id, MEMBER)]
+
+
+def add_member(image: Image, member_id: str, caller: Caller) -> Member:
+    """
+    AP-6: make a project a member, within the quota, if the image is still shared.
+
+    Raises:
+        Conflict: The project is a member already.
+        LimitExceeded: The image has as many members as the quota allows.
+        StaleError: The image is no longer shared or owned as it was, or is gone.
+    """
+    now = environment.now()
+    member = Member(
+        image_id=image.id,
+        member_id=member_id,
+        status=MemberStatus.PENDING,
+        created_at=now,
+        updated_at=now,
+    )
+    item = member_item(member, image)
+    item.changed = change_by(caller)
+    quota = environment.settings.member_quota
+
+    def write() -> None:
+        with TransactWrite(connection=connection.connection) as transaction:
+            transaction.save(
+                item, condition=MemberItem.pk.does_not_exist(), return_values="ALL_OLD"
+            )
+            transaction.update(
+                ImageItem(*image_key(image.id)),
+                actions=[
+                    ImageItem.member_count.add(1),
+                    ImageItem.changed.set(change_by(caller)),
+                ],
+                condition=_still_shared(image) & (ImageItem.member_count < quota),
+                return_values="ALL_OLD",
+            )
+
+    try:
+        write_with_hints(write, image, [member_id])
+    except TransactWriteError as exc:
+        old_member, old_image = reasons_of(exc, 2)
+        if old_member is not PASSED and is_ours(old_member, caller):
+            return member
+        if old_image is PASSED:
+            raise Conflict(
+                f"Member {member_id} is duplicated for image {image.id}"
+            ) from exc
+        latest = image_of(old_image) if old_image else None
+        if latest and _same_owner_and_shared(latest, image):
+            raise LimitExceeded(
+                f"Image member limit exceeded for image {image.id}: it has"
+                f" {latest.member_count} members, and {quota} are allowed."
+            ) from exc
+        raise StaleError from exc
+    return member
+
+
+def set_member_status(
+    image: Image, member: Member, status: MemberStatus, caller: Caller
+) -> Member:
+    """
+    AP-7: record a consumer's answer, and move the image in its lists.
+
+    The status stands twice, in the item and in its place in `by-project`; this is the
+    only function that changes it.
+
+    Raises:
+        StaleError: The project is no longer a member.
+    """
+    answer = replace(member, status=status, updated_at=environment.now())
+    position = list_position(image.created_at, image.id)
+    item = MemberItem(*member_key(image.id, member.member_id))
+    try:
+        write_with_hints(
+            lambda: item.update(
+                actions=[
+                    MemberItem.status.set(status),
+                    MemberItem.project_sk.set(project_sort(LIST_OF[status], position)),
+                    MemberItem.updated_at.set(moment(answer.updated_at)),
+                    MemberItem.changed.set(change_by(caller)),
+                ],
+                condition=MemberItem.pk.exists(),
+            ),
+            image,
+            [member.member_id],
+        )
+    except PynamoDBException as exc:
+        if not condition_failed(exc):
+            raise
+        raise StaleError from exc
+    return answer
+
+
+def remove_member(image: Image, member: Member, caller: Caller) -> None:
+    """
+    AP-8: end a membership, if the image is still shared.
+
+    The image's `changed` names the removed member: what is gone cannot tell who did it.
+
+    Raises:
+        StaleError: The project is no longer a member, or the image no longer shared.
+    """
+    changed = change_by(caller) | {"removed_member": member.member_id}
+
+    def write() -> None:
+        with TransactWrite(connection=connection.connection) as transaction:
+            transaction.delete(
+                MemberItem(*member_key(image.id, member.member_id)),
+                condition=MemberItem.pk.exists(),
+            )
+            transaction.update(
+                ImageItem(*image_key(image.id)),
+                actions=[
+                    ImageItem.member_count.add(-1),
+                    ImageItem.changed.set(changed),
+                ],
+                condition=_still_shared(image),
+            )
+
+    try:
+        settle(write)
+    except TransactWriteError as exc:
+        reasons_of(exc, 2)
+        if not is_ours(get_item(image_key(image.id)), caller):
+            raise StaleError from exc
+
+
+def _still_shared(image: Image) -> Condition:
+    shared: Condition = ImageItem.visibility == Visibility.SHARED
+    owned: Condition = ImageItem.owner == image.owner
+    both: Condition = shared & owned
+    return both
+
+
+def _same_owner_and_shared(latest: Image, image: Image) -> bool:
+    return latest.visibility is Visibility.SHARED and latest.owner == image.owner
