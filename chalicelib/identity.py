@@ -4,6 +4,7 @@ Who the caller is: a token turned into a project, a user and a role.
 
 from collections.abc import Callable, Mapping
 from typing import Final
+from urllib.parse import unquote
 
 from chalicelib.domain import Caller, Role, is_project_id
 from chalicelib.environment import SettingError
@@ -40,12 +41,13 @@ def identify_in_development(headers: Mapping[str, str], request_id: str) -> Call
     """
     Believe a token that reads `user:project:role,role`, three parts, none empty.
 
-    A user's id is bound as a project's is: both are stored.
+    A user's id is bound as a project's is: both are stored. The token may come
+    percent-encoded, as python-glanceclient sends it.
 
     Raises:
         Unauthorized: The token is missing or does not read so.
     """
-    parts = headers.get("x-auth-token", "").split(":")
+    parts = unquote(headers.get("x-auth-token", "")).split(":")
     if len(parts) != _PARTS or not all(map(is_project_id, parts[:2])) or not parts[2]:
         raise unauthorized('Development realm="cloud-images"')
     user_id, project_id, roles = parts

@@ -25,6 +25,10 @@ For every route: clients send odd media types (glanceclient on GET), ours to jud
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 JSON_TYPE: Final = "application/json"
 TEXT_TYPE: Final = "text/plain; charset=UTF-8"
+ERROR_TYPE: Final = f'{TEXT_TYPE}; like="text/html"'
+"""
+For errors as text: openstacksdk shows what they say only if `text/html` is named.
+"""
 
 _TITLES: Final = {
     # As the reference says them; Python's own words changed in 3.13.
@@ -222,5 +226,5 @@ def _refusal(request: Request, status: HTTPStatus, message: str | None) -> Respo
     if JSON_TYPE in request.headers.get("accept", "").lower():
         return answer({"code": code, "title": title, "message": said}, status)
     return Response(
-        f"{code}\n\n{said}\n", headers={"Content-Type": TEXT_TYPE}, status_code=status
+        f"{code}\n\n{said}\n", headers={"Content-Type": ERROR_TYPE}, status_code=status
     )

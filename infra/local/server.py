@@ -27,6 +27,11 @@ Handler = Callable[[Any, Any], Any]
 
 HOST: Final = "127.0.0.1"
 THREADS: Final = 8
+ERROR_TYPE: Final = 'text/plain; charset=UTF-8; like="text/html"'
+"""
+The media type of an error as text, the app's own.
+"""
+
 BODY_MAX: Final = 10 * 1024 * 1024
 """
 What API Gateway takes, in bytes.
@@ -182,7 +187,7 @@ def _refuse(
         error = {"code": code, "title": status.phrase, "message": message}
         text = json.dumps(error)
     else:
-        kind, text = "text/plain; charset=UTF-8", f"{code}\n\n{message}\n"
+        kind, text = ERROR_TYPE, f"{code}\n\n{message}\n"
     request_id = f"req-{uuid.uuid4()}"
     fields = [("Content-Type", kind), ("x-openstack-request-id", request_id)]
     return status.value, fields, text.encode()

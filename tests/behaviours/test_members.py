@@ -352,6 +352,15 @@ def test_a_request_without_a_good_token_is_not_authenticated(
         assert challenge == 'Development realm="cloud-images"'
 
 
+def test_a_token_may_come_percent_encoded(send: Send) -> None:
+    """
+    As python-glanceclient sends it.
+    """
+    headers = {"X-Auth-Token": "bob%3Aconsumer%3Amember%2Creader"}
+
+    assert send("GET", "/v2/images", headers, b"").status == 200
+
+
 @pytest.mark.behaviour("M24")
 def test_a_bug_is_told_in_the_same_form_and_says_nothing(
     producer: Actor, path: str, monkeypatch: pytest.MonkeyPatch

@@ -219,7 +219,7 @@ def test_a_crash_is_a_bad_gateway(send: Send, caplog: pytest.LogCaptureFixture) 
 
     assert refusal(as_text) == (
         502,
-        "text/plain; charset=UTF-8",
+        server.ERROR_TYPE,
         "502 Bad Gateway\n\nInternal server error\n",
     )
     assert refusal(as_json) == (
@@ -242,7 +242,7 @@ def test_a_path_of_no_route_is_forbidden(send: Send) -> None:
     answer = send("GET", "/elsewhere", {}, b"")
 
     text = "403 Forbidden\n\nMissing Authentication Token\n"
-    assert refusal(answer) == (403, "text/plain; charset=UTF-8", text)
+    assert refusal(answer) == (403, server.ERROR_TYPE, text)
 
 
 def test_a_prefix_is_hidden_from_the_routes() -> None:
