@@ -14,10 +14,6 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,91 +21,13 @@ import pytest
 
 from infra.local.examples import CONSUMER, PRODUCER
 from tests.actors import Actor, over_http
+from tests.local.service import ROOT, RUN, Run, environment, running
 
-ROOT = Path(__file__).parents[2]
-RUN = [sys.executable, "-m", "infra.local.run"]
 CHALICE = "from chalice.cli import main; main()"
 PENDING = "?visibility=shared&member_status=pending"
 
 # They share the services that they only look at.
 pytestmark = pytest.mark.xdist_group("run")
-
-
-@dataclass
-class Run:
-    """
-    A running service, and what it printed.
-    """
-
-    process: subprocess.Popen[str]
-    greeting: str
-
-    @cached_property
-    def url(self) -> str:
-        """
-        The address that it printed.
-        """
-        (address,) = re.findall(r"at (http://127\.0\.0\.1:\d+) ", self.greeting)
-        return str(address)
-
-    @property
-    def commands(self) -> list[str]:
-        """
-        The commands that it printed.
-        """
-        return re.findall(r"^  (curl .+)$", self.greeting, re.MULTILINE)
-
-    def actor(self, project: str) -> Actor:
-        """
-        Call it as a member of a project.
-        """
-        return Actor(over_http(self.url), project)
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """
-        Send it a signal; give its exit status, and what stood on its stderr.
-        """
-        self.process.send_signal(number)
-        _, stderr = self.process.communicate(timeout=30)
-        return self.process.returncode, stderr
-
-
-def environment(**settings: str) -> dict[str, str]:
-    """
-    Give the environment of a shell that has nothing but some settings.
-    """
-    return {"PATH": os.environ["PATH"], "PORT": "0", **settings}
-
-
-@contextmanager
-def running(**settings: str) -> Iterator[Run]:
-    """
-    Start the service on a free port; it is killed if it was not ended.
-    """
-    process = subprocess.Popen(
-        RUN,
-        cwd=ROOT,
-        env=environment(**settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    with process:
-        try:
-            yield Run(process, _greeting(process))
-        finally:
-            process.kill()
-
-
-def _greeting(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    lines: list[str] = []
-    while sum(line.startswith("  curl ") for line in lines) < 3:
-        line = process.stdout.readline()
-        assert line, process.communicate()
-        lines.append(line)
-    return "".join(lines)
 
 
 def failing(**settings: str) -> tuple[int, str, str]:
@@ -284,7 +202,7 @@ def test_a_taken_port_is_one_clear_line() -> None:
         (
             "MEMBER_QUOTA",
             "many",
-            "The setting MEMBER_QUOTA must be a whole number, not 'many'.\n",
+            "The setting MEMBER_QUOTA must be a whole number, 0 or more, not 'many'.\n",
         ),
     ],
 )
