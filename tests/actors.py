@@ -186,6 +186,18 @@ class Actor:
         )
         assert answer.status == 200, answer.body
 
+    def pages(self, query: str = "") -> list[list[str]]:
+        """
+        Follow the project's list to its end; give the ids on each page, in order.
+        """
+        target, pages = f"/v2/images{query}", []
+        while target:
+            answer = self.get(target)
+            assert answer.status == 200, answer.body
+            pages.append([image["id"] for image in answer.document["images"]])
+            target = answer.document.get("next", "")
+        return pages
+
     def listed(self, query: str = "") -> list[str]:
         """
         Give the ids in the project's list, in order.

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.actors import PATCH_TYPE, Actor, Answer, Send
 from tests.aws_faults import recording, stored
+from tests.scene import error
 
 NO_OBJECT = "The body must be a JSON object."
 NO_BODY = "Body expected in request."
@@ -150,12 +151,11 @@ QUERIES = {
 }
 
 
-def bad(message: str, code: str = "400 Bad Request") -> tuple[int, Any]:
+def bad(message: str) -> tuple[int, Any]:
     """
-    Give the whole answer that tells an error.
+    Give the whole answer that tells what is bad.
     """
-    status, _, title = code.partition(" ")
-    return int(status), {"code": code, "title": title, "message": message}
+    return error(400, "Bad Request", message)
 
 
 def told(answer: Answer) -> tuple[int, Any]:
@@ -251,7 +251,7 @@ def test_more_than_the_quota_is_refused(what: str, producer: Actor) -> None:
     answer = producer.post("/v2/images", body)
 
     message = f"An image may have 128 {what} at most; this one would have 129."
-    assert bad(message, "413 Request Entity Too Large") == told(answer)
+    assert error(413, "Request Entity Too Large", message) == told(answer)
     assert stored() == []
 
 
@@ -286,7 +286,7 @@ def test_an_id_in_use_is_refused_and_the_list_stays(producer: Actor) -> None:
     answer = producer.post("/v2/images", {"id": image_id})
 
     message = f"Image ID {image_id} already exists!"
-    assert bad(message, "409 Conflict") == told(answer)
+    assert error(409, "Conflict", message) == told(answer)
     assert [image_id] == producer.listed()
 
 

@@ -80,19 +80,6 @@ def rows_looked_at() -> Iterator[list[int]]:
         yield counts
 
 
-def follow(actor: Actor, target: str) -> list[list[str]]:
-    """
-    Read a list page by page; give the ids on each.
-    """
-    pages = []
-    while target:
-        answer = actor.get(target)
-        assert answer.status == 200, answer.document
-        pages.append([image["id"] for image in answer.document["images"]])
-        target = answer.document.get("next", "")
-    return pages
-
-
 @pytest.mark.behaviour("L5")
 def test_a_page_has_a_usual_size_and_a_largest(producer: Actor, bound: Bound) -> None:
     """
@@ -130,7 +117,7 @@ def test_a_filter_that_matches_little_gives_short_pages(
     fill(*map(image_item, some))
     bound(page_reads_max=20)
 
-    pages = follow(producer, "/v2/images?tag=rare&limit=5")
+    pages = producer.pages("?tag=rare&limit=5")
 
     found = [image_id for page in pages for image_id in page]
     assert [image.id for image in reversed(rare)] == found
@@ -236,7 +223,7 @@ def test_a_page_of_large_images_ends_early(
     fill(*map(image_item, some))
 
     for sort in ("", "&sort=status,id:asc"):
-        pages = follow(producer, f"/v2/images?limit=100{sort}")
+        pages = producer.pages(f"?limit=100{sort}")
 
         found = [image_id for page in pages for image_id in page]
         assert {image.id for image in some} == set(found)
@@ -257,7 +244,7 @@ def test_an_image_larger_than_a_page_is_a_page(
     fill(*map(image_item, some))
 
     wanted = [[image.id] for image in reversed(some)]
-    assert wanted == follow(producer, "/v2/images?limit=3")
+    assert wanted == producer.pages("?limit=3")
 
 
 def shared_with(count: int) -> Image:

@@ -126,12 +126,9 @@ def lists_of(actor: Actor) -> dict[str, list[str]]:
     """
     Give each kind of list, whole, and one page by page.
     """
-    target, ids = "/v2/images?limit=2&sort_dir=asc", list[str]()
-    while target:
-        page = actor.get(target).document
-        ids += [image["id"] for image in page["images"]]
-        target = page.get("next", "")
-    return {query: actor.listed(query) for query in LISTS} | {"pages": ids}
+    pages = actor.pages("?limit=2&sort_dir=asc")
+    paged = [image_id for page in pages for image_id in page]
+    return {query: actor.listed(query) for query in LISTS} | {"pages": paged}
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -13,6 +13,7 @@ import pytest
 from chalicelib import environment
 from tests.actors import Actor, Answer, Send
 from tests.aws_faults import Call, recording, stored
+from tests.scene import error
 
 TABLE = """
 what           visibility  owner    o.reader m.ber    m.reader another  stranger admin    nobody
@@ -243,22 +244,18 @@ def expected(  # noqa: PLR0911 - one return for each word of the table
             return 200, {"members": members, "schema": "/v2/schemas/members"}
         case "404" if "{member}" in action.path:
             where = f"in the member list of the image {scene.image_id}."
-            return _error(404, "Not Found", f"{member} not found {where}")
+            return error(404, "Not Found", f"{member} not found {where}")
         case "404":
-            return _error(404, "Not Found", f"No image found with ID {scene.image_id}")
+            return error(404, "Not Found", f"No image found with ID {scene.image_id}")
         case "unshared":
-            return _error(403, "Forbidden", "Only shared images have members.")
+            return error(403, "Forbidden", "Only shared images have members.")
         case "role":
             role = "reader" if action.method == "GET" else "member"
             message = f"To {action.words} needs the role {role}."
-            return _error(403, "Forbidden", message)
+            return error(403, "Forbidden", message)
     words = action.row.replace("_", " ") if cell == "never" else action.words
     what = {"owner": "owner", "stranger": "other"}.get(who, "member")
-    return _error(403, "Forbidden", f"The {what} of an image may not {words}.")
-
-
-def _error(status: int, title: str, message: str) -> tuple[int, Any]:
-    return status, {"code": f"{status} {title}", "title": title, "message": message}
+    return error(403, "Forbidden", f"The {what} of an image may not {words}.")
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from tests.aws_faults import (
     timing_out,
     truth,
 )
+from tests.scene import error
 
 
 @pytest.fixture
@@ -78,11 +79,6 @@ def _accept(actor: Actor, image_id: str) -> Answer:
 def _set(actor: Actor, image_id: str, name: str, value: Any) -> Answer:
     operation = {"op": "add", "path": f"/{name}", "value": value}
     return actor.patch(f"/v2/images/{image_id}", [operation])
-
-
-def _error(code: str, message: str) -> tuple[int, Any]:
-    status, _, title = code.partition(" ")
-    return int(status), {"code": code, "title": title, "message": message}
 
 
 def test_one_of_many_who_add_the_same_member_wins(
@@ -197,13 +193,13 @@ Each write: the operation that does it, and how to ask for it.
 """
 
 DONE = (204, "")
-NO_IMAGE = _error("404 Not Found", "No image found with ID {id}")
-NO_MEMBER = _error(
-    "404 Not Found", "consumer not found in the member list of the image {id}."
+NO_IMAGE = error(404, "Not Found", "No image found with ID {id}")
+NO_MEMBER = error(
+    404, "Not Found", "consumer not found in the member list of the image {id}."
 )
-TWICE = _error("409 Conflict", "Member new is duplicated for image {id}")
-PROTECTED = _error("403 Forbidden", "Image {id} is protected and cannot be deleted.")
-UNSHARED = _error("403 Forbidden", "Only shared images have members.")
+TWICE = error(409, "Conflict", "Member new is duplicated for image {id}")
+PROTECTED = error(403, "Forbidden", "Image {id} is protected and cannot be deleted.")
+UNSHARED = error(403, "Forbidden", "Only shared images have members.")
 
 RACES = [
     # the late one,  what is done meanwhile, what the late one gets, members left
@@ -352,7 +348,7 @@ def test_a_write_in_conflict_for_long_is_unavailable(
         answer = act(producer, consumer, image_id)
 
     message = "The image is being changed by too many requests at once."
-    wanted = _error("503 Service Unavailable", message)
+    wanted = error(503, "Service Unavailable", message)
     assert wanted == (answer.status, answer.document)
     assert answer.headers["retry-after"] == "1"
     assert before == truth()
@@ -422,7 +418,7 @@ def test_a_database_that_cannot_answer_makes_the_service_unavailable(
         answer = act()
 
     message = "The database cannot answer just now."
-    wanted = _error("503 Service Unavailable", message)
+    wanted = error(503, "Service Unavailable", message)
     assert wanted == (answer.status, answer.document)
     assert answer.headers["retry-after"] == "1"
     assert before == truth()

@@ -22,18 +22,6 @@ def make_some(actor: Actor, monkeypatch: pytest.MonkeyPatch, *names: str) -> lis
     return ids
 
 
-def follow(actor: Actor, target: str) -> list[list[str]]:
-    """
-    Read a list page by page; give the ids on each.
-    """
-    pages = []
-    while target:
-        document = actor.get(target).document
-        pages.append([image["id"] for image in document["images"]])
-        target = document.get("next", "")
-    return pages
-
-
 @pytest.mark.behaviour("L1")
 def test_a_default_list_holds_what_is_mine_accepted_or_public(
     producer: Actor, consumer: Actor, admin: Actor, stranger: Actor
@@ -94,7 +82,7 @@ def test_following_next_reaches_each_image_once(
     """
     make_some(producer, monkeypatch, *"bacbca")
 
-    pages = follow(producer, f"/v2/images?limit={limit}{sort}")
+    pages = producer.pages(f"?limit={limit}{sort}")
 
     whole = producer.listed(f"?limit=100{sort}")
     assert whole == [image_id for page in pages for image_id in page]
