@@ -15,11 +15,7 @@ from itertools import islice
 from typing import Any, Final
 
 from chalicelib import bodies, dynamo, environment, index, policy, store
-from chalicelib.domain import (
-    Caller,
-    Image,
-    is_image_id,
-)
+from chalicelib.domain import Caller, Image, is_image_id
 from chalicelib.errors import BadRequest
 from chalicelib.filters import ListQuery, Sort
 from chalicelib.hints import query_recent
