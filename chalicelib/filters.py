@@ -237,7 +237,13 @@ def _text_test(key: str, value: str | None) -> Test:
 
 
 def _number_test(key: str, value: str) -> Test:
-    return lambda image: str(getattr(image, key)) == value.strip()
+    wanted = value.strip()
+
+    def test(image: Image) -> bool:
+        held = getattr(image, key)
+        return held is not None and str(held) == wanted
+
+    return test
 
 
 def _range_test(key: str, value: str) -> Test:

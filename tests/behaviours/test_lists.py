@@ -208,6 +208,7 @@ def test_sizes_are_bounds_in_bytes(producer: Actor) -> None:
     assert [sizes[20], sizes[10]] == producer.listed("?size_max=20")
     assert [sizes[20]] == producer.listed("?size_min=11&size_max=29")
     assert [sizes[20]] == producer.listed("?size=20")
+    assert producer.listed("?size=None") == []
     refused = producer.get("/v2/images?size_min=big")
     words = "size_min must be a whole number."
     assert error(400, "Bad Request", words) == (refused.status, refused.document)
