@@ -33,7 +33,6 @@ _NUMBERS = ("size", "virtual_size", "min_disk", "min_ram")
 _TEXTS = ("owner", "visibility", "checksum", "os_hash_algo", "os_hash_value")
 _PAGING = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir"})
 _IGNORED = frozenset({"deleted"})
-_QUOTED = re.compile(r'\s*(?:"([^"]*)"|([^",]*))\s*(?:,|$)')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +139,7 @@ def _limit(text: str | None) -> int:
     settings = environment.settings
     if text is None:
         return min(settings.page_size, settings.page_size_max)
-    if not re.fullmatch(r"\s*\+?[0-9]{1,18}\s*", text, re.ASCII):
+    if not re.fullmatch(r"\s*\+?[0-9]{1,1000}\s*", text, re.ASCII):
         raise BadRequest("limit must be a whole number, 0 or more.")
     return min(int(text), settings.page_size_max)
 
@@ -325,17 +324,20 @@ def _unquoted(key: str, text: str) -> list[str]:
     Split `a,"b, c"` at its commas; double quotes hold one that is part of a value.
     """
     values = []
-    position = 0
-    while position < len(text):
-        match = _QUOTED.match(text, position)
-        if match is None:
+    while text:
+        if text.startswith('"'):
+            value, closed, text = text[1:].partition('"')
+            well_formed = closed and text[:1] in ("", ",")
+            text = text[1:]
+        else:
+            value, _, text = text.partition(",")
+            well_formed = '"' not in value
+        if not well_formed:
             raise BadRequest(
                 f"{key} after in: must be values between commas; double quotes"
                 " stand around a whole value."
             )
-        quoted, plain = match.groups()
-        values.append(plain.strip() if quoted is None else quoted)
-        position = match.end()
+        values.append(value)
     return values
 
 

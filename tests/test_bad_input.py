@@ -21,7 +21,7 @@ TWICE = "The key '{}' stands twice in the body."
 HALF_PAIR = "The body has a text with half a surrogate pair."
 NO_MEMBER = (
     "member must be a project id: a string of 1 to 255 characters, at most 1000 bytes,"
-    " without / and control characters."
+    " neither . nor .., without / and control characters."
 )
 NO_STATUS = 'status must be "pending", "accepted" or "rejected".'
 TOO_LONG = "must be shorter than or equal to 255 characters"
@@ -93,7 +93,8 @@ MEMBERS = [
     {}, {"tenant": "x"}, {"member": None}, {"member": ""}, {"member": 5},
     {"member": True}, {"member": ["x"]}, {"member": {"id": "x"}}, {"member": "a/b"},
     {"member": "a\0"}, {"member": "a\n"}, {"member": "\x85"}, {"member": "m" * 256},
-    {"member": "\U0001f600" * 251}, {"member": "m" * 2**20},
+    {"member": "\U0001f600" * 251}, {"member": "m" * 2**20}, {"member": "."},
+    {"member": ".."},
 ]  # fmt: skip
 
 STATUSES = [
@@ -147,6 +148,9 @@ QUERIES = {
     "created_at=gt:2026-13-01T00:00:00Z": NO_TIME,
     "status=gt:queued": "status takes the operators in and eq, not gt.",
     "id=in:%22a": NO_VALUES,
+    "id=in:%22a%22b": NO_VALUES,
+    "id=in:a%22b%22": NO_VALUES,
+    "id=in:" + "+" * 8000 + "%22a": NO_VALUES,
     "changes-since=2026-11-24": "changes-since is not offered; filter on updated_at.",
 }
 
