@@ -6,7 +6,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -16,7 +16,7 @@ from pynamodb.exceptions import PynamoDBException, TransactWriteError
 from chalicelib import environment
 from chalicelib.domain import Caller
 from chalicelib.errors import Unavailable
-from chalicelib.table import Item, Key, MemberItem, Raw, image_key, moment
+from chalicelib.table import Item, Key, Raw, image_key, moment
 
 log = logging.getLogger("cloud-images")
 
@@ -25,6 +25,7 @@ CONFLICT_SECONDS: Final = 5.0
 How long a write is tried again while other writes hold its items.
 """
 
+_NO_ANSWER = "The database cannot answer just now."
 _BATCH_GET_MAX = 100
 _CONDITION_FAILED = "ConditionalCheckFailedException"
 _CONDITION_REASON = "ConditionalCheckFailed"
@@ -66,6 +67,8 @@ def get_items(keys: Sequence[Key]) -> dict[Key, Raw]:
     """
     Read items by their keys, strongly consistent, in one round trip.
     """
+    if not keys:
+        return {}
     batches = [
         keys[start : start + _BATCH_GET_MAX]
         for start in range(0, len(keys), _BATCH_GET_MAX)
@@ -81,14 +84,16 @@ def get_items(keys: Sequence[Key]) -> dict[Key, Raw]:
 def _get_batch(keys: Sequence[Key]) -> dict[Key, Raw]:
     items: dict[Key, Raw] = {}
     wanted: list[Any] = [{"pk": pk, "sk": sk} for pk, sk in keys]
-    while wanted:
+    for _ in _turns():
         batch = partial(connection.batch_get_item, wanted, consistent_read=True)
         answer = settle(batch)
         for raw in answer["Responses"].get(connection.table_name, []):
             items[raw["pk"]["S"], raw["sk"]["S"]] = raw
         left = answer.get("UnprocessedKeys") or {}
         wanted = left.get(connection.table_name, {}).get("Keys", [])
-    return items
+        if not wanted:
+            return items
+    raise Unavailable(_NO_ANSWER)
 
 
 def query_page(partition: str, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - PynamoDB's own
@@ -99,9 +104,9 @@ def query_page(partition: str, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 
     return page
 
 
-def query_collection(image_id: str, prefix: str = "") -> list[Raw]:
+def query_collection(image_id: str, *, backwards: bool = False) -> list[Raw]:
     """
-    Read an image's item and its members', or those whose sort key starts so.
+    Read an image's item, then its members' by their ids; or all of it backwards.
     """
     partition, _ = image_key(image_id)
     raws: list[Raw] = []
@@ -109,9 +114,9 @@ def query_collection(image_id: str, prefix: str = "") -> list[Raw]:
     while True:
         answer = query_page(
             partition,
-            range_key_condition=MemberItem.sk.startswith(prefix) if prefix else None,
             consistent_read=True,
             exclusive_start_key=start,
+            scan_index_forward=not backwards,
         )
         raws += answer["Items"]
         start = answer.get("LastEvaluatedKey")
@@ -140,23 +145,29 @@ def settle(call: Callable[[], _T]) -> _T:
     Raises:
         Unavailable: The conflict outlasts a bound, or DynamoDB cannot answer.
     """
-    delay = 0.02
-    give_up = time.monotonic() + CONFLICT_SECONDS
-    while True:
+    for _ in _turns():
         try:
             return call()
         except PynamoDBException as exc:
             codes = _codes(exc)
             if not codes & _CONFLICTS:
                 if not codes or codes & _OVERLOADS:
-                    raise Unavailable("The database cannot answer just now.") from exc
+                    raise Unavailable(_NO_ANSWER) from exc
                 raise
-            if time.monotonic() > give_up:
-                raise Unavailable(
-                    "The image is being changed by too many requests at once."
-                ) from exc
+    raise Unavailable("The image is being changed by too many requests at once.")
+
+
+def _turns() -> Iterator[None]:
+    """
+    Give turns with ever longer pauses between them, until a bound.
+    """
+    delay = 0.02
+    give_up = time.monotonic() + CONFLICT_SECONDS
+    yield
+    while time.monotonic() < give_up:
         time.sleep(random.uniform(0, delay))  # noqa: S311 - jitter, not a secret
         delay = min(2 * delay, 0.5)
+        yield
 
 
 def settle_or_log(write: Callable[[], Any], loss: str) -> None:

@@ -35,7 +35,7 @@ def list_members(image_id: str) -> Response:
     found = store.load_image(image_id, me.project_id)
     image = policy.authorize("list_members", me, found)
     everyone = policy.sees_all_members(me, image)
-    some = memberships.list_members(image_id) if everyone else [found.own_membership()]
+    some = memberships.list_members(image) if everyone else [found.own_membership()]
     return answer(bodies.present_members(some))
 
 

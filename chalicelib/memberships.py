@@ -25,7 +25,6 @@ from chalicelib.errors import Conflict, LimitExceeded, StaleError
 from chalicelib.hints import write_with_hints
 from chalicelib.table import (
     LIST_OF,
-    MEMBER,
     ImageItem,
     MemberItem,
     image_key,
@@ -39,11 +38,20 @@ from chalicelib.table import (
 )
 
 
-def list_members(image_id: str) -> list[Member]:
+def list_members(image: Image) -> list[Member]:
     """
     AP-5: the members of an image, strongly consistent, by member id.
+
+    The image is read after them: they are its owner's to see only if it still is.
+
+    Raises:
+        StaleError: The image is no longer shared or owned as it was, or is gone.
     """
-    return [member_of(raw) for raw in query_collection(image_id, MEMBER)]
+    *members, last = query_collection(image.id, backwards=True)
+    latest = image_of(last)
+    if latest is None or not _same_owner_and_shared(latest, image):
+        raise StaleError
+    return [member_of(raw) for raw in reversed(members)]
 
 
 def add_member(image: Image, member_id: str, caller: Caller) -> Member:
@@ -112,7 +120,7 @@ def set_member_status(
     only function that changes it.
 
     Raises:
-        StaleError: The project is no longer a member.
+        StaleError: The project is no longer a member, or a member anew.
     """
     answer = replace(member, status=status, updated_at=environment.now())
     position = list_position(image.created_at, image.id)
@@ -126,7 +134,7 @@ def set_member_status(
                     MemberItem.updated_at.set(moment(answer.updated_at)),
                     MemberItem.changed.set(change_by(caller)),
                 ],
-                condition=MemberItem.pk.exists(),
+                condition=MemberItem.created_at == moment(member.created_at),
             ),
             image,
             [member.member_id],

@@ -151,18 +151,20 @@ def delete_image(image: Image, caller: Caller) -> None:
     def look() -> None:
         seen.extend(query_collection(image.id))
 
+    def sweep() -> None:
+        missed = _may_have_missed(seen, before)
+        _remove_members(query_collection(image.id) if missed else seen)
+
+    left_over = f"Memberships of {image.id} were left over"
+    looks = [partial(settle_or_log, look, left_over)] if image.member_count else []
     try:
-        dynamo.together(bury, *([look] if image.member_count else []))
+        dynamo.together(bury, *looks)
     except PynamoDBException as exc:
         if not condition_failed(exc):
             raise
         if not is_ours(get_item(image_key(image.id)), caller):
             raise StaleError from exc
-    if _may_have_missed(seen, before):
-        seen = query_collection(image.id)
-    settle_or_log(
-        partial(_remove_members, seen), f"Memberships of {image.id} were left over"
-    )
+    settle_or_log(sweep, left_over)
 
 
 def _replace(tombstone: ImageItem, version: int) -> Raw:

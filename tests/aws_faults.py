@@ -170,22 +170,25 @@ def losing_answers(operation: str) -> Iterator[None]:
 
 
 @contextmanager
-def leaving_keys_unread() -> Iterator[None]:
+def leaving_keys_unread(times: int | None = 1) -> Iterator[list[int]]:
     """
-    Take an item out of the first answer of BatchGetItem, and leave its key unread.
+    Take an item out of the first answers of BatchGetItem, or all; its key is left.
+
+    Gives the number of each call.
     """
-    turns = count()
+    calls: list[int] = []
 
     def leave(parsed: Any, **_: Any) -> None:
-        if next(turns) == 0:
+        calls.append(len(calls))
+        if times is None or len(calls) <= times:
             ((table, items),) = parsed["Responses"].items()
             item = items.pop()
             keys = [{"pk": item["pk"], "sk": item["sk"]}]
             parsed["UnprocessedKeys"] = {table: {"Keys": keys}}
 
     with on("after-call.dynamodb.BatchGetItem", leave):
-        yield
-    assert next(turns) > 1, "BatchGetItem was not called again"
+        yield calls
+    assert len(calls) > 1, "BatchGetItem was not called again"
 
 
 def at_once(*calls: Callable[[], Answer]) -> list[Answer]:

@@ -387,6 +387,65 @@ def test_keys_left_unread_are_read(
     assert (200, whole) == (shown.status, shown.document)
 
 
+def test_keys_left_unread_for_long_make_the_service_unavailable(
+    producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Read again with pauses, and not for ever.
+    """
+    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 0.1)
+
+    with leaving_keys_unread(times=None) as calls:
+        shown = producer.get(f"/v2/images/{image_id}")
+
+    assert shown.status == 503
+    assert 1 < len(calls) < 20
+
+
+def test_a_member_list_is_of_one_moment(
+    producer: Actor, admin: Actor, image_id: str
+) -> None:
+    """
+    An owner that gave the image away meanwhile does not see whom the heir added.
+    """
+    producer.share(image_id, "consumer")
+
+    def give_and_share() -> None:
+        _set(admin, image_id, "owner", "heir")
+        Actor(producer.send, "heir").share(image_id, "secret")
+
+    path = f"/v2/images/{image_id}/members"
+    with second_writer("Query", give_and_share):
+        given = producer.get(path)
+    with second_writer("Query", partial(admin.delete, f"/v2/images/{image_id}")):
+        deleted = Actor(producer.send, "heir").get(path)
+
+    missing = error(404, "Not Found", f"No image found with ID {image_id}")
+    assert missing == (given.status, given.document)
+    assert missing == (deleted.status, deleted.document)
+
+
+def test_an_answer_to_an_ended_share_is_none_to_the_next(
+    producer: Actor, consumer: Actor, image_id: str
+) -> None:
+    """
+    A member that was removed and added again meanwhile has not answered yet.
+    """
+    producer.share(image_id, "consumer")
+
+    def share_anew() -> None:
+        _remove(producer, image_id, "consumer")
+        producer.share(image_id, "consumer")
+
+    with second_writer(UPDATE, share_anew):
+        late = _accept(consumer, image_id)
+
+    # It ran again from its read, and found the new one: then it is an answer to that.
+    member = consumer.get(f"/v2/images/{image_id}/members/consumer").document
+    assert (200, member) == (late.status, late.document)
+    assert member["created_at"] <= member["updated_at"]
+
+
 @pytest.mark.parametrize(
     ("fault", "operation"),
     [
@@ -424,8 +483,14 @@ def test_a_database_that_cannot_answer_makes_the_service_unavailable(
     assert before == truth()
 
 
+@pytest.mark.parametrize("operation", ["BatchWriteItem", "Query"])
+@pytest.mark.parametrize("fault", [timing_out, overloaded])
 def test_members_left_over_do_not_bring_a_deleted_image_back(
-    producer: Actor, consumer: Actor, image_id: str
+    fault: Callable[[str], AbstractContextManager[None]],
+    operation: str,
+    producer: Actor,
+    consumer: Actor,
+    image_id: str,
 ) -> None:
     """
     The image is deleted, whatever becomes of its memberships, and nobody sees them.
@@ -433,7 +498,7 @@ def test_members_left_over_do_not_bring_a_deleted_image_back(
     producer.share(image_id, "consumer")
     _accept(consumer, image_id)
 
-    with timing_out("BatchWriteItem"):
+    with fault(operation):
         deleted = producer.delete(f"/v2/images/{image_id}")
 
     assert deleted.status == 204
