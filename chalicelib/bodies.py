@@ -5,7 +5,7 @@ Request bodies checked and read; answers' bodies made.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NoReturn
@@ -43,7 +43,7 @@ READ_ONLY: Final = frozenset(
     {
         "id", "status", "size", "virtual_size", "checksum", "created_at", "updated_at",
         "os_hash_algo", "os_hash_value",
-        "self", "file", "schema", "direct_url", "stores", "locations",
+        "self", "file", "schema", "direct_url", "stores", "location", "locations",
         "deleted", "deleted_at",
     }
 )  # fmt: skip
@@ -53,8 +53,8 @@ _SET_ON_CREATE: Final = frozenset({"id", *_UNTOLD})
 _INTEGERS: Final = frozenset({"min_disk", "min_ram"})
 
 _PROJECT_ID: Final = (
-    "a project id: a string of 1 to 255 characters, at most 1000 bytes, without / and"
-    " control characters"
+    "a project id: a string of 1 to 255 characters, at most 1000 bytes, neither . nor"
+    " .., without / and control characters"
 )
 _NAME_MAX: Final = 255
 _INTEGER: Final = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
@@ -91,7 +91,6 @@ def parse_new_image(raw: bytes) -> NewImage:
     Raises:
         BadRequest: A field is not what it may be; the message says what it may.
         Forbidden: It sets what only the service sets.
-        LimitExceeded: More tags or properties than a quota allows.
     """
     body = _parse_object(raw)
     check_image(body)
@@ -103,7 +102,6 @@ def parse_new_image(raw: bytes) -> NewImage:
         if name in body and name not in _UNTOLD
     }
     properties = {name: body[name] for name in body if name not in BASE}
-    check_limits(fields.get("tags", ()), properties)
     return NewImage(fields, properties)
 
 
@@ -168,25 +166,35 @@ def check_image(document: Json) -> None:
         )
 
 
-def check_limits(tags: Sequence[str], properties: Mapping[str, str]) -> None:
+def check_limits(image: Image, before: Image | None = None) -> None:
     """
     Check that an image stays within the quotas, and its item within DynamoDB's 400 KB.
+
+    What has not grown since *before* may stay above a quota that was lowered meanwhile.
 
     Raises:
         LimitExceeded: It does not.
     """
     settings = environment.settings
-    # As they are stored: properties as one ASCII JSON text, tags one by one.
-    weight = len(json.dumps(dict(properties))) + sum(len(tag.encode()) for tag in tags)
-    for what, count, most in (
-        ("tags", len(tags), settings.tag_quota),
-        ("properties", len(properties), settings.property_quota),
-        ("bytes of tags and properties", weight, WEIGHT_MAX),
-    ):
-        if count > most:
+    limits = (settings.tag_quota, settings.property_quota, WEIGHT_MAX)
+    counts = _weigh(image)
+    held = _weigh(before) if before else dict.fromkeys(counts, 0)
+    for (what, count), most in zip(counts.items(), limits, strict=True):
+        if count > max(most, held[what]):
             raise LimitExceeded(
                 f"An image may have {most} {what} at most; this one would have {count}."
             )
+
+
+def _weigh(image: Image) -> dict[str, int]:
+    # As they are stored: properties as one ASCII JSON text, tags one by one.
+    properties = json.dumps(dict(image.properties))
+    weight = len(properties) + sum(len(tag.encode()) for tag in image.tags)
+    return {
+        "tags": len(image.tags),
+        "properties": len(image.properties),
+        "bytes of tags and properties": weight,
+    }
 
 
 def parse_new_member(raw: bytes) -> str:

@@ -90,10 +90,12 @@ def is_project_id(text: str) -> bool:
     Tell whether *text* can be a project's id, and so a member's.
 
     1 to 255 characters, at most 1,000 bytes of UTF-8 (a DynamoDB sort key ends at
-    1,024), no `/` and no control characters: another could not be addressed by a URL.
+    1,024), no `/` and no control characters, nor `.` and `..`: another could not be
+    addressed by a URL.
     """
     return (
-        0 < len(text) <= _PROJECT_ID_CHARACTERS
+        text not in (".", "..")
+        and 0 < len(text) <= _PROJECT_ID_CHARACTERS
         and _UNADDRESSABLE.search(text) is None
         and len(text.encode(errors="replace")) <= _PROJECT_ID_BYTES
     )

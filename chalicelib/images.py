@@ -40,6 +40,7 @@ def create_image() -> Response:
     asked = bodies.parse_new_image(body(images))
     blank = _blank(me, asked)
     image = replace(blank, **asked.fields, properties=asked.properties)
+    bodies.check_limits(image)
     found = Found(blank.id, me.project_id, blank, None)
     policy.authorize("create_image", me, found)
     policy.authorize_change(me, found, blank, image)
@@ -118,9 +119,9 @@ def add_tag(image_id: str, tag: str) -> Response:
     bodies.check_image({"tags": [tag]})
     found = store.load_image(image_id, me.project_id)
     image = policy.authorize("update_image", me, found)
-    tags = tuple(dict.fromkeys((*image.tags, tag)))
-    bodies.check_limits(tags, image.properties)
-    store.update_image(image, replace(image, tags=tags), me)
+    tagged = replace(image, tags=tuple(dict.fromkeys((*image.tags, tag))))
+    bodies.check_limits(tagged, image)
+    store.update_image(image, tagged, me)
     return no_content()
 
 

@@ -17,6 +17,11 @@ NEW_TYPE: Final = "application/openstack-images-v2.1-json-patch"
 
 OPERATIONS: Final = ("add", "remove", "replace")
 _REMOVE: Final = "remove"
+_INSERT: Final = "insert"
+"""
+What `add` is in the old dialect: only where nothing is yet.
+"""
+
 _WHILE_QUEUED: Final = frozenset({"disk_format", "container_format"})
 _POINTER: Final = re.compile(r"/(?:[^/~]|~[01])*")
 
@@ -37,7 +42,8 @@ def parse_patch(media_type: str, raw: bytes) -> list[Operation]:
     Read a patch, in the dialect that the media type names.
 
     `[{"op": "add", "path": "/name", "value": "x"}]` in the new one,
-    `[{"add": "/name", "value": "x"}]` in the old one.
+    `[{"replace": "/name", "value": "x"}]` in the old one, whose `add` never sets what
+    is there already.
 
     Raises:
         UnsupportedMediaType: It is neither of the two.
@@ -62,7 +68,7 @@ def apply_patch(image: Image, operations: list[Operation]) -> Image:
     Give what an image becomes by all operations, in their order.
 
     Raises:
-        Conflict: A property to replace or remove is not there.
+        Conflict: A property to replace or remove is not there, or one to add is.
         Forbidden: An attribute may not be removed, or not be changed any more.
         LimitExceeded: More tags or properties than a quota allows.
     """
@@ -73,8 +79,9 @@ def apply_patch(image: Image, operations: list[Operation]) -> Image:
             changed[operation.name] = _attribute(image, operation)
         else:
             _change(properties, operation)
-    bodies.check_limits(changed.get("tags", image.tags), properties)
-    return replace(image, **changed, properties=properties)
+    patched = replace(image, **changed, properties=properties)
+    bodies.check_limits(patched, image)
+    return patched
 
 
 def _read_new(operation: Any) -> tuple[str, str]:  # noqa: ANN401 - any JSON
@@ -93,7 +100,8 @@ def _read_old(operation: Any) -> tuple[str, str]:  # noqa: ANN401 - any JSON
             "Each operation of a patch must be a JSON object with exactly one of"
             f" {', '.join(OPERATIONS)}."
         )
-    return named[0], _name_at(operation[named[0]])
+    (op,) = named
+    return _INSERT if op == "add" else op, _name_at(operation[op])
 
 
 def _name_at(path: Any) -> str:  # noqa: ANN401 - any JSON
@@ -117,7 +125,7 @@ def _checked(op: str, name: str, operation: Mapping[str, Any]) -> Operation:
     if op == _REMOVE:
         return Operation(op, name)
     if "value" not in operation:
-        raise BadRequest(f"The operation {op} needs a value.")
+        raise BadRequest("To add or replace needs a value.")
     value = operation["value"]
     bodies.check_image({name: value})
     return Operation(op, name, bodies.field_value(name, value))
@@ -127,6 +135,8 @@ def _attribute(image: Image, operation: Operation) -> Any:  # noqa: ANN401 - any
     name = operation.name
     if operation.op == _REMOVE:
         raise Forbidden(f"Attribute '{name}' may not be removed.")
+    if operation.op == _INSERT:
+        raise Conflict(f"Attribute '{name}' is there already.")
     if name in _WHILE_QUEUED and image.status is not ImageStatus.QUEUED:
         raise Forbidden(f"Attribute '{name}' can be changed on a queued image only.")
     return operation.value
@@ -134,7 +144,9 @@ def _attribute(image: Image, operation: Operation) -> Any:  # noqa: ANN401 - any
 
 def _change(properties: dict[str, str], operation: Operation) -> None:
     op, name = operation.op, operation.name
-    if op != "add" and name not in properties:
+    if op == _INSERT and name in properties:
+        raise Conflict(f"Property '{name}' is there already.")
+    if op in (_REMOVE, "replace") and name not in properties:
         raise Conflict(f"Property '{name}' is not there to {op}.")
     if op == _REMOVE:
         del properties[name]

@@ -135,6 +135,20 @@ def test_the_old_dialect_has_one_operation_an_object(producer: Actor) -> None:
     assert of_image(producer, "color", "x") == ["red", None]
 
 
+@pytest.mark.behaviour("P2")
+@pytest.mark.parametrize("name", ["color", "name"])
+def test_the_old_dialect_adds_only_what_is_not_there(
+    name: str, producer: Actor
+) -> None:
+    """
+    Otherwise than the new one, as the reference has it.
+    """
+    answer = patch_as(producer, OLD_TYPE, f'[{{"add": "/{name}", "value": "x"}}]')
+
+    assert answer.status == 409
+    assert of_image(producer, "color", "name") == ["red", "ubuntu"]
+
+
 @pytest.mark.behaviour("P7", "P8", "P14")
 @pytest.mark.parametrize("op", ["remove", "replace"])
 def test_what_is_not_there_cannot_be_removed_or_replaced(
@@ -203,7 +217,8 @@ def test_base_attributes_that_may_change(producer: Actor) -> None:
 
 @pytest.mark.behaviour("P12", "P13")
 @pytest.mark.parametrize(
-    "name", ["id", "status", "size", "checksum", "self", "file", "os_glance_x"]
+    "name",
+    ["id", "status", "size", "checksum", "self", "file", "location", "os_glance_x"],
 )
 def test_what_the_service_sets_is_not_the_clients(name: str, producer: Actor) -> None:
     """
