@@ -16,6 +16,7 @@ from chalicelib.web import (
     ANY_TYPE,
     METHODS,
     NO_RESOURCE,
+    OTHER_VERSION,
     TEXT_TYPE,
     answer,
     base_url,
@@ -25,7 +26,6 @@ from chalicelib.web import (
 VERSIONS: Final = (
     "2.17", "2.15", "2.9", "2.7", "2.6", "2.5", "2.4", "2.3", "2.2", "2.1", "2.0",
 )  # fmt: skip
-_OTHER_VERSION: Final = re.compile(r"/v[0-9]+(/|$)")
 _TENANTS: Final = re.compile(r"/v2/tenants(/|$)")
 
 documents = Blueprint(__name__)
@@ -114,7 +114,7 @@ def refuse_path(**_parameters: str) -> Response:
     if _TENANTS.match(path) and environment.settings.auth == "development":
         # No Keystone to ask: `openstack` then takes a project's id as given.
         raise Forbidden("There are no projects to look up without Keystone.")
-    if _OTHER_VERSION.match(path) and not path.startswith("/v2"):
+    if OTHER_VERSION.match(path):
         return answer(_versions(), HTTPStatus.MULTIPLE_CHOICES)
     raise NotFound(NO_RESOURCE)
 

@@ -60,7 +60,8 @@ def list_images(query: ListQuery, caller: Caller) -> Page:
     budget = _Budget(environment.settings.page_rows_max)
     if _is_by_place(query.sort) and query.ids is None:
         after = list_position(marker.created_at, marker.id) if marker else None
-        rows = _candidates(query, caller, after, budget, chunk=query.limit + 1)
+        chunk = min(query.limit + 1, _CHUNK_MAX)
+        rows = _candidates(query, caller, after, budget, chunk)
     else:
         rows = _sorted(query, caller, marker)
     return _page(query, caller, rows, budget)
@@ -108,7 +109,7 @@ def _page(
     filters = ", ".join(query.filters) or "the list"
     raise BadRequest(
         f"Of the {reads} images that one request may look at, none fits {filters}."
-        " Narrow the list by name, owner or visibility."
+        " Narrow the list by name, owner or visibility, or start at its other end."
     )
 
 

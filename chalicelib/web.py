@@ -4,9 +4,9 @@ What all routes share: the request, its caller, and errors told in the API's for
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from urllib.parse import unquote
 
 from chalice.app import Blueprint, Chalice, Request, Response
@@ -35,6 +35,11 @@ _TITLES: Final = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Request Entity Too Large",
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Request Range Not Satisfiable",
 }
+OTHER_VERSION: Final = re.compile(r"/v(?!2(/|$))[0-9]+(/|$)")
+"""
+The paths of versions that are gone, or never were.
+"""
+
 _WITH_SLASH: Final = frozenset({"/", "/v2/"})
 _PROXY: Final = "/{proxy+}"
 _SENT: Final = "pathParametersAsSent"
@@ -71,6 +76,10 @@ def install(app: App, identify: Identify) -> None:
     """
     Put the middleware around every route, and answer every other path and method.
     """
+    allowed = {
+        path: [method for method in METHODS if method in methods]
+        for path, methods in app.routes.items()
+    }
 
     @app.middleware("http")
     def _middleware(
@@ -78,12 +87,11 @@ def install(app: App, identify: Identify) -> None:
     ) -> Response:
         request_id = f"req-{environment.new_id()}"
         try:
-            path = path_of(request)
-            if path.startswith("/v2/") and path not in _WITH_SLASH:
-                request.context["caller"] = identify(request.headers, request_id)
-            if path.endswith("/") and path not in _WITH_SLASH:
-                raise NotFound(NO_RESOURCE)
+            _admit(request, identify, request_id)
             response = _settled(request, proceed)
+            if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+                # Chalice's own, for a method of no standard.
+                _refusing(allowed[request.context["resourcePath"]])()
         except ApiError as error:
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 app.log.exception("%s", request_id)
@@ -95,10 +103,9 @@ def install(app: App, identify: Identify) -> None:
         response.headers["x-openstack-request-id"] = request_id
         return response
 
-    for path, methods in list(app.routes.items()):
-        allowed = ", ".join(method for method in METHODS if method in methods)
+    for path, methods in allowed.items():
         missing = [method for method in METHODS if method not in methods]
-        app.route(path, methods=missing, content_types=ANY_TYPE)(_not_allowed(allowed))
+        app.route(path, methods=missing, content_types=ANY_TYPE)(_refusing(methods))
 
 
 def caller(blueprint: Blueprint) -> Caller:
@@ -190,6 +197,23 @@ def _app_path(request: Request) -> str:
     return re.sub(r"{(\w+)}", lambda match: sent[match[1]], template)
 
 
+def _admit(request: Request, identify: Identify, request_id: str) -> None:
+    """
+    Note who makes a request, where that matters.
+
+    Raises:
+        Unauthorized: Nobody that is known.
+        NotFound: No path of this API ends in a slash.
+    """
+    path = path_of(request)
+    if path in _WITH_SLASH:
+        return
+    if path.startswith("/v2/"):
+        request.context["caller"] = identify(request.headers, request_id)
+    if path.endswith("/") and not OTHER_VERSION.match(path):
+        raise NotFound(NO_RESOURCE)
+
+
 def _settled(request: Request, proceed: Callable[[Request], Response]) -> Response:
     """
     Run the route, once more where somebody changed what it had read.
@@ -205,10 +229,11 @@ def _settled(request: Request, proceed: Callable[[Request], Response]) -> Respon
     raise Conflict("Others changed the image while this request tried to.")
 
 
-def _not_allowed(allowed: str) -> Callable[..., Response]:
-    def refuse(**_parameters: str) -> Response:
+def _refusing(methods: Sequence[str]) -> Callable[..., NoReturn]:
+    def refuse(**_parameters: str) -> NoReturn:
         raise MethodNotAllowed(
-            "The method is not allowed for this resource.", {"Allow": allowed}
+            "The method is not allowed for this resource.",
+            {"Allow": ", ".join(methods)},
         )
 
     return refuse

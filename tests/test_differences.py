@@ -77,6 +77,41 @@ def test_what_breaks_the_reference_is_refused(body: bytes, producer: Actor) -> N
     assert before == stored()
 
 
+def test_a_name_with_a_colon_is_found(producer: Actor) -> None:
+    """
+    The reference takes what is before the colon for an operator, and refuses it.
+    """
+    image_id = producer.make_image(name="ubuntu:24.04")
+    producer.make_image(name="ubuntu")
+
+    assert producer.listed("?name=ubuntu:24.04") == [image_id]
+    assert producer.listed("?name=eq:ubuntu:24.04") == [image_id]
+
+
+def test_a_patch_is_judged_by_what_it_makes_of_an_image(
+    producer: Actor, admin: Actor
+) -> None:
+    """
+    To say again what is so needs no right that saying it anew would.
+    """
+    image_id = admin.make_image(owner="producer", visibility="public")
+    path = f"/v2/images/{image_id}"
+
+    def set_to(*values: tuple[str, str]) -> int:
+        return producer.patch(
+            path,
+            [
+                {"op": "replace", "path": f"/{name}", "value": value}
+                for name, value in values
+            ],
+        ).status
+
+    assert set_to(("owner", "producer"), ("visibility", "public")) == 200
+    assert set_to(("owner", "heir"), ("owner", "producer")) == 200
+    assert set_to(("visibility", "public"), ("visibility", "shared")) == 200
+    assert set_to(("visibility", "public")) == 403
+
+
 @pytest.mark.parametrize("owner", ["", "a/b", "m" * 256, "two\nlines"])
 def test_an_owner_is_a_project_id(owner: str, producer: Actor, admin: Actor) -> None:
     """

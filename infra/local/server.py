@@ -27,6 +27,7 @@ Handler = Callable[[Any, Any], Any]
 
 HOST: Final = "127.0.0.1"
 THREADS: Final = 8
+CONNECTIONS_MAX: Final = 1000
 ERROR_TYPE: Final = 'text/plain; charset=UTF-8; like="text/html"'
 """
 The media type of an error as text, the app's own.
@@ -61,6 +62,7 @@ def serve(
         map=connections,
         sockets=[listener],
         threads=THREADS,
+        connection_limit=CONNECTIONS_MAX,
         ident=None,
     )
     ended = Event()

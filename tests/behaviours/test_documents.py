@@ -113,7 +113,7 @@ def test_every_answer_has_an_id_of_its_own(producer: Actor) -> None:
 
 
 @pytest.mark.behaviour("Q1")
-@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PATCH"])
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PATCH", "TRACE", "FOO"])
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [("/", "GET"), ("/v2/images", "GET, POST"), ("/v2/schemas/image", "GET")],
@@ -217,6 +217,19 @@ def test_the_versions_are_those_of_what_is_there(send: Send) -> None:
     old = ("2.15", "2.9", *(f"2.{minor}" for minor in range(7, -1, -1)))
     wanted = {"v2.17": "CURRENT", **{f"v{one}": "SUPPORTED" for one in old}}
     assert wanted == versions
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/images/", "/v3/images", "/v22"])
+def test_a_version_that_is_not_there_is_told_those_that_are(
+    path: str, send: Send
+) -> None:
+    """
+    300, with or without a slash at its end.
+    """
+    answer = send("GET", path, {}, b"")
+
+    assert answer.status == 300
+    assert answer.document == send("GET", "/", {}, b"").document
 
 
 def test_a_service_that_answers_is_healthy(send: Send) -> None:
