@@ -6,21 +6,18 @@ import os
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from threading import RLock
 from typing import Any, Final
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import yaml
 from botocore.httpsession import URLLib3Session
-from moto import mock_aws
-from moto.dynamodb.responses import DynamoHandler
+
+from infra.local.mended_moto import mended_moto
 
 RESOURCES: Final = Path(__file__).parents[1] / "resources.yaml"
 LOOPBACK: Final = ("127.0.0.1", "localhost")
 
-_lock = RLock()
-_call_action = DynamoHandler.call_action
 _send = URLLib3Session.send
 _started = ExitStack()
 
@@ -49,8 +46,7 @@ def start() -> None:
         AWS_CONFIG_FILE=os.devnull,
         AWS_SHARED_CREDENTIALS_FILE=os.devnull,
     )
-    _started.enter_context(mock_aws())
-    _started.enter_context(patch.object(DynamoHandler, "call_action", _one_at_a_time))
+    _started.enter_context(mended_moto())
     _started.enter_context(patch.object(URLLib3Session, "send", _send_nowhere_else))
 
 
@@ -83,12 +79,6 @@ def _table() -> dict[str, Any]:
     template = yaml.load(RESOURCES.read_text("utf-8"), _Loader)  # noqa: S506 - it is safe
     properties: dict[str, Any] = template["Resources"]["ImagesTable"]["Properties"]
     return properties
-
-
-def _one_at_a_time(self: DynamoHandler) -> Any:  # noqa: ANN401 - moto's own
-    # moto's transactions are not atomic under threads.
-    with _lock:
-        return _call_action(self)
 
 
 def _send_nowhere_else(self: URLLib3Session, request: Any) -> Any:  # noqa: ANN401 - botocore's own
