@@ -15,7 +15,7 @@ help: ## List the targets
 # What is set here reaches the server: make puts it in the environment of its commands.
 # `exec` leaves no shell between, so that Ctrl-C and SIGTERM reach the server, too.
 run: $(READY) ## Run the API on this machine [PORT= MEMBER_QUOTA= DATA= SERVER= AUTH= BACKEND=]
-	@exec $(BIN)/python -m infra.local.run
+	@exec $(BIN)/python -m infra.local
 
 test: check ## Check, then run all tests
 	@$(BIN)/python -m pytest

@@ -1,5 +1,5 @@
 """
-The whole service on this machine: `make run`, or `python -m infra.local.run`.
+The whole service on this machine.
 """
 
 import errno
@@ -13,9 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
-from chalice import cli
 from chalice.app import Chalice
-from chalice.cli.factory import CLIFactory
 from chalice.constants import DEFAULT_STAGE_NAME
 
 from infra.local import backend, examples
@@ -30,9 +28,6 @@ def main() -> None:
     """
     Serve as the environment's variables say, until SIGTERM or Ctrl-C.
     """
-    ended = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
     data = _choice("DATA", "examples", "none")
     server = _choice("SERVER", "waitress", "chalice")
     _choice("BACKEND", "moto")
@@ -40,6 +35,9 @@ def main() -> None:
     app = _start()
     offered = _load_examples(app) if data == "examples" else None
     running = serve(app, listener) if server == "waitress" else _chalice_local(listener)
+    ended = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
     with running as url:
         print(_greeting(url, offered), flush=True)
         ended.wait()
@@ -61,7 +59,7 @@ def _listen(port: str) -> socket.socket:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             sys.exit(f"Port {port} cannot be used: {error.strerror}.")
-        sys.exit(f"Port {port} is taken. Choose another one, as in: make run PORT=8001")
+        sys.exit(f"Port {port} is taken. Choose another; any free one is: PORT=0")
 
 
 def _start() -> Chalice:
@@ -93,6 +91,10 @@ def _chalice_local(listener: socket.socket) -> Iterator[str]:
     """
     Serve by the code behind `chalice local`, which finds the app already imported.
     """
+    # Chalice's command line asks the terminal what it can, and may wait long for it.
+    from chalice import cli  # noqa: PLC0415
+    from chalice.cli.factory import CLIFactory  # noqa: PLC0415
+
     port = listener.getsockname()[1]
     listener.close()
     factory = CLIFactory(str(ROOT))
@@ -144,7 +146,3 @@ def _greeting(url: str, offered: str | None) -> str:
 def _curl(token: str, url: str, method: str = "", body: str = "") -> str:
     sending = f"-X {method} -d '{body}' " if method else ""
     return f"curl -s -H 'X-Auth-Token: {token}' {sending}'{url}'"
-
-
-if __name__ == "__main__":
-    main()

@@ -18,7 +18,7 @@ from typing import IO
 from tests.actors import Actor, over_http
 
 ROOT = Path(__file__).parents[2]
-RUN = [sys.executable, "-m", "infra.local.run"]
+RUN = [sys.executable, "-m", "infra.local"]
 
 
 @dataclass

@@ -188,7 +188,7 @@ def test_a_taken_port_is_one_clear_line() -> None:
         port = taken.getsockname()[1]
         told = failing(PORT=str(port))
 
-    line = f"Port {port} is taken. Choose another one, as in: make run PORT=8001\n"
+    line = f"Port {port} is taken. Choose another; any free one is: PORT=0\n"
     assert told == (1, "", line)
 
 
@@ -211,6 +211,39 @@ def test_a_wrong_setting_is_one_clear_line(name: str, value: str, line: str) -> 
     It says what is allowed.
     """
     assert failing(**{name: value}) == (1, "", line)
+
+
+def test_ctrl_c_ends_its_start_without_a_word() -> None:
+    """
+    Its imports take seconds, in which one may think better of it.
+    """
+    imports = [sys.executable, "-X", "importtime", *RUN[1:]]
+    with subprocess.Popen(
+        imports, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.endswith(" chalice.app\n"):
+                process.send_signal(signal.SIGINT)
+                break
+        told = process.stderr.read()
+
+    assert process.returncode == -signal.SIGINT
+    assert [line for line in told.splitlines() if "import time:" not in line] == []
+
+
+def test_its_start_leaves_the_terminal_alone() -> None:
+    """
+    Chalice's command line would ask what the terminal can do, and wait for an answer.
+    """
+    imports = [sys.executable, "-X", "importtime", *RUN[1:]]
+    wrong = environment(PORT="http")
+    done = subprocess.run(
+        imports, cwd=ROOT, env=wrong, capture_output=True, check=False, text=True
+    )
+
+    assert "chalice.local" in done.stderr
+    assert "chalice.cli" not in done.stderr
 
 
 @pytest.mark.parametrize("server", ["waitress", "chalice"])
