@@ -45,16 +45,22 @@ RULES: Final = {
     "show_image":            Rule(READER, ALLOW, ALLOW, ALLOW, ALLOW),
     "update_image":          Rule(MEMBER, ALLOW, ALLOW, DENY,  DENY),
     "publish_image":         Rule(MEMBER, ALLOW, DENY,  DENY,  DENY),
-    "give_image":            Rule(MEMBER, ALLOW, DENY,  DENY,  DENY),
+    "transfer_image":        Rule(MEMBER, ALLOW, DENY,  DENY,  DENY),
     "delete_image":          Rule(MEMBER, ALLOW, ALLOW, DENY,  DENY),
-    "create_member":         Rule(MEMBER, ALLOW, ALLOW, DENY,  HIDE, DENY),
-    "list_members":          Rule(READER, ALLOW, ALLOW, ALLOW, HIDE, DENY),
+    "create_member":         Rule(MEMBER, ALLOW, ALLOW, DENY,  DENY, DENY),
+    "list_members":          Rule(READER, ALLOW, ALLOW, ALLOW, DENY, DENY),
     "show_member":           Rule(READER, ALLOW, ALLOW, ALLOW, HIDE, HIDE),
-    "update_member":         Rule(MEMBER, ALLOW, DENY,  ALLOW, HIDE, DENY),
-    "delete_member":         Rule(MEMBER, ALLOW, ALLOW, DENY,  HIDE, DENY),
+    "update_member":         Rule(MEMBER, ALLOW, DENY,  ALLOW, DENY, DENY),
+    "delete_member":         Rule(MEMBER, ALLOW, ALLOW, DENY,  DENY, DENY),
 }  # fmt: skip
 
 OF_A_MEMBERSHIP: Final = frozenset({"show_member", "update_member", "delete_member"})
+
+_WHO: Final = {
+    "owner": "The owner of an image",
+    "member": "A member of an image",
+    "other": "A project that only sees an image",
+}
 
 
 def require_role(action: str, caller: Caller) -> None:
@@ -66,7 +72,8 @@ def require_role(action: str, caller: Caller) -> None:
     """
     needed = RULES[action].role
     if caller.role < needed:
-        raise Forbidden(f"To {_words(action)} needs the role {needed.name.lower()}.")
+        role = needed.name.lower()
+        raise Forbidden(f"The role {role} is needed to {_words(action)}.")
 
 
 def authorize(action: str, caller: Caller, found: Found) -> Image:
@@ -95,7 +102,7 @@ def authorize(action: str, caller: Caller, found: Found) -> Image:
     relation = _relation(caller, found)
     verdict: Verdict = getattr(rule, relation)
     if verdict is not ALLOW:
-        message = f"The {relation} of an image may not {_words(action)}."
+        message = f"{_WHO[relation]} may not {_words(action, image='it')}."
         raise _refusal(verdict, action, found, message)
     return image
 
@@ -113,7 +120,7 @@ def authorize_change(caller: Caller, found: Found, before: Image, after: Image) 
     if after.visibility is Visibility.PUBLIC is not before.visibility:
         authorize("publish_image", caller, found)
     if after.owner != before.owner:
-        authorize("give_image", caller, found)
+        authorize("transfer_image", caller, found)
 
 
 def authorize_membership(
@@ -206,5 +213,6 @@ def _refusal(verdict: Verdict, action: str, found: Found, message: str) -> ApiEr
     return _hidden(action, found) if verdict is HIDE else Forbidden(message)
 
 
-def _words(action: str) -> str:
-    return action.replace("_", " ")
+def _words(action: str, image: str = "an image") -> str:
+    verb, what = action.split("_")
+    return f"{verb} {({'image': image, 'member': 'a member'}).get(what, what)}"

@@ -36,9 +36,9 @@ publish_image  shared      never    role     no       role     no       404     
 publish_image  public      yes      role     no       role     no       no       yes      role
 publish_image  community   never    role     no       role     no       no       yes      role
 
-give_image     private     never    role     404      404      404      404      yes      role
-give_image     shared      never    role     no       role     no       404      yes      role
-give_image     open        never    role     no       role     no       no       yes      role
+transfer_image private     never    role     404      404      404      404      yes      role
+transfer_image shared      never    role     no       role     no       404      yes      role
+transfer_image open        never    role     no       role     no       no       yes      role
 
 create_member  private     unshared unshared 404      404      404      404      unshared role
 create_member  shared      yes      role     no       role     no       404      yes      role
@@ -156,7 +156,8 @@ class Action:
     """
     A call of the API, and the rows of the table that tell of it.
 
-    `words` name it in a refusal; without a `document`, success answers 204 or a list.
+    `words` name it in a refusal, with `{}` for the image. Without a `document`, success
+    answers 204 or a list.
     """
 
     row: str
@@ -174,36 +175,36 @@ MEMBER = f"{MEMBERS}/{{member}}"
 ACTIONS = {
     "list images": Action("list_images", "list images", "GET", "/v2/images"),
     "show image": Action(
-        "show_image", "show image", "GET", IMAGE, None, lambda s, _: s.image()
+        "show_image", "show {}", "GET", IMAGE, None, lambda s, _: s.image()
     ),
     "update image": Action(
-        "change_image", "update image", "PATCH", IMAGE, _patch("os_distro", "ubuntu"),
+        "change_image", "update {}", "PATCH", IMAGE, _patch("os_distro", "ubuntu"),
         lambda s, _: s.image(os_distro="ubuntu", updated_at=_text(NOW)),
     ),
     "make public": Action(
-        "publish_image", "update image", "PATCH", IMAGE, _patch("visibility", "public"),
+        "publish_image", "update {}", "PATCH", IMAGE, _patch("visibility", "public"),
         lambda s, _: _published(s),
     ),
     "give to another project": Action(
-        "give_image", "update image", "PATCH", IMAGE, _patch("owner", "heir"),
+        "transfer_image", "update {}", "PATCH", IMAGE, _patch("owner", "heir"),
         lambda s, _: s.image(owner="heir", updated_at=_text(NOW)),
     ),
-    "add tag": Action("change_image", "update image", "PUT", f"{IMAGE}/tags/new"),
-    "remove tag": Action("change_image", "update image", "DELETE", f"{IMAGE}/tags/lts"),
-    "delete image": Action("change_image", "delete image", "DELETE", IMAGE),
+    "add tag": Action("change_image", "update {}", "PUT", f"{IMAGE}/tags/new"),
+    "remove tag": Action("change_image", "update {}", "DELETE", f"{IMAGE}/tags/lts"),
+    "delete image": Action("change_image", "delete {}", "DELETE", IMAGE),
     "add member": Action(
-        "create_member", "create member", "POST", MEMBERS, {"member": "new"},
+        "create_member", "create a member", "POST", MEMBERS, {"member": "new"},
         lambda s, _: s.member("new", created_at=_text(NOW), updated_at=_text(NOW)),
     ),
     "list members": Action("list_members", "list members", "GET", MEMBERS),
     "show member": Action(
-        "show_member", "show member", "GET", MEMBER, None, lambda s, m: s.member(m)
+        "show_member", "show a member", "GET", MEMBER, None, lambda s, m: s.member(m)
     ),
     "set status": Action(
-        "update_member", "update member", "PUT", MEMBER, {"status": "accepted"},
+        "update_member", "update a member", "PUT", MEMBER, {"status": "accepted"},
         lambda s, m: s.member(m, status="accepted", updated_at=_text(NOW)),
     ),
-    "remove member": Action("delete_member", "delete member", "DELETE", MEMBER),
+    "remove member": Action("delete_member", "delete a member", "DELETE", MEMBER),
 }  # fmt: skip
 
 
@@ -251,11 +252,16 @@ def expected(  # noqa: PLR0911 - one return for each word of the table
             return error(403, "Forbidden", "Only shared images have members.")
         case "role":
             role = "reader" if action.method == "GET" else "member"
-            message = f"To {action.words} needs the role {role}."
+            words = action.words.format("an image")
+            message = f"The role {role} is needed to {words}."
             return error(403, "Forbidden", message)
-    words = action.row.replace("_", " ") if cell == "never" else action.words
-    what = {"owner": "owner", "stranger": "other"}.get(who, "member")
-    return error(403, "Forbidden", f"The {what} of an image may not {words}.")
+    never = action.row.replace("_image", " it")
+    words = never if cell == "never" else action.words.format("it")
+    what = {
+        "owner": "The owner of an image",
+        "stranger": "A project that only sees an image",
+    }.get(who, "A member of an image")
+    return error(403, "Forbidden", f"{what} may not {words}.")
 
 
 @pytest.fixture

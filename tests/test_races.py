@@ -177,7 +177,10 @@ WRITES: dict[str, tuple[str, Act]] = {
     "rename image": (UPDATE, lambda p, _, i: _set(p, i, "name", "new")),
     "protect image": (UPDATE, lambda p, _, i: _set(p, i, "protected", value=True)),
     "unshare image": (UPDATE, lambda p, _, i: _set(p, i, "visibility", "private")),
-    "give image": (UPDATE, lambda p, _, i: _set(p.using("admin"), i, "owner", "heir")),
+    "transfer image": (
+        UPDATE,
+        lambda p, _, i: _set(p.using("admin"), i, "owner", "heir"),
+    ),
     "remove property": (
         UPDATE,
         lambda p, _, i: p.patch(f"/v2/images/{i}", [{"op": "remove", "path": "/x"}]),
@@ -205,7 +208,7 @@ RACES = [
     # the late one,  what is done meanwhile, what the late one gets, members left
     ("add member", "delete image", NO_IMAGE, []),
     ("add member", "unshare image", UNSHARED, ["consumer"]),
-    ("add member", "give image", NO_IMAGE, ["consumer"]),
+    ("add member", "transfer image", NO_IMAGE, ["consumer"]),
     ("add member", "add member", TWICE, ["consumer", "new"]),
     ("remove member", "remove member", NO_MEMBER, []),
     ("remove member", "unshare image", UNSHARED, ["consumer"]),
@@ -410,12 +413,12 @@ def test_a_member_list_is_of_one_moment(
     """
     producer.share(image_id, "consumer")
 
-    def give_and_share() -> None:
+    def transfer_and_share() -> None:
         _set(admin, image_id, "owner", "heir")
         Actor(producer.send, "heir").share(image_id, "secret")
 
     path = f"/v2/images/{image_id}/members"
-    with second_writer("Query", give_and_share):
+    with second_writer("Query", transfer_and_share):
         given = producer.get(path)
     with second_writer("Query", partial(admin.delete, f"/v2/images/{image_id}")):
         deleted = Actor(producer.send, "heir").get(path)

@@ -81,7 +81,7 @@ def test_only_who_sees_an_image_is_told_that_it_may_not_share_it(
         "no id": producer.post("/v2/images/ubuntu/members", body),
     }
 
-    words = "The member of an image may not create member."
+    words = "A member of an image may not create a member."
     assert {
         "member": error(403, "Forbidden", words),
         "stranger": error(404, "Not Found", f"No image found with ID {image_id}"),
@@ -264,7 +264,7 @@ def test_nobody_answers_for_another(
         "no member": producer.put(f"{path}/nobody", body),
     }
 
-    words = "The owner of an image may not update member."
+    words = "The owner of an image may not update a member."
     assert {
         "owner": error(403, "Forbidden", words),
         "another": hidden(path, "consumer"),

@@ -155,7 +155,7 @@ def test_a_producer_cannot_answer_for_a_consumer(
         f"/v2/images/{image_id}/members/consumer", {"status": "accepted"}
     )
 
-    wanted = "The owner of an image may not update member."
+    wanted = "The owner of an image may not update a member."
     assert error(403, "Forbidden", wanted) == (answer.status, answer.document)
     assert members(producer, image_id) == {"consumer": "pending"}
 

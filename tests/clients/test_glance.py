@@ -72,7 +72,7 @@ def test_a_consumer_answers_to_a_share(glance: Terminals, image_id: str) -> None
         "schema": "/v2/schemas/member",
     }
     refusal = producer.refused(f"member-update {image_id} consumer rejected")
-    assert "The owner of an image may not update member." in refusal
+    assert "The owner of an image may not update a member." in refusal
 
     assert producer.do(f"member-delete {image_id} consumer") == ""
     gone = consumer.refused(f"image-show {image_id}")
@@ -97,7 +97,7 @@ def test_a_share_is_refused_where_it_cannot_be(
 
     assert "HTTP 409 Conflict" in again
     assert f"Member consumer is duplicated for image {image_id}" in again
-    assert "The member of an image may not create member." in onward
+    assert "A member of an image may not create a member." in onward
     assert "Only shared images have members." in private
 
 
@@ -224,8 +224,8 @@ def test_only_an_administrator_publishes_and_gives_away(
     public = admin.fields(publish)
     given = admin.fields(give)
 
-    assert "The owner of an image may not publish image." in refusals[0]
-    assert "The owner of an image may not give image." in refusals[1]
+    assert "The owner of an image may not publish it." in refusals[0]
+    assert "The owner of an image may not transfer it." in refusals[1]
     assert (public["visibility"], public["owner"]) == ("public", "producer")
     assert given == {**public, "owner": "consumer", "updated_at": ANY}
 

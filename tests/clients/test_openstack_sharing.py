@@ -111,7 +111,7 @@ def test_a_refusal_tells_why(openstack: Terminals) -> None:
     published = producer.refused("image set --public ubuntu")
     deleted = producer.refused("image delete ubuntu")
 
-    assert "The owner of an image may not publish image." in published
+    assert "The owner of an image may not publish it." in published
     assert "is protected and cannot be deleted." in deleted
 
 
