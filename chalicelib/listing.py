@@ -89,7 +89,7 @@ def _page(
     reads, size, weight = 0, min(query.limit, _SLICE_MAX), 0
     while some := list(islice(rows, size)):
         if reads >= environment.settings.page_reads_max:
-            budget.spent = True
+            budget.spent_on = f"{reads} images"
             break
         for image in _listed(query, caller, some):
             if all(test(image) for test in query.tests):
@@ -102,13 +102,13 @@ def _page(
                 return Page(images, last_seen)
         reads += len(some)
         size = min(2 * size, _SLICE_MAX)
-    if not budget.spent:
+    if budget.spent_on is None:
         return Page(images, None)
     if images:
         return Page(images, last_seen)
     filters = ", ".join(query.filters) or "the list"
     raise BadRequest(
-        f"Of the {reads} images that one request may look at, none fits {filters}."
+        f"None of the {budget.spent_on} that one request may look at fits {filters}."
         " Narrow the list by name, owner or visibility, or start at its other end."
     )
 
@@ -140,11 +140,12 @@ def _listed(query: ListQuery, caller: Caller, rows: list[Row]) -> Iterator[Image
 @dataclass(slots=True)
 class _Budget:
     """
-    How many index rows a request may still look at, and whether it ran out.
+    How many index rows a request may look at, how many it did, and what ended it.
     """
 
     rows: int
-    spent: bool = False
+    looked_at: int = 0
+    spent_on: str | None = None
 
 
 @dataclass(slots=True)
@@ -205,10 +206,10 @@ def _candidates(
         empty = [head for head in heads if not head.rows and not head.done]
         fetches = [partial(head.fetch, query, chunk) for head in empty]
         if fetches or first:
-            if budget.rows <= 0:
-                budget.spent = True
+            if budget.looked_at >= budget.rows:
+                budget.spent_on = f"{budget.looked_at} index rows"
                 return
-            budget.rows -= sum(dynamo.together(*fetches, *first))
+            budget.looked_at += sum(dynamo.together(*fetches, *first))
             first, chunk = [], min(2 * chunk, _CHUNK_MAX)
             continue
         waiting = [head for head in (*heads, recents) if head.rows]
@@ -281,10 +282,11 @@ def _gathered(query: ListQuery, caller: Caller) -> list[Row]:
     budget = _Budget(2 * most)
     candidates = _candidates(query, caller, None, budget, chunk=_SORT_CHUNK)
     rows = list(islice(candidates, most + 1))
-    if len(rows) > most or budget.spent:
+    if len(rows) > most or budget.spent_on:
         raise BadRequest(
-            f"More than {most} images are too many to sort. Narrow the list by name,"
-            " owner or visibility, or sort by created_at alone."
+            f"More than {most} images, or {budget.rows} index rows, are too many to"
+            " sort. Narrow the list by name, owner or visibility, or sort by"
+            " created_at alone."
         )
     return rows
 

@@ -20,6 +20,13 @@ from tests.scene import error
 
 Bound = Callable[..., None]
 
+TOO_MANY_TO_SORT = error(
+    400,
+    "Bad Request",
+    "More than 5 images, or 10 index rows, are too many to sort. Narrow the list by"
+    " name, owner or visibility, or sort by created_at alone.",
+)
+
 
 @pytest.fixture
 def bound(monkeypatch: pytest.MonkeyPatch) -> Bound:
@@ -155,7 +162,7 @@ def test_a_filter_that_matches_nothing_is_told_to_be_narrowed(
     answer = producer.get("/v2/images?tag=rare&protected=true&limit=5")
 
     words = (
-        "Of the 15 images that one request may look at, none fits tag, protected."
+        "None of the 15 images that one request may look at fits tag, protected."
         " Narrow the list by name, owner or visibility, or start at its other end."
     )
     assert error(400, "Bad Request", words) == (answer.status, answer.document)
@@ -171,8 +178,13 @@ def test_index_rows_are_bounded_as_well(producer: Actor, bound: Bound) -> None:
     with rows_looked_at() as counts:
         answer = producer.get("/v2/images?os_hidden=true&limit=5")
 
-    assert answer.status == 400
-    assert sum(counts) <= 20 + 2 * 20
+    words = (
+        f"None of the {sum(counts)} index rows that one request may look at fits"
+        " os_hidden. Narrow the list by name, owner or visibility, or start at its"
+        " other end."
+    )
+    assert error(400, "Bad Request", words) == (answer.status, answer.document)
+    assert 20 <= sum(counts) <= 20 + 2 * 20
 
 
 def test_a_name_is_looked_up_in_the_index(producer: Actor) -> None:
@@ -233,13 +245,25 @@ def test_too_many_images_are_not_sorted(producer: Actor, bound: Bound) -> None:
 
     answer = producer.get("/v2/images?sort=name:asc")
 
-    words = (
-        "More than 5 images are too many to sort. Narrow the list by name, owner or"
-        " visibility, or sort by created_at alone."
-    )
-    assert error(400, "Bad Request", words) == (answer.status, answer.document)
+    assert (answer.status, answer.document) == TOO_MANY_TO_SORT
     assert len(producer.listed("?sort=name:asc&name=image-1")) == 1
     assert len(producer.listed()) == 6
+
+
+def test_too_many_index_rows_are_not_sorted(
+    producer: Actor, bound: Bound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    However few of them fit: those that were not looked at might.
+    """
+    monkeypatch.setattr(listing, "_SORT_CHUNK", 5)
+    shown, hidden = images(2), images(40, os_hidden=True)
+    fill(*map(image_item, [*hidden, *shown]))
+    bound(sort_images_max=5)
+
+    answer = producer.get("/v2/images?sort=name:asc")
+
+    assert (answer.status, answer.document) == TOO_MANY_TO_SORT
 
 
 def test_a_page_of_large_images_ends_early(
