@@ -151,7 +151,7 @@ def check_no_body(raw: bytes) -> None:
 
 def check_image(document: Json) -> None:
     """
-    Check an image's document, as it was sent or as a patch would leave it.
+    Check an image's document, or as much of one as a patch changes.
 
     Raises:
         BadRequest: The first field that is not what it may be.

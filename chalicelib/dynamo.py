@@ -27,8 +27,10 @@ How long a write is tried again while other writes hold its items.
 
 _NO_ANSWER = "The database cannot answer just now."
 _BATCH_GET_MAX = 100
+_BATCH_WRITE_MAX = 25
 _CONDITION_FAILED = "ConditionalCheckFailedException"
 _CONDITION_REASON = "ConditionalCheckFailed"
+_CANCELLED = "TransactionCanceledException"
 _CONFLICTS = frozenset({"TransactionConflict", "TransactionConflictException"})
 _OVERLOADS = frozenset(
     {
@@ -69,10 +71,7 @@ def get_items(keys: Sequence[Key]) -> dict[Key, Raw]:
     """
     if not keys:
         return {}
-    batches = [
-        keys[start : start + _BATCH_GET_MAX]
-        for start in range(0, len(keys), _BATCH_GET_MAX)
-    ]
+    batches = _in_batches(keys, _BATCH_GET_MAX)
     if len(batches) == 1:
         return _get_batch(batches[0])
     items: dict[Key, Raw] = {}
@@ -94,6 +93,36 @@ def _get_batch(keys: Sequence[Key]) -> dict[Key, Raw]:
         if not wanted:
             return items
     raise Unavailable(_NO_ANSWER)
+
+
+def delete_items(keys: Sequence[Key]) -> None:
+    """
+    Delete items by their keys, in one round trip if DynamoDB takes them all.
+
+    Raises:
+        Unavailable: Some are still there after a bound.
+    """
+    left: list[Any] = [{"pk": pk, "sk": sk} for pk, sk in keys]
+    for _ in _turns():
+        batches = _in_batches(left, _BATCH_WRITE_MAX)
+        untaken = together(*[partial(_delete_batch, batch) for batch in batches])
+        left = [key for some in untaken for key in some]
+        if not left:
+            return
+    raise Unavailable(_NO_ANSWER)
+
+
+def _delete_batch(keys: Sequence[Any]) -> list[Any]:
+    """
+    Delete a few items; give the keys of those that DynamoDB did not take.
+    """
+    answer = settle(partial(connection.batch_write_item, delete_items=keys))
+    untaken = (answer.get("UnprocessedItems") or {}).get(connection.table_name, [])
+    return [request["DeleteRequest"]["Key"] for request in untaken]
+
+
+def _in_batches(keys: Sequence[_T], most: int) -> list[Sequence[_T]]:
+    return [keys[start : start + most] for start in range(0, len(keys), most)]
 
 
 def query_page(partition: str, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - PynamoDB's own
@@ -140,20 +169,22 @@ def settle(call: Callable[[], _T]) -> _T:
     """
     Call DynamoDB, again and again while a transaction of others holds the item.
 
-    botocore retries throttling and lost answers, but not a conflict of transactions.
+    botocore retries throttling and lost answers, but nothing that cancels a
+    transaction: neither a conflict with another one, nor throttling of an item.
 
     Raises:
-        Unavailable: The conflict outlasts a bound, or DynamoDB cannot answer.
+        Unavailable: It outlasts a bound, or DynamoDB cannot answer.
     """
     for _ in _turns():
         try:
             return call()
         except PynamoDBException as exc:
             codes = _codes(exc)
-            if not codes & _CONFLICTS:
-                if not codes or codes & _OVERLOADS:
-                    raise Unavailable(_NO_ANSWER) from exc
-                raise
+            if codes & _CONFLICTS or (codes & _OVERLOADS and _CANCELLED in codes):
+                continue
+            if not codes or codes & _OVERLOADS:
+                raise Unavailable(_NO_ANSWER) from exc
+            raise
     raise Unavailable("The image is being changed by too many requests at once.")
 
 
@@ -170,14 +201,14 @@ def _turns() -> Iterator[None]:
         yield
 
 
-def settle_or_log(write: Callable[[], Any], loss: str) -> None:
+def settle_or_log(write: Callable[[], Any], loss: str, caller: Caller) -> None:
     """
     Write what the answer does not depend on; what fails does no harm but is told.
     """
     try:
         settle(write)
     except (PynamoDBException, Unavailable):
-        log.exception(loss)
+        log.exception("%s: %s", caller.request_id, loss)
 
 
 def _codes(exc: PynamoDBException) -> set[str]:

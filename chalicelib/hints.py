@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from chalicelib import dynamo, environment
-from chalicelib.domain import Image
+from chalicelib.domain import Caller, Image
 from chalicelib.dynamo import query_page, settle, settle_or_log
 from chalicelib.table import (
     RECENT,
@@ -25,7 +25,7 @@ _KEPT: Final = timedelta(hours=1)
 
 
 def write_with_hints(
-    write: Callable[[], Any], image: Image, projects: Iterable[str]
+    write: Callable[[], Any], image: Image, projects: Iterable[str], caller: Caller
 ) -> None:
     """
     Write, and hint at an image in the lists of some projects meanwhile.
@@ -33,7 +33,7 @@ def write_with_hints(
     Raises:
         Exception: What the write raised; a hint that is lost is logged.
     """
-    puts = [_put(project_id, image) for project_id in projects]
+    puts = [_put(project_id, image, caller) for project_id in projects]
     dynamo.together(lambda: settle(write), *puts)
 
 
@@ -59,7 +59,7 @@ def query_recent(project_id: str) -> list[str]:
     return [raw["position"]["S"] for raw in answer["Items"]]
 
 
-def _put(project_id: str, image: Image) -> Callable[[], None]:
+def _put(project_id: str, image: Image, caller: Caller) -> Callable[[], None]:
     now = environment.now()
     lag = timedelta(seconds=environment.settings.index_lag_seconds)
     item = RecentItem(
@@ -68,4 +68,4 @@ def _put(project_id: str, image: Image) -> Callable[[], None]:
         expires_at=int((now + lag + _KEPT).timestamp()),
     )
     loss = f"The hint for the list of {project_id} was lost"
-    return lambda: settle_or_log(item.save, loss)
+    return lambda: settle_or_log(item.save, loss, caller)

@@ -17,10 +17,9 @@ from chalicelib.table import (
     ByProject,
     ByVisibility,
     ImageItem,
+    found_in,
     image_key,
-    image_of,
     member_key,
-    member_of,
     project_partition,
     visibility_partition,
 )
@@ -160,17 +159,9 @@ def load_listed(rows: Iterable[Row], project_id: str | None) -> dict[str, Found]
             member_key(i, project_id) for i, is_membership in pairs if is_membership
         ]
     items = get_items(list(dict.fromkeys(keys)))
-    found = {}
-    for image_id, _ in pairs:
-        image = items.get(image_key(image_id))
-        member = items.get(member_key(image_id, project_id or ""))
-        found[image_id] = Found(
-            image_id,
-            project_id or "",
-            image_of(image) if image else None,
-            member_of(member) if member else None,
-        )
-    return found
+    return {
+        image_id: found_in(items, image_id, project_id or "") for image_id, _ in pairs
+    }
 
 
 def _span(part: str, after: str | None, descending: bool) -> tuple[str, str]:  # noqa: FBT001

@@ -91,7 +91,7 @@ def add_member(image: Image, member_id: str, caller: Caller) -> Member:
             )
 
     try:
-        write_with_hints(write, image, [member_id])
+        write_with_hints(write, image, [member_id], caller)
     except TransactWriteError as exc:
         old_member, old_image = reasons_of(exc, 2)
         if old_member is not PASSED and is_ours(old_member, caller):
@@ -138,6 +138,7 @@ def set_member_status(
             ),
             image,
             [member.member_id],
+            caller,
         )
     except PynamoDBException as exc:
         if not condition_failed(exc):

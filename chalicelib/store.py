@@ -2,9 +2,7 @@
 The access patterns of images: each write with the condition that it needs.
 """
 
-import logging
 from dataclasses import fields, replace
-from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -23,6 +21,7 @@ from chalicelib.dynamo import (
     change_by,
     condition_failed,
     connection,
+    delete_items,
     get_item,
     get_items,
     is_ours,
@@ -35,22 +34,17 @@ from chalicelib.hints import write_with_hints
 from chalicelib.table import (
     MEMBER,
     ImageItem,
-    MemberItem,
     Raw,
+    found_in,
     image_item,
     image_key,
-    image_of,
     member_key,
-    member_of,
     project_partition,
     stored,
     visibility_partition,
 )
 
-log = logging.getLogger("cloud-images")
-
-_HINT_KEPT: Final = timedelta(hours=1)
-_DERIVED: Final = {"created_at", "id", "member_count"}
+_NEVER_UPDATED: Final = {"created_at", "id", "member_count"}
 
 
 def load_image(image_id: str, member_id: str) -> Found:
@@ -62,15 +56,7 @@ def load_image(image_id: str, member_id: str) -> Found:
     keys = [image_key(image_id)]
     if is_project_id(member_id):
         keys.append(member_key(image_id, member_id))
-    items = get_items(keys)
-    image = items.get(image_key(image_id))
-    member = items.get(member_key(image_id, member_id))
-    return Found(
-        image_id,
-        member_id,
-        image_of(image) if image else None,
-        member_of(member) if member else None,
-    )
+    return found_in(get_items(keys), image_id, member_id)
 
 
 def create_image(image: Image, caller: Caller) -> None:
@@ -87,6 +73,7 @@ def create_image(image: Image, caller: Caller) -> None:
             lambda: item.save(condition=ImageItem.pk.does_not_exist()),
             image,
             _lists_of(image, caller),
+            caller,
         )
     except PynamoDBException as exc:
         if not condition_failed(exc):
@@ -121,6 +108,7 @@ def update_image(before: Image, after: Image, caller: Caller) -> Image:
             ),
             after,
             _lists_of(after, caller) if moved else [],
+            caller,
         )
     except PynamoDBException as exc:
         if not condition_failed(exc):
@@ -142,29 +130,32 @@ def delete_image(image: Image, caller: Caller) -> None:
     """
     tombstone = ImageItem(*image_key(image.id), deleted=True, changed=change_by(caller))
     before: Raw | None = None
-    seen: list[Raw] = []
+    seen: list[Raw] | None = None
 
     def bury() -> None:
         nonlocal before
         before = _replace(tombstone, image.version)
 
     def look() -> None:
-        seen.extend(query_collection(image.id))
+        nonlocal seen
+        seen = query_collection(image.id) if image.member_count else []
 
     def sweep() -> None:
-        missed = _may_have_missed(seen, before)
-        _remove_members(query_collection(image.id) if missed else seen)
+        missed = _may_have_missed(seen or [], before)
+        raws = query_collection(image.id) if missed else seen or []
+        keys = [(raw["pk"]["S"], raw["sk"]["S"]) for raw in raws]
+        delete_items([key for key in keys if key[1].startswith(MEMBER)])
 
     left_over = f"Memberships of {image.id} were left over"
-    looks = [partial(settle_or_log, look, left_over)] if image.member_count else []
     try:
-        dynamo.together(bury, *looks)
+        dynamo.together(bury, partial(settle_or_log, look, left_over, caller))
     except PynamoDBException as exc:
         if not condition_failed(exc):
             raise
         if not is_ours(get_item(image_key(image.id)), caller):
             raise StaleError from exc
-    settle_or_log(sweep, left_over)
+    if seen is not None:
+        settle_or_log(sweep, left_over, caller)
 
 
 def _replace(tombstone: ImageItem, version: int) -> Raw:
@@ -199,13 +190,6 @@ def _may_have_missed(seen: list[Raw], last: Raw | None) -> bool:
     return "deleted" not in image and image["changed"]["S"] != last["changed"]["S"]
 
 
-def _remove_members(raws: list[Raw]) -> None:
-    with MemberItem.batch_write() as batch:
-        for raw in raws:
-            if raw["sk"]["S"].startswith(MEMBER):
-                batch.delete(MemberItem(raw["pk"]["S"], raw["sk"]["S"]))
-
-
 def _lists_of(image: Image, caller: Caller) -> list[str]:
     """
     Give the projects whose lists a change of an image alters.
@@ -215,11 +199,11 @@ def _lists_of(image: Image, caller: Caller) -> list[str]:
 
 def _image_actions(before: Image, after: Image) -> list[Action]:
     actions: list[Action] = []
-    for name in (field.name for field in fields(Image) if field.name not in _DERIVED):
-        value = getattr(after, name)
-        if value == getattr(before, name):
+    for field in fields(Image):
+        value = getattr(after, field.name)
+        if field.name in _NEVER_UPDATED or value == getattr(before, field.name):
             continue
-        attribute = getattr(ImageItem, name)
+        attribute = getattr(ImageItem, field.name)
         actions.append(
             attribute.remove() if value is None else attribute.set(stored(value))
         )

@@ -18,7 +18,14 @@ from pynamodb.attributes import (
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
-from chalicelib.domain import Image, ImageStatus, Member, MemberStatus, Visibility
+from chalicelib.domain import (
+    Found,
+    Image,
+    ImageStatus,
+    Member,
+    MemberStatus,
+    Visibility,
+)
 from chalicelib.environment import settings
 
 Key = tuple[str, str]
@@ -137,7 +144,7 @@ class Item(Model):
 
     class Meta:
         table_name = settings.table_name
-        # Four attempts of botocore's end before API Gateway's 29 s.
+        # A call's four attempts end before API Gateway's 29 s.
         connect_timeout_seconds = 2
         read_timeout_seconds = 5
         max_retry_attempts = 3
@@ -308,4 +315,18 @@ def member_of(raw: Raw) -> Member:
         status=MemberStatus(item.status),
         created_at=_time(item.created_at),
         updated_at=_time(item.updated_at),
+    )
+
+
+def found_in(items: Mapping[Key, Raw], image_id: str, member_id: str) -> Found:
+    """
+    Find an image, and one project's membership in it, among items that were read.
+    """
+    image = items.get(image_key(image_id))
+    member = items.get(member_key(image_id, member_id))
+    return Found(
+        image_id,
+        member_id,
+        image_of(image) if image else None,
+        member_of(member) if member else None,
     )

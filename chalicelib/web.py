@@ -98,7 +98,8 @@ def install(app: App, identify: Identify) -> None:
             response = _refusal(request, error.status, error.message)
             response.headers |= {"x-reason": error.reason, **error.headers}
         if isinstance(response.body, dict):
-            # Chalice's own: only its handling of a bug is left to it.
+            # Chalice's own: only its handling of a bug, which it logs, is left to it.
+            app.log.error("%s: the bug above", request_id)
             response = _refusal(request, HTTPStatus(response.status_code), None)
         response.headers["x-openstack-request-id"] = request_id
         return response

@@ -97,10 +97,9 @@ class Refusal:
         }
 
 
+CANCELLED = "TransactionCanceledException"
 CONFLICTS = {
-    "TransactWriteItems": Refusal(
-        "TransactionCanceledException", ("None", "TransactionConflict")
-    ),
+    "TransactWriteItems": Refusal(CANCELLED, ("None", "TransactionConflict")),
     "PutItem": Refusal("TransactionConflictException"),
     "UpdateItem": Refusal("TransactionConflictException"),
 }
@@ -110,7 +109,9 @@ What a write gets while another transaction holds its item, by its operation.
 
 
 @contextmanager
-def in_conflict(operation: str, times: int | None = None) -> Iterator[None]:
+def in_conflict(
+    operation: str, times: int | None = None, refusal: Refusal | None = None
+) -> Iterator[None]:
     """
     Refuse the first calls of an operation, or all; what is refused is not done.
     """
@@ -119,7 +120,7 @@ def in_conflict(operation: str, times: int | None = None) -> Iterator[None]:
     def refuse(**_: Any) -> tuple[_Http, dict[str, Any]] | None:
         turn = next(turns)
         over = times is not None and turn >= times
-        return None if over else CONFLICTS[operation].answer
+        return None if over else (refusal or CONFLICTS[operation]).answer
 
     with on(f"before-call.dynamodb.{operation}", refuse):
         yield
@@ -189,6 +190,33 @@ def leaving_keys_unread(times: int | None = 1) -> Iterator[list[int]]:
     with on("after-call.dynamodb.BatchGetItem", leave):
         yield calls
     assert len(calls) > 1, "BatchGetItem was not called again"
+
+
+@contextmanager
+def leaving_deletions_undone(times: int) -> Iterator[list[int]]:
+    """
+    Take the last deletion out of the first calls of BatchWriteItem, and say so.
+
+    Gives how many each call asked for.
+    """
+    asked: list[int] = []
+
+    def hold_back(params: Any, context: Any, **_: Any) -> None:
+        body = json.loads(params["body"])
+        ((table, requests),) = body["RequestItems"].items()
+        asked.append(len(requests))
+        if len(asked) <= times:
+            context["left"] = {table: [requests.pop()]}
+            params["body"] = json.dumps(body).encode()
+
+    def tell(parsed: Any, context: Any, **_: Any) -> None:
+        parsed["UnprocessedItems"] = context.get("left", {})
+
+    with (
+        on("before-call.dynamodb.BatchWriteItem", hold_back),
+        on("after-call.dynamodb.BatchWriteItem", tell),
+    ):
+        yield asked
 
 
 def at_once(*calls: Callable[[], Answer]) -> list[Answer]:

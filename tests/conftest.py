@@ -69,3 +69,11 @@ def admin(send: Send) -> Actor:
     An operator, who may see and change every project's images.
     """
     return Actor(send, "operators", "admin")
+
+
+@pytest.fixture
+def image_id(producer: Actor) -> str:
+    """
+    An image that is shared with nobody yet.
+    """
+    return producer.make_image(name="ubuntu")

@@ -363,10 +363,13 @@ def test_a_token_may_come_percent_encoded(send: Send) -> None:
 
 @pytest.mark.behaviour("M24")
 def test_a_bug_is_told_in_the_same_form_and_says_nothing(
-    producer: Actor, path: str, monkeypatch: pytest.MonkeyPatch
+    producer: Actor,
+    path: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """
-    500 as JSON or plain text; what broke stands in the log alone.
+    500 as JSON or plain text; what broke stands in the log alone, with the request.
     """
     monkeypatch.setattr(environment, "settings", None)
     as_json = producer.post(path, {"member": "secret"})
@@ -376,3 +379,4 @@ def test_a_bug_is_told_in_the_same_form_and_says_nothing(
     wanted = error(500, "Internal Server Error", words)
     assert wanted == (as_json.status, as_json.document)
     assert f"500 Internal Server Error\n\n{words}\n" == plain.body.decode()
+    assert as_json.headers["x-openstack-request-id"] in caplog.text

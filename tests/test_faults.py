@@ -1,0 +1,249 @@
+"""
+What AWS does to a busy service: conflicts, lost answers, throttling, silence.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+
+from chalicelib import dynamo, environment
+from tests.actors import Actor, Answer
+from tests.aws_faults import (
+    CANCELLED,
+    Refusal,
+    in_conflict,
+    leaving_deletions_undone,
+    leaving_keys_unread,
+    losing_answers,
+    overloaded,
+    recording,
+    timing_out,
+    truth,
+)
+from tests.scene import error
+from tests.writes import (
+    PUT,
+    TRANSACT,
+    UPDATE,
+    WRITES,
+    Act,
+    accept,
+    add_member,
+    members,
+    remove_member,
+    set_attribute,
+    shared_image,
+)
+
+FAULTS: dict[str, Callable[[str], AbstractContextManager[None]]] = {
+    "a conflict, twice": partial(in_conflict, times=2),
+    "a lost answer": losing_answers,
+}
+
+
+def _outcome(act: Act, producer: Actor, consumer: Actor) -> str:
+    """
+    Give the answer to a write on a new image, and what it left, for any id.
+    """
+    image_id = shared_image(producer)
+    before = {str(item) for item in truth()}
+    answer = act(producer, consumer, image_id)
+    left = [item for item in truth() if str(item) not in before]
+    text = json.dumps([answer.status, answer.document, left], indent=1)
+    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "{id}", text)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("write", WRITES)
+def test_a_disturbed_write_ends_as_if_it_was_not(
+    write: str,
+    fault: str,
+    producer: Actor,
+    consumer: Actor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    Its answer and what it leaves are the same: it was done, and once.
+    """
+    now = datetime(2026, 11, 24, 8, tzinfo=UTC)
+    monkeypatch.setattr(environment, "now", lambda: now)
+    operation, act = WRITES[write]
+    undisturbed = _outcome(act, producer, consumer)
+
+    def disturbed(producer: Actor, consumer: Actor, image_id: str) -> Answer:
+        with FAULTS[fault](operation):
+            return act(producer, consumer, image_id)
+
+    assert undisturbed == _outcome(disturbed, producer, consumer)
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_write_in_conflict_for_long_is_unavailable(
+    write: str, producer: Actor, consumer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    503 tells the client to come back, and nothing is changed.
+    """
+    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 0.1)
+    image_id = shared_image(producer)
+    before = truth()
+
+    operation, act = WRITES[write]
+    with in_conflict(operation):
+        answer = act(producer, consumer, image_id)
+
+    message = "The image is being changed by too many requests at once."
+    wanted = error(503, "Service Unavailable", message)
+    assert wanted == (answer.status, answer.document)
+    assert answer.headers["retry-after"] == "1"
+    assert before == truth()
+
+
+def test_a_throttled_transaction_is_tried_again(producer: Actor, image_id: str) -> None:
+    """
+    Botocore tries a throttled call again, but not a transaction with a throttled item.
+    """
+    throttled = Refusal(CANCELLED, ("None", "ThrottlingError"))
+    with in_conflict(TRANSACT, 2, throttled):
+        added = add_member(producer, image_id, "consumer")
+    with in_conflict(TRANSACT, 2, throttled):
+        removed = remove_member(producer, image_id, "consumer")
+
+    assert (added.status, removed.status) == (200, 204)
+
+
+@pytest.mark.parametrize("fault", [in_conflict, timing_out])
+def test_a_lost_hint_spoils_nothing(
+    fault: Callable[[str], AbstractContextManager[None]],
+    producer: Actor,
+    image_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """
+    A hint is never truth: the answer is that of the change, and the log tells of it.
+    """
+    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 0.1)
+
+    with fault(PUT):
+        added = add_member(producer, image_id, "consumer")
+
+    request_id = added.headers["x-openstack-request-id"]
+    assert caplog.messages == [
+        f"{request_id}: The hint for the list of consumer was lost"
+    ]
+    assert added.status == 200
+    assert members() == ["consumer"]
+
+
+def test_keys_left_unread_are_read(
+    producer: Actor, consumer: Actor, image_id: str
+) -> None:
+    """
+    DynamoDB may answer a batch in parts; no image is missed for it.
+    """
+    producer.share(image_id, "consumer")
+    whole = producer.get(f"/v2/images/{image_id}").document
+    with leaving_keys_unread():
+        shown = consumer.get(f"/v2/images/{image_id}")
+
+    assert (200, whole) == (shown.status, shown.document)
+
+
+def test_keys_left_unread_for_long_make_the_service_unavailable(
+    producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Read again with pauses, and not for ever.
+    """
+    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 0.1)
+
+    with leaving_keys_unread(times=None) as calls:
+        shown = producer.get(f"/v2/images/{image_id}")
+
+    assert shown.status == 503
+    assert 1 < len(calls) < 20
+
+
+@pytest.mark.parametrize(
+    ("fault", "operation"),
+    [
+        (timing_out, "BatchGetItem"),
+        (timing_out, "Query"),
+        (timing_out, UPDATE),
+        (overloaded, "BatchGetItem"),
+        (overloaded, TRANSACT),
+    ],
+)
+def test_a_database_that_cannot_answer_makes_the_service_unavailable(
+    fault: Callable[[str], AbstractContextManager[None]],
+    operation: str,
+    producer: Actor,
+    image_id: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """
+    503 tells the client to come back, and the log why; nothing is changed.
+    """
+    act = {
+        "BatchGetItem": partial(producer.get, f"/v2/images/{image_id}"),
+        "Query": partial(producer.get, f"/v2/images/{image_id}/members"),
+        UPDATE: partial(set_attribute, producer, image_id, "name", "new"),
+        TRANSACT: partial(add_member, producer, image_id, "consumer"),
+    }[operation]
+    before = truth()
+
+    with fault(operation):
+        answer = act()
+
+    message = "The database cannot answer just now."
+    wanted = error(503, "Service Unavailable", message)
+    assert wanted == (answer.status, answer.document)
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["x-openstack-request-id"] in caplog.text
+    assert before == truth()
+
+
+@pytest.mark.parametrize("operation", ["BatchWriteItem", "Query"])
+@pytest.mark.parametrize("fault", [timing_out, overloaded])
+def test_members_left_over_do_not_bring_a_deleted_image_back(
+    fault: Callable[[str], AbstractContextManager[None]],
+    operation: str,
+    producer: Actor,
+    consumer: Actor,
+    image_id: str,
+) -> None:
+    """
+    The image is deleted, whatever becomes of its memberships, and nobody sees them.
+    """
+    producer.share(image_id, "consumer")
+    accept(consumer, image_id)
+
+    with recording() as calls, fault(operation):
+        deleted = producer.delete(f"/v2/images/{image_id}")
+
+    assert [name for name, _ in calls].count(operation) == 1
+    assert deleted.status == 204
+    assert [item["sk"]["S"] for item in truth()] == ["IMAGE", "MEMBER#consumer"]
+    assert consumer.listed() == []
+    assert consumer.get(f"/v2/images/{image_id}").status == 404
+    assert consumer.get(f"/v2/images/{image_id}/members").status == 404
+
+
+def test_deletions_left_undone_are_done(producer: Actor, image_id: str) -> None:
+    """
+    DynamoDB may take a batch in parts; no membership stays for it.
+    """
+    producer.share(image_id, *(f"p{number}" for number in range(60)))
+
+    with leaving_deletions_undone(times=4) as asked:
+        deleted = producer.delete(f"/v2/images/{image_id}")
+
+    assert deleted.status == 204
+    assert [item["sk"]["S"] for item in truth()] == ["IMAGE"]
+    assert sorted(asked) == [1, 3, 10, 25, 25]

@@ -1,0 +1,69 @@
+"""
+The settings, read from an environment: a wrong one is told, and none is guessed.
+"""
+
+import pytest
+
+from chalicelib.environment import SettingError, read_settings
+from chalicelib.identity import choose_identity, identify_in_development
+
+NEEDED = {"TABLE_NAME": "images", "AUTH": "development"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"AUTH": "development"}, "The setting TABLE_NAME is missing."),
+        ({"TABLE_NAME": "images"}, "The setting AUTH is missing."),
+        (NEEDED | {"AUTH": ""}, "The setting AUTH is missing."),
+        (
+            NEEDED | {"PAGE_SIZE": "0"},
+            "The setting PAGE_SIZE must be a whole number, 1 or more, not '0'.",
+        ),
+        (
+            NEEDED | {"TAG_QUOTA": "-1"},
+            "The setting TAG_QUOTA must be a whole number, 0 or more, not '-1'.",
+        ),
+        (
+            NEEDED | {"HINTS_MAX": "\N{SUPERSCRIPT TWO}"},
+            "The setting HINTS_MAX must be a whole number, 1 or more, not '\xb2'.",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_named(environ: dict[str, str], words: str) -> None:
+    """
+    With what it may be.
+    """
+    with pytest.raises(SettingError) as wrong:
+        read_settings(environ)
+
+    assert str(wrong.value) == words
+
+
+def test_a_setting_is_taken_or_has_its_default() -> None:
+    """
+    0 may be a quota.
+    """
+    settings = read_settings(NEEDED | {"MEMBER_QUOTA": "0", "PAGE_SIZE": "7"})
+
+    assert (settings.member_quota, settings.page_size) == (0, 7)
+    assert (settings.table_name, settings.tag_quota) == ("images", 128)
+
+
+def test_the_development_identity_never_starts_inside_lambda() -> None:
+    """
+    It believes whatever a token says.
+    """
+    assert choose_identity("development", {}) is identify_in_development
+    with pytest.raises(SettingError, match="never inside Lambda"):
+        choose_identity("development", {"AWS_LAMBDA_FUNCTION_NAME": "api"})
+
+
+def test_an_unknown_way_of_identification_is_refused() -> None:
+    """
+    No way is taken in its place.
+    """
+    with pytest.raises(SettingError) as wrong:
+        choose_identity("none", {})
+
+    assert str(wrong.value) == "The setting AUTH must be development, not 'none'."
