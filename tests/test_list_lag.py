@@ -146,6 +146,26 @@ def test_lists_are_right_while_the_indexes_lag(change: str, world: World) -> Non
     assert [lists_of(actor) for actor in actors] == lagging
 
 
+@pytest.mark.parametrize("visibility", ["community", "private", "public"])
+def test_a_list_by_visibility_shows_ones_own_change(
+    visibility: str, world: World
+) -> None:
+    """
+    The image appears among those of its new visibility, and is gone from the old ones.
+    """
+    who = world.admin if visibility == "public" else world.producer
+
+    def lists() -> list[list[str]]:
+        return [who.listed(f"?visibility={one}") for one in (visibility, "shared")]
+
+    with lagging_indexes():
+        world.set("plain", "visibility", visibility, by=who)
+        lagging = lists()
+
+    assert lists() == lagging
+    assert [world.ids["plain"] in one for one in lagging] == [True, False]
+
+
 @pytest.mark.parametrize("change", ["create", "share", "accept", "rename", "delete"])
 def test_the_change_shows_in_a_list(change: str, world: World) -> None:
     """

@@ -1,0 +1,81 @@
+"""
+What items say of themselves besides what the API shows.
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+from chalicelib import environment
+from tests.actors import Actor, Answer, Send
+from tests.aws_faults import stored, truth
+from tests.scene import at
+from tests.writes import add_member, remove_member, set_attribute
+
+NOW = "2026-11-24T08:00:00.000000Z"
+USERS = {"producer": "alice", "consumer": "bob", "operators": "carol"}
+
+
+def changes() -> dict[str, Any]:
+    """
+    Give what each image and membership says of its last change, by its sort key.
+    """
+    return {item["sk"]["S"]: json.loads(item["changed"]["S"]) for item in truth()}
+
+
+def made_by(answer: Answer, project: str, **more: str) -> dict[str, str]:
+    """
+    Give what the change of a request, at NOW, is to say.
+    """
+    return {
+        "project_id": project,
+        "user_id": USERS[project],
+        "request_id": answer.headers["x-openstack-request-id"],
+        "at": NOW,
+        **more,
+    }
+
+
+def test_an_item_says_who_changed_it_last(
+    send: Send, image_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The image also of a membership that ended, which cannot say it any more.
+    """
+    at(monkeypatch, NOW)
+    producer, consumer, admin = (
+        Actor(send, project, "admin" if user == "carol" else "member", user)
+        for project, user in USERS.items()
+    )
+    path = f"/v2/images/{image_id}"
+
+    added = add_member(producer, image_id, "consumer")
+    assert changes() == {
+        "IMAGE": made_by(added, "producer"),
+        "MEMBER#consumer": made_by(added, "producer"),
+    }
+    answered = consumer.put(f"{path}/members/consumer", {"status": "accepted"})
+    assert changes()["MEMBER#consumer"] == made_by(answered, "consumer")
+    renamed = set_attribute(admin, image_id, "name", "new")
+    assert changes()["IMAGE"] == made_by(renamed, "operators")
+    removed = remove_member(producer, image_id, "consumer")
+    last = made_by(removed, "producer", removed_member="consumer")
+    assert changes() == {"IMAGE": last}
+    deleted = producer.delete(path)
+    assert changes() == {"IMAGE": made_by(deleted, "producer")}
+
+
+def test_a_hint_outlives_what_it_is_for_by_an_hour(
+    image_id: str, monkeypatch: pytest.MonkeyPatch, producer: Actor
+) -> None:
+    """
+    Then DynamoDB may remove it; nothing else has an end.
+    """
+    at(monkeypatch, NOW)
+    set_attribute(producer, image_id, "name", "new")
+
+    lag = environment.settings.index_lag_seconds
+    ends = [int(item["expires_at"]["N"]) for item in stored() if "expires_at" in item]
+    assert int(environment.now().timestamp()) + lag + 3600 in ends
+    assert not any("expires_at" in item for item in truth())
