@@ -97,6 +97,7 @@ def test_hints_expire_and_the_table_is_safe(properties: Any) -> None:
     assert properties["PointInTimeRecoverySpecification"] == {
         "PointInTimeRecoveryEnabled": True
     }
+    assert properties["DeletionProtectionEnabled"] is True
     policies = ("DeletionPolicy", "UpdateReplacePolicy")
     assert {"Retain"} == {resource["ImagesTable"][policy] for policy in policies}
 
@@ -119,7 +120,21 @@ def test_the_local_table_is_that_of_the_template(properties: Any) -> None:
     ]
 
 
-def test_the_function_may_do_what_it_does_and_no_more() -> None:
+def test_the_function_is_told_of_the_table_and_ends_before_its_caller(
+    properties: Any,
+) -> None:
+    """
+    API Gateway waits for 29 s; a slice of a list may take 300 MB of memory.
+    """
+    config = json.loads((ROOT / ".chalice/config.json").read_text("utf-8"))
+    variables = config["stages"]["dev"]["environment_variables"]
+
+    assert variables["TABLE_NAME"] == properties["TableName"]
+    assert config["lambda_timeout"] <= 29
+    assert config["lambda_memory_size"] >= 1024
+
+
+def test_the_function_may_do_what_it_does_and_no_more(properties: Any) -> None:
     """
     Its rights are the operations of the README's access patterns, on this table alone.
     """
@@ -132,6 +147,11 @@ def test_the_function_may_do_what_it_does_and_no_more() -> None:
     logs, data = policy["Statement"]
 
     assert data["Action"] == sorted(f"dynamodb:{one}" for one in used)
-    assert all(":table/cloud-images-dev" in one for one in data["Resource"])
-    assert logs["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
+    arn = f"arn:aws:dynamodb:*:*:table/{properties['TableName']}"
+    assert data["Resource"] == [arn, f"{arn}/index/*"]
+    assert logs["Action"] == [
+        "logs:CreateLogGroup",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+    ]
     assert "*" not in {*data["Resource"], logs["Resource"]}
