@@ -106,7 +106,7 @@ def show_usage_info() -> Response:
 
 
 @documents.route("/{proxy+}", methods=METHODS, content_types=ANY_TYPE)
-def refuse_path(**_parameters: str) -> Response:
+def refuse_path() -> Response:
     """
     Answer for every path that is no other route's.
     """

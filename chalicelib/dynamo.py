@@ -57,6 +57,8 @@ def together(*calls: Callable[[], _T]) -> list[_T]:
     """
     Make independent calls at the same time: one round trip. All end before this does.
 
+    Other modules call it as `dynamo.together`, which the tests of cost replace.
+
     Raises:
         Exception: What the first of them, in their order, raised.
     """

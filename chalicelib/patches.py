@@ -109,7 +109,7 @@ def _name_at(path: Any) -> str:  # noqa: ANN401 - any JSON
     Give the name that a JSON pointer (RFC 6901) of one token points at.
     """
     if isinstance(path, str) and path.startswith("/locations/"):
-        return "locations"
+        return "locations"  # 403, as recorded, not the 400 of a path that is too long
     if not isinstance(path, str) or not _POINTER.fullmatch(path):
         raise BadRequest(
             "The path of an operation must be a JSON pointer to one attribute or"
@@ -120,7 +120,7 @@ def _name_at(path: Any) -> str:  # noqa: ANN401 - any JSON
 
 def _checked(op: str, name: str, operation: Mapping[str, Any]) -> Operation:
     if op == _REMOVE and name == "stores":
-        return Operation(op, name)
+        return Operation(op, name)  # 409, as recorded, not the 403 of what is read-only
     bodies.check_settable(name)
     if op == _REMOVE:
         return Operation(op, name)

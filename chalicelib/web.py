@@ -23,6 +23,7 @@ For every route: clients send odd media types (glanceclient on GET), ours to jud
 """
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+NO_RESOURCE: Final = "The resource could not be found."
 JSON_TYPE: Final = "application/json"
 TEXT_TYPE: Final = "text/plain; charset=UTF-8"
 ERROR_TYPE: Final = f'{TEXT_TYPE}; like="text/html"'
@@ -184,9 +185,6 @@ def base_url(request: Request) -> str:
         request.context["path"].rstrip("/").removesuffix(_app_path(request).rstrip("/"))
     )
     return f"{scheme}://{host}{prefix}"
-
-
-NO_RESOURCE: Final = "The resource could not be found."
 
 
 def _app_path(request: Request) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
+from threading import Event
+from time import sleep
 
 import pytest
 
@@ -247,3 +249,24 @@ def test_deletions_left_undone_are_done(producer: Actor, image_id: str) -> None:
     assert deleted.status == 204
     assert [item["sk"]["S"] for item in truth()] == ["IMAGE"]
     assert sorted(asked) == [1, 3, 10, 25, 25]
+
+
+def test_calls_made_together_end_together() -> None:
+    """
+    What failed first does not leave the other behind: Lambda would freeze its thread.
+    """
+    failed, ended = Event(), Event()
+
+    def fail() -> None:
+        failed.set()
+        raise ConnectionError
+
+    def take_longer() -> None:
+        failed.wait(5)
+        sleep(0.1)
+        ended.set()
+
+    with pytest.raises(ConnectionError):
+        dynamo.together(fail, take_longer)
+
+    assert ended.is_set()

@@ -248,3 +248,18 @@ def test_there_are_no_projects_to_look_up(producer: Actor) -> None:
     """
     assert producer.get("/v2/tenants/consumer").status == 403
     assert producer.get("/v2/tenants").status == 403
+
+
+@pytest.mark.parametrize("resource", ["{proxy+}", "{proxy*}"])
+@pytest.mark.parametrize("name", ["proxy", "proxy+", "proxy*"])
+def test_the_rest_of_a_path_is_known_by_each_of_its_names(
+    resource: str, name: str
+) -> None:
+    """
+    API Gateway and `chalice local` spell the name of `{proxy+}` differently.
+    """
+    event = gateway.event(service.app.routes, "GET", "/nowhere/at/all", {}, b"")
+    event["requestContext"]["resourcePath"] = f"/{resource}"
+    event["pathParameters"] = {name: "nowhere/at/all"}
+
+    assert service.app(event, None)["statusCode"] == 404

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from chalice.app import Chalice, Response
 
+from chalicelib import web
 from infra.local import server
 from tests.actors import Answer, Send, over_http
 
@@ -209,6 +210,13 @@ def test_a_larger_body_is_refused(url: str, *, is_chunked: bool) -> None:
         "title": "Request Entity Too Large",
         "message": "The body is larger than 10485760 bytes.",
     }
+
+
+def test_a_text_that_tells_an_error_is_the_apps_own_kind() -> None:
+    """
+    Whoever refused, a client reads it in the same way.
+    """
+    assert server.ERROR_TYPE == web.ERROR_TYPE
 
 
 def test_a_crash_is_a_bad_gateway(send: Send, caplog: pytest.LogCaptureFixture) -> None:
