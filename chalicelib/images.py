@@ -91,7 +91,8 @@ def update_image(image_id: str) -> Response:
     after = patches.apply_patch(before, operations)
     policy.authorize_change(me, found, before, after)
     bodies.check_owner(after.owner)
-    image = store.update_image(before, after, me)
+    # As in the reference, a patch that changes nothing is an update, an empty one none.
+    image = store.update_image(before, after, me) if operations else before
     return answer(bodies.present_image(image))
 
 

@@ -86,14 +86,12 @@ def update_image(before: Image, after: Image, caller: Caller) -> Image:
     """
     AP-3: make *before* into *after*, if nobody changed it meanwhile.
 
-    Only attributes that differ are written; where none does, nothing is. A hint goes
-    with what moves the image in its owner's lists.
+    Only attributes that differ are written, and that it was updated. A hint goes with
+    what moves the image in its owner's lists.
 
     Raises:
         StaleError: The image was changed or deleted since *before* was read.
     """
-    if after == before:
-        return before
     after = replace(after, version=before.version + 1, updated_at=environment.now())
     item = ImageItem(*image_key(before.id))
     actions = [*_image_actions(before, after), ImageItem.changed.set(change_by(caller))]

@@ -145,12 +145,6 @@ def _patch(name: str, value: str) -> Any:
     return [{"op": "add", "path": f"/{name}", "value": value}]
 
 
-def _published(scene: Scene) -> Any:
-    if scene.visibility == "public":
-        return scene.image()
-    return scene.image(visibility="public", updated_at=_text(NOW))
-
-
 @dataclass(frozen=True)
 class Action:
     """
@@ -183,7 +177,7 @@ ACTIONS = {
     ),
     "make public": Action(
         "publish_image", "update {}", "PATCH", IMAGE, _patch("visibility", "public"),
-        lambda s, _: _published(s),
+        lambda s, _: s.image(visibility="public", updated_at=_text(NOW)),
     ),
     "give to another project": Action(
         "transfer_image", "update {}", "PATCH", IMAGE, _patch("owner", "heir"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.actors import Actor, Answer
-from tests.scene import error
+from tests.scene import at, error
 
 ID = "6b1f7f54-7a4e-4b53-9f1c-3c1b8f2f6a01"
 PATH = f"/v2/images/{ID}"
@@ -301,12 +301,38 @@ def test_a_flip_of_visibility_keeps_the_memberships(
     assert flip("shared") == (200, [ID], 200)
 
 
-def test_an_empty_patch_changes_nothing(producer: Actor) -> None:
+def test_an_empty_patch_changes_nothing(
+    producer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    It answers the image as it is.
+    Not even when the image was updated.
     """
     before = producer.get(PATH).document
+    at(monkeypatch, "2036-11-24T08:00:00Z")
 
     answer = producer.patch(PATH, [])
 
     assert (200, before) == (answer.status, answer.document)
+    assert before == producer.get(PATH).document
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", PATH, [{"op": "replace", "path": "/name", "value": "ubuntu"}]),
+        ("PUT", f"{PATH}/tags/lts", None),
+    ],
+)
+def test_a_change_to_what_is_there_already_is_an_update(
+    method: str, path: str, body: Any, producer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    As in the reference, which keeps the image whenever it is asked to.
+    """
+    before = producer.get(PATH).document
+    at(monkeypatch, "2036-11-24T08:00:00Z")
+
+    assert producer.ask(method, path, body).status in (200, 204)
+
+    wanted = before | {"updated_at": "2036-11-24T08:00:00Z"}
+    assert wanted == producer.get(PATH).document
