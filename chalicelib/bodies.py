@@ -182,7 +182,7 @@ def check_limits(image: Image, before: Image | None = None) -> None:
     for (what, count), most in zip(counts.items(), limits, strict=True):
         if count > max(most, held[what]):
             raise LimitExceeded(
-                f"An image may have {most} {what} at most; this one would have {count}."
+                f"An image may have {most} {what} at most, not {count}."
             )
 
 

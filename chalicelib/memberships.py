@@ -104,7 +104,7 @@ def add_member(image: Image, member_id: str, caller: Caller) -> Member:
         if latest and _same_owner_and_shared(latest, image):
             raise LimitExceeded(
                 f"Image member limit exceeded for image {image.id}: it has"
-                f" {latest.member_count} members, and {quota} are allowed."
+                f" {latest.member_count} of the {quota} members allowed."
             ) from exc
         raise StaleError from exc
     return member

@@ -254,7 +254,7 @@ def test_more_than_the_quota_is_refused(what: str, producer: Actor) -> None:
 
     answer = producer.post("/v2/images", body)
 
-    message = f"An image may have 128 {what} at most; this one would have 129."
+    message = f"An image may have 128 {what} at most, not 129."
     assert error(413, "Request Entity Too Large", message) == told(answer)
     assert stored() == []
 

@@ -11,8 +11,10 @@ import pytest
 
 from tests.actors import Actor, Send
 from tests.aws_faults import stored
+from tests.readme import table
 from tests.scene import error
 
+DIFFERENCES = "docs/differences.md"
 NO_ID = "00000000-0000-4000-8000-000000000000"
 
 
@@ -47,6 +49,21 @@ def test_links_keep_a_repeated_tag(producer: Actor) -> None:
     kept = [parse_qsl(urlsplit(page[link]).query) for link in ("first", "next")]
     assert kept == [asked, [*asked, ("marker", page["images"][-1]["id"])]]
     assert [image["name"] for image in rest["images"]] == ["0"]
+
+
+@pytest.mark.parametrize(
+    "call", [row["call"].strip("`") for row in table("Not served", DIFFERENCES)]
+)
+def test_what_is_not_served_is_not_there(producer: Actor, call: str) -> None:
+    """
+    For the owner of an image, too.
+    """
+    method, path = call.split()
+    path = path.format(image_id=producer.make_image(), store="file1")
+
+    missing = error(404, "Not Found", "The resource could not be found.")
+    answer = producer.ask(method, path)
+    assert missing == (answer.status, answer.document)
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/"])

@@ -161,7 +161,7 @@ def test_one_member_more_than_the_quota_is_refused(
 
     words = (
         f"Image member limit exceeded for image {path.split('/')[3]}: it has 2"
-        " members, and 2 are allowed."
+        " of the 2 members allowed."
     )
     wanted = error(413, "Request Entity Too Large", words)
     assert [wanted] * 2 == [(one.status, one.document) for one in refused]

@@ -2,6 +2,7 @@
 The README's own commands, run as they are printed.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -30,9 +31,9 @@ def commands() -> str:
 
 
 @pytest.mark.xdist_group("run")
-def test_its_commands_accept_a_share() -> None:
+def test_its_commands_tell_the_story_of_a_share() -> None:
     """
-    The answers are those that it shows: accepted, and in the list.
+    Offered, accepted, listed, seen by the producer, and ended.
     """
     if shutil.which("curl") is None:
         pytest.skip("The README's commands need curl, which is not installed.")
@@ -46,6 +47,14 @@ def test_its_commands_accept_a_share() -> None:
             timeout=60,
         )
 
-    assert '"member_id": "consumer"' in done.stdout
-    assert '"status": "accepted"' in done.stdout
-    assert '"name": "ubuntu-24.04"' in done.stdout
+    decoder = json.JSONDecoder()
+    answers, text = [], done.stdout
+    while text:
+        answer, end = decoder.raw_decode(text)
+        answers.append(answer)
+        text = text[end:]
+    shared, offers, accepted, listed, members = answers
+    assert (shared["status"], accepted["status"]) == ("pending", "accepted")
+    assert "fedora-43" in [image["name"] for image in offers["images"]]
+    assert [image["name"] for image in listed["images"]] == ["fedora-43"]
+    assert members["members"] == [accepted]
