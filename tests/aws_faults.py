@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
-from threading import Barrier
+from threading import Barrier, Lock
+from time import sleep
 from typing import Any
 
 from botocore.exceptions import ReadTimeoutError
@@ -125,6 +126,35 @@ def in_conflict(
     with on(f"before-call.dynamodb.{operation}", refuse):
         yield
     assert next(turns) > (times or 1), f"{operation} was not tried again"
+
+
+@contextmanager
+def one_at_a_time(operation: str) -> Iterator[list[str]]:
+    """
+    Refuse a call of an operation while another one is done: both share an item.
+
+    Gives the operation once for each refusal.
+    """
+    busy = Lock()
+    refused: list[str] = []
+
+    def enter(context: Any, **_: Any) -> tuple[_Http, dict[str, Any]] | None:
+        if busy.acquire(blocking=False):
+            context["in_flight"] = True
+            sleep(0.005)
+            return None
+        refused.append(operation)
+        return CONFLICTS[operation].answer
+
+    def leave(context: Any, **_: Any) -> None:
+        if context.pop("in_flight", False):
+            busy.release()
+
+    with (
+        on(f"before-call.dynamodb.{operation}", enter),
+        on(f"after-call.dynamodb.{operation}", leave),
+    ):
+        yield refused
 
 
 @contextmanager

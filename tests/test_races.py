@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 import app as service
-from chalicelib import environment
+from chalicelib import dynamo, environment
 from infra.local.server import per_thread
 from tests.actors import Actor, Answer, Send, in_process
-from tests.aws_faults import at_once, on, second_writer, truth
+from tests.aws_faults import at_once, on, one_at_a_time, second_writer, truth
 from tests.scene import at, error
 from tests.writes import (
     PUT,
+    TRANSACT,
     UPDATE,
     WRITES,
     accept,
@@ -112,18 +113,24 @@ def test_an_image_deleted_while_it_is_shared_leaves_only_its_tombstone(
     assert set(_statuses(added)) <= {200, 404}
 
 
-def test_fifty_projects_are_added_at_once(producer: Actor, image_id: str) -> None:
+def test_fifty_projects_are_added_at_once(
+    producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    A share with many is not a conflict.
+    A share with many is not a conflict, although their transactions are.
     """
+    # Nothing here is about how fast the machine is.
+    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 60)
     projects = [f"project-{number:02}" for number in range(50)]
 
-    answers = at_once(
-        *[partial(add_member, producer, image_id, one) for one in projects]
-    )
+    with one_at_a_time(TRANSACT) as refused:
+        answers = at_once(
+            *[partial(add_member, producer, image_id, one) for one in projects]
+        )
 
     assert _statuses(answers) == {200: 50}
     assert projects == members()
+    assert refused
 
 
 def test_no_tag_that_was_added_gets_lost(producer: Actor, image_id: str) -> None:
