@@ -3,15 +3,17 @@ Who may do what, cell by cell, over HTTP; and that what is hidden looks absent.
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+import app as service
 from chalicelib import environment
-from tests.actors import Actor, Answer, Send
+from infra.local.server import serve
+from tests.actors import Actor, Answer, Send, over_http
 from tests.aws_faults import Call, recording, stored
 from tests.scene import error
 
@@ -256,6 +258,15 @@ def expected(  # noqa: PLR0911 - one return for each word of the table
         "stranger": "A project that only sees an image",
     }.get(who, "A member of an image")
     return error(403, "Forbidden", f"{what} may not {words}.")
+
+
+@pytest.fixture
+def send() -> Iterator[Send]:
+    """
+    Call a server of the Lambda handler.
+    """
+    with serve(service.app) as url:
+        yield over_http(url)
 
 
 @pytest.fixture
