@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 from pynamodb.exceptions import PynamoDBException, TransactWriteError
@@ -28,6 +29,7 @@ How long a write is tried again while other writes hold its items.
 _NO_ANSWER = "The database cannot answer just now."
 _BATCH_GET_MAX = 100
 _BATCH_WRITE_MAX = 25
+_DELETED_AT_ONCE = 8 * _BATCH_WRITE_MAX
 _CONDITION_FAILED = "ConditionalCheckFailedException"
 _CONDITION_REASON = "ConditionalCheckFailed"
 _CANCELLED = "TransactionCanceledException"
@@ -99,26 +101,35 @@ def _get_batch(keys: Sequence[Key]) -> dict[Key, Raw]:
 
 def delete_items(keys: Sequence[Key]) -> None:
     """
-    Delete items by their keys, in one round trip if DynamoDB takes them all.
+    Delete items by their keys, a few batches at the same time.
 
     Raises:
-        Unavailable: Some are still there after a bound.
+        Unavailable: Some are still there after a bound, or DynamoDB cannot answer.
     """
     left: list[Any] = [{"pk": pk, "sk": sk} for pk, sk in keys]
     for _ in _turns():
-        batches = _in_batches(left, _BATCH_WRITE_MAX)
-        untaken = together(*[partial(_delete_batch, batch) for batch in batches])
-        left = [key for some in untaken for key in some]
-        if not left:
+        while left:
+            some, later = left[:_DELETED_AT_ONCE], left[_DELETED_AT_ONCE:]
+            batches = _in_batches(some, _BATCH_WRITE_MAX)
+            untaken = together(*[partial(_delete_batch, batch) for batch in batches])
+            left = [*chain(*untaken), *later]
+            if any(untaken):
+                break
+        else:
             return
     raise Unavailable(_NO_ANSWER)
 
 
-def _delete_batch(keys: Sequence[Any]) -> list[Any]:
+def _delete_batch(keys: Sequence[Any]) -> Sequence[Any]:
     """
     Delete a few items; give the keys of those that DynamoDB did not take.
     """
-    answer = settle(partial(connection.batch_write_item, delete_items=keys))
+    try:
+        answer = connection.batch_write_item(delete_items=keys)
+    except PynamoDBException as exc:
+        if _codes(exc) & _OVERLOADS:
+            return keys
+        raise
     untaken = (answer.get("UnprocessedItems") or {}).get(connection.table_name, [])
     return [request["DeleteRequest"]["Key"] for request in untaken]
 
@@ -177,17 +188,21 @@ def settle(call: Callable[[], _T]) -> _T:
     Raises:
         Unavailable: It outlasts a bound, or DynamoDB cannot answer.
     """
+    last: PynamoDBException | None = None
+    message = _NO_ANSWER
     for _ in _turns():
         try:
             return call()
         except PynamoDBException as exc:
             codes = _codes(exc)
-            if codes & _CONFLICTS or (codes & _OVERLOADS and _CANCELLED in codes):
-                continue
-            if not codes or codes & _OVERLOADS:
+            if codes & _CONFLICTS:
+                message = "The image is being changed by too many requests at once."
+            elif not codes or (codes & _OVERLOADS and _CANCELLED not in codes):
                 raise Unavailable(_NO_ANSWER) from exc
-            raise
-    raise Unavailable("The image is being changed by too many requests at once.")
+            elif not codes & _OVERLOADS:
+                raise
+            last = exc
+    raise Unavailable(message) from last
 
 
 def _turns() -> Iterator[None]:

@@ -108,8 +108,9 @@ def _page(
         return Page(images, last_seen)
     filters = ", ".join(query.filters) or "the list"
     raise BadRequest(
-        f"None of the {budget.spent_on} that one request may look at fits {filters}."
-        " Narrow the list by name, owner or visibility, or start at its other end."
+        f"No image that fits {filters} was found within {budget.spent_on}, which is"
+        " what one request may look at. Narrow the list by name, owner or visibility,"
+        " or start at its other end."
     )
 
 

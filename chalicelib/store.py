@@ -92,7 +92,8 @@ def update_image(before: Image, after: Image, caller: Caller) -> Image:
     Raises:
         StaleError: The image was changed or deleted since *before* was read.
     """
-    after = replace(after, version=before.version + 1, updated_at=environment.now())
+    version = before.version + (after != before)
+    after = replace(after, version=version, updated_at=environment.now())
     item = ImageItem(*image_key(before.id))
     actions = [*_image_actions(before, after), ImageItem.changed.set(change_by(caller))]
     moved = any(
@@ -178,14 +179,16 @@ def _may_have_missed(seen: list[Raw], last: Raw | None) -> bool:
     Tell whether an image got a member after its item collection was seen.
 
     Adding or removing one changes the image's `changed`, and nothing does so once the
-    tombstone is there: members seen between two equal ones are all there are.
+    tombstone is there: members seen between two equal ones are all there are, unless a
+    transaction was seen in part.
     """
     if last is None:
         return True
     if not seen:
         return int(last["member_count"]["N"]) > 0
-    image, *_ = seen
-    return "deleted" not in image and image["changed"]["S"] != last["changed"]["S"]
+    image, *members = seen
+    same = "deleted" in image or image["changed"]["S"] == last["changed"]["S"]
+    return not same or len(members) != int(last["member_count"]["N"])
 
 
 def _lists_of(image: Image, caller: Caller) -> list[str]:

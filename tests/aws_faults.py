@@ -92,13 +92,15 @@ class Refusal:
         """
         The answer as botocore hands it on: status and parsed body.
         """
+        message = f"Try again: [{', '.join(self.reasons)}]"
         return _Http(400), {
-            "Error": {"Code": self.code, "Message": "Try again."},
+            "Error": {"Code": self.code, "Message": message},
             "CancellationReasons": [{"Code": code} for code in self.reasons],
         }
 
 
 CANCELLED = "TransactionCanceledException"
+THROUGHPUT_EXCEEDED = "ProvisionedThroughputExceededException"
 CONFLICTS = {
     "TransactWriteItems": Refusal(CANCELLED, ("None", "TransactionConflict")),
     "PutItem": Refusal("TransactionConflictException"),
@@ -162,7 +164,7 @@ def overloaded(operation: str) -> Iterator[None]:
     """
     Refuse each call of an operation for the table's throughput.
     """
-    refusal = Refusal("ProvisionedThroughputExceededException")
+    refusal = Refusal(THROUGHPUT_EXCEEDED)
 
     with on(f"before-call.dynamodb.{operation}", lambda **_: refusal.answer):
         yield

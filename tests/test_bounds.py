@@ -162,8 +162,9 @@ def test_a_filter_that_matches_nothing_is_told_to_be_narrowed(
     answer = producer.get("/v2/images?tag=rare&protected=true&limit=5")
 
     words = (
-        "None of the 15 images that one request may look at fits tag, protected."
-        " Narrow the list by name, owner or visibility, or start at its other end."
+        "No image that fits tag, protected was found within 15 images, which is what"
+        " one request may look at. Narrow the list by name, owner or visibility, or"
+        " start at its other end."
     )
     assert error(400, "Bad Request", words) == (answer.status, answer.document)
 
@@ -179,9 +180,9 @@ def test_index_rows_are_bounded_as_well(producer: Actor, bound: Bound) -> None:
         answer = producer.get("/v2/images?os_hidden=true&limit=5")
 
     words = (
-        f"None of the {sum(counts)} index rows that one request may look at fits"
-        " os_hidden. Narrow the list by name, owner or visibility, or start at its"
-        " other end."
+        f"No image that fits os_hidden was found within {sum(counts)} index rows, which"
+        " is what one request may look at. Narrow the list by name, owner or"
+        " visibility, or start at its other end."
     )
     assert error(400, "Bad Request", words) == (answer.status, answer.document)
     assert 20 <= sum(counts) <= 20 + 2 * 20

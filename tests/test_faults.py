@@ -17,11 +17,14 @@ from chalicelib import dynamo, environment
 from tests.actors import Actor, Answer
 from tests.aws_faults import (
     CANCELLED,
+    CONFLICTS,
+    THROUGHPUT_EXCEEDED,
     Refusal,
     in_conflict,
     leaving_deletions_undone,
     leaving_keys_unread,
     losing_answers,
+    on,
     overloaded,
     recording,
     timing_out,
@@ -42,6 +45,7 @@ from tests.writes import (
     shared_image,
 )
 
+THROTTLED = Refusal(CANCELLED, ("None", "ThrottlingError"))
 FAULTS: dict[str, Callable[[str], AbstractContextManager[None]]] = {
     "a conflict, twice": partial(in_conflict, times=2),
     "a lost answer": losing_answers,
@@ -91,7 +95,7 @@ def test_a_write_in_conflict_for_long_is_unavailable(
     """
     503 tells the client to come back, and nothing is changed.
     """
-    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 0.1)
+    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 1)
     image_id = shared_image(producer)
     before = truth()
 
@@ -110,13 +114,55 @@ def test_a_throttled_transaction_is_tried_again(producer: Actor, image_id: str) 
     """
     Botocore tries a throttled call again, but not a transaction with a throttled item.
     """
-    throttled = Refusal(CANCELLED, ("None", "ThrottlingError"))
-    with in_conflict(TRANSACT, 2, throttled):
+    with in_conflict(TRANSACT, 2, THROTTLED):
         added = add_member(producer, image_id, "consumer")
-    with in_conflict(TRANSACT, 2, throttled):
+    with in_conflict(TRANSACT, 2, THROTTLED):
         removed = remove_member(producer, image_id, "consumer")
 
     assert (added.status, removed.status) == (200, 204)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (THROTTLED, "The database cannot answer just now."),
+        (None, "The image is being changed by too many requests at once."),
+    ],
+)
+def test_a_transaction_refused_for_long_is_told_with_its_reason(  # noqa: PLR0913 - a row
+    *,
+    refusal: Refusal | None,
+    words: str,
+    producer: Actor,
+    image_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """
+    In words for the client, and in DynamoDB's own for the log.
+    """
+    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 1)
+
+    with in_conflict(TRANSACT, refusal=refusal):
+        answer = add_member(producer, image_id, "consumer")
+
+    assert error(503, "Service Unavailable", words) == (answer.status, answer.document)
+    _, reason = (refusal or CONFLICTS[TRANSACT]).reasons
+    assert reason in caplog.text
+
+
+def test_a_transaction_refused_for_another_reason_is_a_bug(
+    producer: Actor, image_id: str
+) -> None:
+    """
+    It is not taken for a condition that failed.
+    """
+    refusal = Refusal(CANCELLED, ("None", "ValidationError"))
+    with on(f"before-call.dynamodb.{TRANSACT}", lambda **_: refusal.answer):
+        answer = add_member(producer, image_id, "consumer")
+
+    assert answer.status == 500
+    assert members() == []
 
 
 @pytest.mark.parametrize("fault", [in_conflict, timing_out])
@@ -130,7 +176,7 @@ def test_a_lost_hint_spoils_nothing(
     """
     A hint is never truth: the answer is that of the change, and the log tells of it.
     """
-    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 0.1)
+    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 1)
 
     with fault(PUT):
         added = add_member(producer, image_id, "consumer")
@@ -163,7 +209,7 @@ def test_keys_left_unread_for_long_make_the_service_unavailable(
     """
     Read again with pauses, and not for ever.
     """
-    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 0.1)
+    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 1)
 
     with leaving_keys_unread(times=None) as calls:
         shown = producer.get(f"/v2/images/{image_id}")
@@ -213,23 +259,28 @@ def test_a_database_that_cannot_answer_makes_the_service_unavailable(
 
 @pytest.mark.parametrize("operation", ["BatchWriteItem", "Query"])
 @pytest.mark.parametrize("fault", [timing_out, overloaded])
-def test_members_left_over_do_not_bring_a_deleted_image_back(
+def test_members_left_over_do_not_bring_a_deleted_image_back(  # noqa: PLR0913 - a row
+    *,
     fault: Callable[[str], AbstractContextManager[None]],
     operation: str,
     producer: Actor,
     consumer: Actor,
     image_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """
     The image is deleted, whatever becomes of its memberships, and nobody sees them.
     """
+    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 1)
     producer.share(image_id, "consumer")
     accept(consumer, image_id)
 
     with recording() as calls, fault(operation):
         deleted = producer.delete(f"/v2/images/{image_id}")
 
-    assert [name for name, _ in calls].count(operation) == 1
+    assert [name for name, _ in calls].count("Query") == 1
+    assert f"Memberships of {image_id} were left over" in caplog.text
     assert deleted.status == 204
     assert [item["sk"]["S"] for item in truth()] == ["IMAGE", "MEMBER#consumer"]
     assert consumer.listed() == []
@@ -249,6 +300,41 @@ def test_deletions_left_undone_are_done(producer: Actor, image_id: str) -> None:
     assert deleted.status == 204
     assert [item["sk"]["S"] for item in truth()] == ["IMAGE"]
     assert sorted(asked) == [1, 3, 10, 25, 25]
+
+
+def test_a_throttled_deletion_of_members_is_tried_again(
+    producer: Actor, image_id: str
+) -> None:
+    """
+    A batch of which DynamoDB takes nothing is refused as a whole.
+    """
+    producer.share(image_id, "a", "b")
+
+    with in_conflict("BatchWriteItem", 2, Refusal(THROUGHPUT_EXCEEDED)):
+        deleted = producer.delete(f"/v2/images/{image_id}")
+
+    assert deleted.status == 204
+    assert [item["sk"]["S"] for item in truth()] == ["IMAGE"]
+
+
+def test_deletions_left_undone_for_long_are_told_by_the_log(
+    producer: Actor,
+    image_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """
+    The image is deleted all the same.
+    """
+    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 1)
+    producer.share(image_id, "consumer")
+
+    with leaving_deletions_undone(times=1000):
+        deleted = producer.delete(f"/v2/images/{image_id}")
+
+    assert deleted.status == 204
+    assert f"Memberships of {image_id} were left over" in caplog.text
+    assert [item["sk"]["S"] for item in truth()] == ["IMAGE", "MEMBER#consumer"]
 
 
 def test_calls_made_together_end_together() -> None:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from threading import Event
 from typing import Any
 
@@ -15,7 +16,15 @@ import app as service
 from chalicelib import dynamo, environment
 from infra.local.server import per_thread
 from tests.actors import Actor, Answer, Send, in_process
-from tests.aws_faults import at_once, on, one_at_a_time, second_writer, truth
+from tests.aws_faults import (
+    at_once,
+    losing_answers,
+    on,
+    one_at_a_time,
+    recording,
+    second_writer,
+    truth,
+)
 from tests.scene import at, error
 from tests.writes import (
     PUT,
@@ -259,6 +268,87 @@ def test_a_member_list_is_of_one_moment(
     missing = error(404, "Not Found", f"No image found with ID {image_id}")
     assert missing == (given.status, given.document)
     assert missing == (deleted.status, deleted.document)
+
+
+def test_a_first_member_added_while_an_image_is_deleted_is_removed(
+    producer: Actor, image_id: str
+) -> None:
+    """
+    Nobody looked for members, as there were none.
+    """
+    with second_writer(PUT, partial(add_member, producer, image_id, "new")):
+        deleted = producer.delete(f"/v2/images/{image_id}")
+
+    assert deleted.status == 204
+    assert [item["sk"]["S"] for item in truth()] == ["IMAGE"]
+
+
+def test_a_member_added_before_a_lost_answer_is_removed(
+    producer: Actor, image_id: str
+) -> None:
+    """
+    A repeated deletion does not know any more what its first try replaced.
+    """
+    producer.share(image_id, "old")
+    looked = Event()
+
+    def add() -> None:
+        looked.wait(5)
+        add_member(producer, image_id, "new")
+
+    with (
+        on("after-call.dynamodb.Query", lambda **_: looked.set()),
+        losing_answers(PUT),
+        second_writer(PUT, add),
+    ):
+        deleted = producer.delete(f"/v2/images/{image_id}")
+
+    assert deleted.status == 204
+    assert [item["sk"]["S"] for item in truth()] == ["IMAGE"]
+
+
+def test_a_member_seen_too_late_is_removed(producer: Actor, image_id: str) -> None:
+    """
+    A query may show a transaction's image before its membership: it is read-committed.
+    """
+    producer.share(image_id, "a", "b")
+    turns = count()
+
+    def hide_one(parsed: Any, **_: Any) -> None:
+        if next(turns) == 0:
+            parsed["Items"].pop()
+
+    with on("after-call.dynamodb.Query", hide_one):
+        deleted = producer.delete(f"/v2/images/{image_id}")
+
+    assert deleted.status == 204
+    assert [item["sk"]["S"] for item in truth()] == ["IMAGE"]
+
+
+def test_an_image_without_members_is_deleted_without_a_look(
+    producer: Actor, image_id: str
+) -> None:
+    """
+    What is not there is not searched for.
+    """
+    with recording() as calls:
+        producer.delete(f"/v2/images/{image_id}")
+
+    assert [name for name, _ in calls] == ["BatchGetItem", "PutItem"]
+
+
+def test_what_is_there_already_can_be_added_by_many(
+    producer: Actor, image_id: str
+) -> None:
+    """
+    A change that changes nothing is in nobody's way.
+    """
+    path = f"/v2/images/{image_id}/tags/lts"
+    producer.put(path)
+
+    answers = at_once(*[partial(producer.put, path)] * 8)
+
+    assert _statuses(answers) == {204: 8}
 
 
 def test_an_answer_to_an_ended_share_is_none_to_the_next(

@@ -36,9 +36,9 @@ def main() -> None:
     offered = _load_examples(app) if data == "examples" else None
     running = serve(app, listener) if server == "waitress" else _chalice_local(listener)
     ended = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
     with running as url:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ended.set())
         print(_greeting(url, offered), flush=True)
         ended.wait()
     backend.stop()

@@ -222,11 +222,14 @@ def test_ctrl_c_ends_its_start_without_a_word() -> None:
         imports, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        for line in process.stderr:
-            if line.endswith(" chalice.app\n"):
-                process.send_signal(signal.SIGINT)
-                break
-        told = process.stderr.read()
+        try:
+            for line in process.stderr:
+                if line.endswith(" chalice.app\n"):
+                    process.send_signal(signal.SIGINT)
+                    break
+            _, told = process.communicate(timeout=30)
+        finally:
+            process.kill()
 
     assert process.returncode == -signal.SIGINT
     assert [line for line in told.splitlines() if "import time:" not in line] == []
@@ -237,7 +240,7 @@ def test_its_start_leaves_the_terminal_alone() -> None:
     Chalice's command line would ask what the terminal can do, and wait for an answer.
     """
     imports = [sys.executable, "-X", "importtime", *RUN[1:]]
-    wrong = environment(PORT="http")
+    wrong = environment(MEMBER_QUOTA="many")
     done = subprocess.run(
         imports, cwd=ROOT, env=wrong, capture_output=True, check=False, text=True
     )
