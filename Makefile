@@ -14,7 +14,7 @@ help: ## List the targets
 
 # What is set here reaches the server: make puts it in the environment of its commands.
 # `exec` leaves no shell between, so that Ctrl-C and SIGTERM reach the server, too.
-run: $(READY) ## Run the API on this machine [PORT= MEMBER_QUOTA= DATA= SERVER= AUTH= BACKEND=]
+run: $(READY) ## Run the API on this machine [PORT= DATA= SERVER= and each setting]
 	@exec $(BIN)/python -m infra.local
 
 test: check ## Check, then run all tests
@@ -47,7 +47,7 @@ clean: ## Remove what the other targets made
 $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
 		{ echo "Python 3.11 is needed, found $(PYTHON): make PYTHON=<path>" >&2; exit 1; }
-	@echo "Setting up .venv (half a minute, once)"
+	@echo "Setting up .venv (a minute, once)"
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile \
 		--require-hashes -r requirements-dev.txt
