@@ -5,7 +5,7 @@ Request bodies checked and read; answers' bodies made.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NoReturn
@@ -14,20 +14,42 @@ import fastjsonschema
 
 from chalicelib import environment
 from chalicelib.domain import (
+    DATA_TYPE,
+    IMPORT_METHODS,
     STORE,
+    UPLOAD_KEPT,
     Image,
     ImageStatus,
     Member,
     MemberStatus,
+    Upload,
+    UploadState,
     Visibility,
     is_project_id,
 )
-from chalicelib.errors import BadRequest, Forbidden, LimitExceeded
+from chalicelib.errors import (
+    ApiError,
+    BadRequest,
+    Forbidden,
+    LimitExceeded,
+    RangeNotSatisfiable,
+    UnsupportedMediaType,
+)
 from chalicelib.schemas import IMAGE_SCHEMA, Json
 
 WEIGHT_MAX: Final = 384 * 1024
 """
 How many bytes tags and properties may weigh together; DynamoDB ends an item at 400 KB.
+"""
+
+OBJECT_MAX: Final = 5 * 1024**4
+"""
+How many bytes an object of S3 may have; AWS's documentation has 5 TiB and more.
+"""
+
+URLS_MAX: Final = 100
+"""
+How many parts' URLs one answer gives.
 """
 
 BASE: Final = (
@@ -60,6 +82,9 @@ _NAME_MAX: Final = 255
 _INTEGER: Final = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 _MESSAGE_MAX: Final = 300
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
+_SHA512: Final = re.compile(r"[0-9a-f]{128}")
 
 _check_image: Final[Callable[..., Any]] = fastjsonschema.compile(
     {
@@ -225,6 +250,145 @@ def parse_member_status(raw: bytes) -> MemberStatus:
     return MemberStatus(status)
 
 
+def check_content(headers: Mapping[str, str], content: bytes) -> None:
+    """
+    Check that a body is the whole of an image's data, and small enough.
+
+    `X-OpenStack-Image-Size` is a client's word for its size; a body arrives complete
+    from API Gateway, whose own limit is 10 MB, and Lambda's is 6 MB of base64.
+
+    Raises:
+        UnsupportedMediaType: It is not said to be plain bytes.
+        LimitExceeded: It is too large; the message names the ways for larger data.
+        BadRequest: It has not the size that it is said to have.
+    """
+    if headers.get("content-type", "").strip().lower() != DATA_TYPE:
+        raise UnsupportedMediaType(f"Data is sent as {DATA_TYPE}.")
+    most = environment.settings.upload_bytes_max
+    if len(content) > most:
+        raise LimitExceeded(
+            f"A request takes {most} bytes of data at most. For more, import from a URL"
+            " (POST /v2/images/{image_id}/import with the method web-download), or send"
+            " parts to S3 (POST /ext/v1/images/{image_id}/uploads)."
+        )
+    for name in ("content-length", "x-openstack-image-size"):
+        told = headers.get(name)
+        if told is not None and told.strip() != str(len(content)):
+            raise BadRequest(
+                f"{name} says {told[:_NAME_MAX]}, but {len(content)} bytes came."
+            )
+
+
+def check_formats(image: Image, failure: type[ApiError] = BadRequest) -> None:
+    """
+    Check that it is known what an image's data will be.
+
+    Raises:
+        ApiError: It is not; of the kind that the reference answers to the call.
+    """
+    for name in ("disk_format", "container_format"):
+        if getattr(image, name) is None:
+            raise failure(f"{name} must be set before the image gets its data.")
+
+
+def check_range(header: str | None, size: int) -> None:
+    """
+    Check that a `Range` asks for one range that lies, in part at least, in the data.
+
+    S3 cuts it out, but answers in a form of its own where it cannot.
+
+    Raises:
+        RangeNotSatisfiable: It does not.
+    """
+    if header is None:
+        return
+    match = _RANGE.fullmatch(header.strip())
+    if match is None:
+        raise RangeNotSatisfiable("Range must be one range of bytes: bytes=0-1023.")
+    first, last = (int(text) if text else None for text in match.groups())
+    if first is None:
+        fits = bool(last) and size > 0
+    else:
+        fits = first < size and (last is None or first <= last)
+    if not fits:
+        raise RangeNotSatisfiable(f"The range is not in the data of {size} bytes.")
+
+
+def parse_import(raw: bytes) -> tuple[str, str | None]:
+    """
+    Read the body of an import call: the method, and the URL where it needs one.
+
+    Raises:
+        BadRequest: There is no method that is known, or a store that is not there.
+    """
+    asked = _parse_object(raw)
+    method = asked.get("method")
+    method = method if isinstance(method, dict) else {}
+    name, uri = method.get("name"), method.get("uri")
+    if name not in IMPORT_METHODS:
+        raise BadRequest(f"method.name must be {' or '.join(IMPORT_METHODS)}.")
+    stores = asked.get("stores", [STORE])
+    if stores != [STORE]:
+        raise BadRequest(f'stores, if given, must be ["{STORE}"].')
+    return name, uri if isinstance(uri, str) else None
+
+
+def parse_new_upload(raw: bytes) -> tuple[int, str | None]:
+    """
+    Read the body of a call that begins a direct upload: the size, and perhaps SHA-512.
+
+    Raises:
+        BadRequest: It is not so; the message says what is allowed.
+    """
+    asked = _parse_object(raw)
+    size, sha512 = asked.get("size"), asked.get("sha512")
+    if type(size) is not int or not 1 <= size <= OBJECT_MAX:
+        raise BadRequest(f"size must be a number of bytes, 1 to {OBJECT_MAX}.")
+    if sha512 is not None and not (
+        isinstance(sha512, str) and _SHA512.fullmatch(sha512)
+    ):
+        raise BadRequest(
+            "sha512, if given, must be 128 hexadecimal digits, lower case."
+        )
+    return size, sha512
+
+
+def parse_part_numbers(raw: bytes, count: int) -> list[int]:
+    """
+    Read the body of a call that asks for parts' URLs: their numbers, from 1 on.
+
+    Raises:
+        BadRequest: It is not so; the message says what is allowed.
+    """
+    numbers = _parse_object(raw).get("part_numbers")
+    if (
+        not isinstance(numbers, list)
+        or not 1 <= len(numbers) <= URLS_MAX
+        or not all(type(one) is int and 1 <= one <= count for one in numbers)
+        or len(set(numbers)) != len(numbers)
+    ):
+        raise BadRequest(
+            f"part_numbers must be a list of 1 to {URLS_MAX} different numbers, each 1"
+            f" to {count}."
+        )
+    return numbers
+
+
+def parse_etags(raw: bytes) -> list[str] | None:
+    """
+    Read the body of a call that completes a direct upload: perhaps the parts' tags.
+
+    Raises:
+        BadRequest: It is not so; the message says what is allowed.
+    """
+    etags = _parse_object(raw).get("etags") if raw.strip() else None
+    if etags is None:
+        return None
+    if not isinstance(etags, list) or not all(isinstance(one, str) for one in etags):
+        raise BadRequest("etags, if given, must be a list of the parts' ETags.")
+    return [one.strip('"') for one in etags]
+
+
 def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
     """
     Read JSON, more strictly than the standard library does.
@@ -282,6 +446,10 @@ def present_image(image: Image) -> Json:
     document["tags"] = list(image.tags)
     if image.status is ImageStatus.ACTIVE:
         document["stores"] = STORE
+    if image.status is ImageStatus.IMPORTING:
+        document["os_glance_importing_to_stores"] = STORE
+    if image.failed_import is not None:
+        document["os_glance_failed_import"] = image.failed_import
     document["self"] = f"/v2/images/{image.id}"
     document["file"] = f"/v2/images/{image.id}/file"
     document["schema"] = "/v2/schemas/image"
@@ -309,6 +477,63 @@ def present_members(members: Iterable[Member]) -> Json:
     return {
         "members": [present_member(member) for member in members],
         "schema": "/v2/schemas/members",
+    }
+
+
+def present_tasks(uploads: Iterable[Upload]) -> Json:
+    """
+    Make the document of an image's tasks: its imports.
+    """
+    return {
+        "tasks": [
+            _present_task(upload)
+            for upload in uploads
+            if upload.method in IMPORT_METHODS
+        ]
+    }
+
+
+def _present_task(upload: Upload) -> Json:
+    method = {"name": upload.method}
+    if upload.uri is not None:
+        method["uri"] = upload.uri
+    done = upload.state is UploadState.SUCCESS
+    ends = upload.updated_at + UPLOAD_KEPT if upload.is_over else None
+    return {
+        "id": upload.id,
+        "image_id": upload.image_id,
+        "request_id": upload.request_id,
+        "user_id": upload.user_id,
+        "type": "api_image_import",
+        "status": upload.state,
+        "owner": upload.project_id,
+        "expires_at": _time(ends) if ends else None,
+        "created_at": _time(upload.created_at),
+        "updated_at": _time(upload.updated_at),
+        "deleted_at": None,
+        "deleted": False,
+        "input": {"image_id": upload.image_id, "import_req": {"method": method}},
+        "result": {"image_id": upload.image_id} if done else None,
+        "message": upload.message,
+    }
+
+
+def present_upload(upload: Upload) -> Json:
+    """
+    Make the document of a direct upload.
+    """
+    place = f"/ext/v1/images/{upload.image_id}/uploads/{upload.id}"
+    return {
+        "self": place,
+        "id": upload.id,
+        "image_id": upload.image_id,
+        "state": upload.state,
+        "size": upload.size,
+        "part_size": upload.part_size,
+        "part_count": upload.part_count,
+        "message": upload.message,
+        "created_at": _time(upload.created_at),
+        "updated_at": _time(upload.updated_at),
     }
 
 

@@ -52,6 +52,7 @@ _T = TypeVar("_T")
 # a client is made once, while the function starts.
 connection = Item._get_connection()  # noqa: SLF001 - PynamoDB has no public name for it
 connection.connection.client  # noqa: B018 - made here, before any thread asks for it
+session = connection.connection.session
 _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="dynamodb")
 
 

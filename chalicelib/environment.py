@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 
 class SettingError(ValueError):
@@ -25,6 +25,8 @@ class Settings:
     """
 
     table_name: str
+    bucket_name: str
+    queue_url: str
     auth: str
     member_quota: int = 128
     tag_quota: int = 128
@@ -36,6 +38,8 @@ class Settings:
     page_rows_max: int = 20_000
     page_reads_max: int = 5_000
     sort_images_max: int = 10_000
+    upload_bytes_max: int = 4_500_000
+    import_allow: str = ""
 
 
 _MAY_BE_ZERO: Final = frozenset(
@@ -50,13 +54,16 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingError: One is missing, or is not a number that it may be.
     """
-    for name in ("TABLE_NAME", "AUTH"):
+    for name in ("TABLE_NAME", "BUCKET_NAME", "QUEUE_URL", "AUTH"):
         if not environ.get(name):
             raise SettingError(f"The setting {name} is missing.")
-    numbers = {}
+    values: dict[str, Any] = {}
     for field, kind in Settings.__annotations__.items():
         text = environ.get(field.upper())
-        if kind is not int or text is None:
+        if text is None:
+            continue
+        if kind is str:
+            values[field] = text
             continue
         least = 0 if field in _MAY_BE_ZERO else 1
         if not (text.isascii() and text.isdigit() and int(text) >= least):
@@ -64,8 +71,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
                 f"The setting {field.upper()} must be a whole number, {least} or more,"
                 f" not {text!r}."
             )
-        numbers[field] = int(text)
-    return Settings(table_name=environ["TABLE_NAME"], auth=environ["AUTH"], **numbers)
+        values[field] = int(text)
+    return Settings(**values)
 
 
 settings = read_settings(os.environ)

@@ -89,6 +89,15 @@ class LimitExceeded(ApiError):
     reason = "limit-exceeded"
 
 
+class RangeNotSatisfiable(ApiError):
+    """
+    The range of data that was asked for is malformed, or outside the data.
+    """
+
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    reason = "range-not-satisfiable"
+
+
 class UnsupportedMediaType(ApiError):
     """
     The body's media type is not one that the call takes.

@@ -5,7 +5,15 @@ Who may do what: one table, and the three questions asked of it.
 from enum import Enum
 from typing import Final, NamedTuple
 
-from chalicelib.domain import Caller, Found, Image, Member, Role, Visibility
+from chalicelib.domain import (
+    Caller,
+    Found,
+    Image,
+    ImageStatus,
+    Member,
+    Role,
+    Visibility,
+)
 from chalicelib.errors import ApiError, Forbidden, NotFound
 
 
@@ -47,6 +55,9 @@ RULES: Final = {
     "publish_image":         Rule(MEMBER, ALLOW, DENY,  DENY,  DENY),
     "transfer_image":        Rule(MEMBER, ALLOW, DENY,  DENY,  DENY),
     "delete_image":          Rule(MEMBER, ALLOW, ALLOW, DENY,  DENY),
+    "upload_image":          Rule(MEMBER, ALLOW, ALLOW, DENY,  DENY),
+    "download_image":        Rule(MEMBER, ALLOW, ALLOW, ALLOW, ALLOW),
+    "list_tasks":            Rule(READER, ALLOW, ALLOW, DENY,  DENY),
     "create_member":         Rule(MEMBER, ALLOW, ALLOW, DENY,  DENY, DENY),
     "list_members":          Rule(READER, ALLOW, ALLOW, ALLOW, DENY, DENY),
     "show_member":           Rule(READER, ALLOW, ALLOW, ALLOW, HIDE, HIDE),
@@ -121,6 +132,23 @@ def authorize_change(caller: Caller, found: Found, before: Image, after: Image) 
         authorize("publish_image", caller, found)
     if after.owner != before.owner:
         authorize("transfer_image", caller, found)
+
+
+def authorize_download(caller: Caller, found: Found) -> Image:
+    """
+    Let *caller* download the image that was *found*, and give the image.
+
+    Raises:
+        NotFound, Forbidden: As `authorize`; and forbidden to all but administrators
+            while the image is deactivated.
+    """
+    image = authorize("download_image", caller, found)
+    if image.status is ImageStatus.DEACTIVATED and not caller.is_admin:
+        raise Forbidden(
+            "The requested image has been deactivated. Image data download is"
+            " forbidden."
+        )
+    return image
 
 
 def authorize_membership(

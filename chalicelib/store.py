@@ -3,13 +3,12 @@ The access patterns of images: each write with the condition that it needs.
 """
 
 from dataclasses import fields, replace
-from functools import partial
 from typing import Final
 
 from pynamodb.exceptions import PynamoDBException
 from pynamodb.expressions.update import Action
 
-from chalicelib import dynamo, environment
+from chalicelib import environment
 from chalicelib.domain import (
     Caller,
     Found,
@@ -20,21 +19,18 @@ from chalicelib.domain import (
 from chalicelib.dynamo import (
     change_by,
     condition_failed,
-    connection,
     delete_items,
     get_item,
     get_items,
     is_ours,
     query_collection,
     settle,
-    settle_or_log,
 )
 from chalicelib.errors import Conflict, StaleError
 from chalicelib.hints import write_with_hints
 from chalicelib.table import (
     MEMBER,
     ImageItem,
-    Raw,
     found_in,
     image_item,
     image_key,
@@ -95,7 +91,7 @@ def update_image(before: Image, after: Image, caller: Caller) -> Image:
     version = before.version + (after != before)
     after = replace(after, version=version, updated_at=environment.now())
     item = ImageItem(*image_key(before.id))
-    actions = [*_image_actions(before, after), ImageItem.changed.set(change_by(caller))]
+    actions = [*image_actions(before, after), ImageItem.changed.set(change_by(caller))]
     moved = any(
         getattr(before, name) != getattr(after, name)
         for name in ("name", "os_hidden", "visibility", "owner")
@@ -120,75 +116,30 @@ def update_image(before: Image, after: Image, caller: Caller) -> Image:
 
 def delete_image(image: Image, caller: Caller) -> None:
     """
-    AP-4: put a tombstone in the image's place for good, and remove its members.
+    AP-4: put a tombstone in the image's place for good.
 
-    The members are looked up meanwhile, and again only if one came or went just then.
+    What the image leaves, its members and its data, nobody sees any more; the stream's
+    consumer removes it.
 
     Raises:
         StaleError: The image was changed or deleted since it was read.
     """
     tombstone = ImageItem(*image_key(image.id), deleted=True, changed=change_by(caller))
-    before: Raw | None = None
-    seen: list[Raw] | None = None
-
-    def bury() -> None:
-        nonlocal before
-        before = _replace(tombstone, image.version)
-
-    def look() -> None:
-        nonlocal seen
-        seen = query_collection(image.id) if image.member_count else []
-
-    def sweep() -> None:
-        missed = _may_have_missed(seen or [], before)
-        raws = query_collection(image.id) if missed else seen or []
-        keys = [(raw["pk"]["S"], raw["sk"]["S"]) for raw in raws]
-        delete_items([key for key in keys if key[1].startswith(MEMBER)])
-
-    left_over = f"Memberships of {image.id} were left over"
     try:
-        dynamo.together(bury, partial(settle_or_log, look, left_over, caller))
+        settle(lambda: tombstone.save(condition=ImageItem.version == image.version))
     except PynamoDBException as exc:
         if not condition_failed(exc):
             raise
         if not is_ours(get_item(image_key(image.id)), caller):
             raise StaleError from exc
-    if seen is not None:
-        settle_or_log(sweep, left_over, caller)
 
 
-def _replace(tombstone: ImageItem, version: int) -> Raw:
+def delete_members(image_id: str) -> None:
     """
-    Put a tombstone in the place of an image that has a version; give its last item.
+    AP-19: remove the members that a deleted image left.
     """
-    answer = settle(
-        lambda: connection.put_item(
-            tombstone.pk,
-            tombstone.sk,
-            attributes=tombstone.serialize(),
-            condition=ImageItem.version == version,
-            return_values="ALL_OLD",
-        )
-    )
-    last: Raw = answer["Attributes"]
-    return last
-
-
-def _may_have_missed(seen: list[Raw], last: Raw | None) -> bool:
-    """
-    Tell whether an image got a member after its item collection was seen.
-
-    Adding or removing one changes the image's `changed`, and nothing does so once the
-    tombstone is there: members seen between two equal ones are all there are, unless a
-    transaction was seen in part.
-    """
-    if last is None:
-        return True
-    if not seen:
-        return int(last["member_count"]["N"]) > 0
-    image, *members = seen
-    same = "deleted" in image or image["changed"]["S"] == last["changed"]["S"]
-    return not same or len(members) != int(last["member_count"]["N"])
+    keys = [(raw["pk"]["S"], raw["sk"]["S"]) for raw in query_collection(image_id)]
+    delete_items([key for key in keys if key[1].startswith(MEMBER)])
 
 
 def _lists_of(image: Image, caller: Caller) -> list[str]:
@@ -198,7 +149,10 @@ def _lists_of(image: Image, caller: Caller) -> list[str]:
     return sorted({image.owner} | ({caller.project_id} if caller.is_admin else set()))
 
 
-def _image_actions(before: Image, after: Image) -> list[Action]:
+def image_actions(before: Image, after: Image) -> list[Action]:
+    """
+    Give what to write where two records of an image differ.
+    """
     actions: list[Action] = []
     for field in fields(Image):
         value = getattr(after, field.name)

@@ -5,6 +5,7 @@ The DynamoDB table: its items, its indexes, and every key they have.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,11 +20,16 @@ from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
 from chalicelib.domain import (
+    UPLOAD_KEPT,
+    Content,
     Found,
     Image,
     ImageStatus,
     Member,
     MemberStatus,
+    Progress,
+    Upload,
+    UploadState,
     Visibility,
 )
 from chalicelib.environment import settings
@@ -46,6 +52,12 @@ The part of a project's range that a membership stands in; owned images are `LIS
 """
 
 
+UNFINISHED: Final = "UNFINISHED"
+"""
+The partition of `by-project` in which uploads stand that are not over.
+"""
+
+
 def image_key(image_id: str) -> Key:
     """
     Give an image's key: `IMAGE#6b1f…`, `IMAGE`.
@@ -60,6 +72,20 @@ def member_key(image_id: str, member_id: str) -> Key:
     return f"IMAGE#{image_id}", f"{MEMBER}{member_id}"
 
 
+def upload_key(image_id: str, upload_id: str) -> Key:
+    """
+    Give an upload's key: `UPLOAD#6b1f…`, `9c27…`.
+    """
+    return upload_partition(image_id), upload_id
+
+
+def upload_partition(image_id: str) -> str:
+    """
+    Give the partition of an image's uploads: `UPLOAD#6b1f…`.
+    """
+    return f"UPLOAD#{image_id}"
+
+
 def recent_key(project_id: str, changed_at: datetime, image_id: str) -> Key:
     """
     Give a hint's key: `PROJECT#consumer`, `RECENT#2026-11-24T08:00:00.000001Z#6b1f…`.
@@ -72,6 +98,13 @@ def project_partition(project_id: str) -> str:
     Give the partition of one project, in the table and in `by-project`.
     """
     return f"PROJECT#{project_id}"
+
+
+def unfinished_sort(touched_at: datetime, upload_id: str = "") -> str:
+    """
+    Give an upload's place in the partition `UNFINISHED` of `by-project`.
+    """
+    return f"{moment(touched_at)}#{upload_id}"
 
 
 def visibility_partition(visibility: Visibility) -> str:
@@ -185,6 +218,9 @@ class ImageItem(Item):
     # One string: DynamoDB refuses an empty map key, which the API allows.
     properties = JSONAttribute(null=True)
     member_count = NumberAttribute(null=True)
+    upload_id = UnicodeAttribute(null=True)
+    staged = JSONAttribute(null=True)
+    failed_import = UnicodeAttribute(null=True)
     version = NumberAttribute(null=True)
     created_at = UnicodeAttribute(null=True)
     updated_at = UnicodeAttribute(null=True)
@@ -201,6 +237,34 @@ class MemberItem(Item):
     status = UnicodeAttribute(null=True)
     created_at = UnicodeAttribute(null=True)
     updated_at = UnicodeAttribute(null=True)
+
+
+class UploadItem(Item):
+    """
+    An attempt to bring data into an image; it expires some days after its end.
+
+    While it is not over it stands in `by-project`, by the time it was last touched.
+    """
+
+    upload_id = UnicodeAttribute(null=True)
+    image_id = UnicodeAttribute(null=True)
+    method = UnicodeAttribute(null=True)
+    state = UnicodeAttribute(null=True)
+    project_id = UnicodeAttribute(null=True)
+    user_id = UnicodeAttribute(null=True)
+    request_id = UnicodeAttribute(null=True)
+    created_at = UnicodeAttribute(null=True)
+    updated_at = UnicodeAttribute(null=True)
+    uri = UnicodeAttribute(null=True)
+    size = NumberAttribute(null=True)
+    part_size = NumberAttribute(null=True)
+    sha512 = UnicodeAttribute(null=True)
+    multipart_id = UnicodeAttribute(null=True)
+    progress = JSONAttribute(null=True)
+    tries = NumberAttribute(null=True)
+    reached = NumberAttribute(null=True)
+    message = UnicodeAttribute(null=True)
+    expires_at = NumberAttribute(null=True)
 
 
 class RecentItem(Item):
@@ -220,6 +284,8 @@ def stored(value: Any) -> Any:  # noqa: ANN401 - whatever an image's field holds
         return moment(value)
     if isinstance(value, tuple):
         return list(value)
+    if isinstance(value, Content):
+        return asdict(value)
     return dict(value) if isinstance(value, Mapping) else value
 
 
@@ -280,6 +346,9 @@ def image_of(raw: Raw) -> Image | None:
         os_hash_value=item.os_hash_value,
         tags=tuple(str(tag) for tag in item.tags or ()),
         properties=item.properties,
+        upload_id=item.upload_id,
+        staged=Content(**item.staged) if item.staged else None,
+        failed_import=item.failed_import,
         member_count=int(item.member_count),
         version=int(item.version),
         created_at=_time(item.created_at),
@@ -316,6 +385,86 @@ def member_of(raw: Raw) -> Member:
         created_at=_time(item.created_at),
         updated_at=_time(item.updated_at),
     )
+
+
+def upload_item(upload: Upload) -> UploadItem:
+    """
+    Make the item of an upload.
+
+    One that is over is in no index, and expires after `UPLOAD_KEPT`.
+    """
+    item = UploadItem(
+        *upload_key(upload.image_id, upload.id),
+        upload_id=upload.id,
+        image_id=upload.image_id,
+        method=upload.method,
+        state=upload.state,
+        project_id=upload.project_id,
+        user_id=upload.user_id,
+        request_id=upload.request_id,
+        created_at=moment(upload.created_at),
+        updated_at=moment(upload.updated_at),
+        uri=upload.uri,
+        size=upload.size,
+        part_size=upload.part_size,
+        sha512=upload.sha512,
+        multipart_id=upload.multipart_id,
+        progress=asdict(upload.progress),
+        tries=upload.tries,
+        reached=upload.reached,
+        message=upload.message,
+    )
+    if upload.is_over:
+        item.expires_at = int((upload.updated_at + UPLOAD_KEPT).timestamp())
+    else:
+        item.project_pk = UNFINISHED
+        item.project_sk = unfinished_sort(upload.updated_at, upload.id)
+    return item
+
+
+def upload_of(raw: Raw) -> Upload:
+    """
+    Read an upload from its item.
+    """
+    item = UploadItem.from_raw_data(raw)
+    return Upload(
+        id=item.upload_id,
+        image_id=item.image_id,
+        method=item.method,
+        state=UploadState(item.state),
+        project_id=item.project_id,
+        user_id=item.user_id,
+        request_id=item.request_id,
+        created_at=_time(item.created_at),
+        updated_at=_time(item.updated_at),
+        uri=item.uri,
+        size=None if item.size is None else int(item.size),
+        part_size=None if item.part_size is None else int(item.part_size),
+        sha512=item.sha512,
+        multipart_id=item.multipart_id,
+        progress=Progress(**item.progress),
+        tries=int(item.tries),
+        reached=int(item.reached),
+        message=item.message or "",
+    )
+
+
+def pending_upload_of(raw: Raw | None) -> Upload | None:
+    """
+    Read an upload from an item of any kind, if it is one that waits for a worker.
+    """
+    if raw is None or raw.get("state") != {"S": UploadState.PENDING}:
+        return None
+    return upload_of(raw)
+
+
+def image_id_of_tombstone(raw: Raw | None) -> str | None:
+    """
+    Read which image was deleted from an item of any kind, if it is a tombstone.
+    """
+    if raw is None or "deleted" not in raw:
+        return None
+    return str(raw["pk"]["S"]).removeprefix(image_key("")[0])
 
 
 def found_in(items: Mapping[Key, Raw], image_id: str, member_id: str) -> Found:

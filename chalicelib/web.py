@@ -22,6 +22,11 @@ ANY_TYPE: Final = ["*/*"]
 For every route: clients send odd media types (glanceclient on GET), ours to judge.
 """
 
+OWN: Final = "/ext/"
+"""
+Where the paths begin that are ours, not the Images API's.
+"""
+
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 NO_RESOURCE: Final = "The resource could not be found."
 JSON_TYPE: Final = "application/json"
@@ -96,7 +101,7 @@ def install(app: App, identify: Identify) -> None:
         except ApiError as error:
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 app.log.exception("%s", request_id)
-            response = _refusal(request, error.status, error.message)
+            response = _refusal(request, error.status, error.message, error.reason)
             response.headers |= {"x-reason": error.reason, **error.headers}
         if isinstance(response.body, dict):
             # Chalice's own: only its handling of a bug, which it logs, is left to it.
@@ -207,7 +212,7 @@ def _admit(request: Request, identify: Identify, request_id: str) -> None:
     path = path_of(request)
     if path in _WITH_SLASH:
         return
-    if path.startswith("/v2/"):
+    if path.startswith(("/v2/", OWN)):
         request.context["caller"] = identify(request.headers, request_id)
     if path.endswith("/") and not OTHER_VERSION.match(path):
         raise NotFound(NO_RESOURCE)
@@ -238,15 +243,21 @@ def _refusing(methods: Sequence[str]) -> Callable[..., NoReturn]:
     return refuse
 
 
-def _refusal(request: Request, status: HTTPStatus, message: str | None) -> Response:
+def _refusal(
+    request: Request, status: HTTPStatus, message: str | None, reason: str = "failed"
+) -> Response:
     """
     Tell an error: as JSON where the client asks for it by name, else as plain text.
 
-    Not as JSON for `*/*`: glanceclient sends that and breaks on a flat JSON error.
+    Not as JSON for `*/*`: glanceclient sends that and breaks on a flat JSON error. Of
+    our own paths, as problem details (RFC 9457).
     """
     title = _TITLES.get(status, status.phrase)
     code = f"{status.value} {title}"
     said = message or "The service failed to answer; the fault is not the request's."
+    if path_of(request).startswith(OWN):
+        problem = {"title": title, "status": status, "detail": said, "reason": reason}
+        return answer(problem, status, {"Content-Type": "application/problem+json"})
     if JSON_TYPE in request.headers.get("accept", "").lower():
         return answer({"code": code, "title": title, "message": said}, status)
     return Response(

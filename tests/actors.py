@@ -11,9 +11,12 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import requests
+
 from infra.local import gateway
 from tests import schemas
 
+DATA_TYPE = "application/octet-stream"
 JSON_TYPE = "application/json"
 PATCH_TYPE = "application/openstack-images-v2.1-json-patch"
 
@@ -87,6 +90,19 @@ def _checked(answer: Answer) -> Answer:
     return answer
 
 
+def followed(answer: Answer, headers: Mapping[str, str]) -> Answer:
+    """
+    Follow a redirect to where the data lies, as clients do; give another answer back.
+
+    Headers go along, the token included: no client keeps it to itself.
+    """
+    if answer.status != 307:
+        return answer
+    got = requests.get(answer.headers["location"], headers=dict(headers), timeout=60)
+    names = {name.lower(): value for name, value in got.headers.items()}
+    return Answer(got.status_code, names, got.content)
+
+
 def token(user: str, project: str, roles: str) -> str:
     """
     Make a development token.
@@ -142,10 +158,7 @@ class Actor:
         """
         Send any request; a document that is bytes is sent as it is.
         """
-        headers = {
-            "X-Auth-Token": token(self.user, self.project, self.roles),
-            **self.headers,
-        }
+        headers = self.signed()
         body = b""
         if isinstance(document, bytes):
             body = document
@@ -153,6 +166,27 @@ class Actor:
             body = json.dumps(document).encode()
             headers["Content-Type"] = PATCH_TYPE if method == "PATCH" else JSON_TYPE
         return self.send(method, target, headers, body)
+
+    def signed(self, **headers: str) -> dict[str, str]:
+        """
+        Give the headers of a request as itself, and some more.
+        """
+        who = token(self.user, self.project, self.roles)
+        return {"X-Auth-Token": who, **self.headers, **headers}
+
+    def upload(self, image_id: str, content: bytes, to: str = "file") -> Answer:
+        """
+        Send an image's data, or stage it.
+        """
+        headers = self.signed() | {"Content-Type": DATA_TYPE}
+        return self.send("PUT", f"/v2/images/{image_id}/{to}", headers, content)
+
+    def download(self, image_id: str, **headers: str) -> Answer:
+        """
+        Get an image's data, from wherever it lies.
+        """
+        target, sent = f"/v2/images/{image_id}/file", self.signed(**headers)
+        return followed(self.send("GET", target, sent, b""), sent)
 
     def using(self, roles: str) -> "Actor":
         """

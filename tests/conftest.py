@@ -1,21 +1,29 @@
 """
-What every test stands on: an empty table in an embedded DynamoDB, and four projects.
+What every test stands on: an empty table in an embedded AWS, and four projects.
 """
 
 import os
-
-os.environ.update(TABLE_NAME="cloud-images-test", AUTH="development")
-
 from collections.abc import Iterator
 
 import pytest
 
 from infra.local import backend
 
+os.environ.update(
+    TABLE_NAME="cloud-images-test",
+    BUCKET_NAME="cloud-images-test",
+    QUEUE_URL=backend.QUEUE_URL,
+    AUTH="development",
+)
 backend.start()
+backend.create_bucket("cloud-images-test")
+backend.create_queue()
+
+from botocore.session import get_session
 
 import app as service
-from chalicelib import dynamo
+from chalicelib import dynamo, functions
+from infra.local.worker import Pump
 from tests.actors import Actor, Send, in_process
 
 
@@ -77,3 +85,16 @@ def image_id(producer: Actor) -> str:
     An image that is shared with nobody yet.
     """
     return producer.make_image(name="ubuntu")
+
+
+@pytest.fixture
+def pump(table: str) -> Pump:
+    """
+    What hands changes and uploads on to the functions beside the API's, at each turn.
+    """
+    client = dynamo.connection.connection.client
+    stream = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    client.update_table(TableName=table, StreamSpecification=stream)
+    get_session().create_client("sqs").delete_queue(QueueUrl=backend.QUEUE_URL)
+    backend.create_queue()
+    return Pump(table, functions.follow, functions.work)

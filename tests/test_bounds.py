@@ -14,6 +14,7 @@ import pytest
 from chalicelib import dynamo, environment, listing
 from chalicelib.domain import Caller, Image, Member, MemberStatus, Role, Visibility
 from chalicelib.table import Item, image_item, member_item
+from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.aws_faults import on
 from tests.scene import error
@@ -347,7 +348,7 @@ def test_all_members_of_an_image_are_listed(
 
 
 def test_an_image_of_many_members_is_deleted_with_all_of_them(
-    producer: Actor, bound: Bound
+    producer: Actor, bound: Bound, pump: Pump
 ) -> None:
     """
     However many reads and writes that takes.
@@ -356,6 +357,7 @@ def test_an_image_of_many_members_is_deleted_with_all_of_them(
     image = shared_with(300)
 
     deleted = producer.delete(f"/v2/images/{image.id}")
+    pump.settle()
 
     client = dynamo.connection.connection.client
     left = client.scan(TableName=dynamo.connection.table_name)["Items"]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import app as service
-from chalicelib import hints, index, memberships, store
+from chalicelib import hints, index, memberships, store, uploads
 from chalicelib.domain import Role
 from chalicelib.environment import Settings
 from chalicelib.policy import RULES, Rule, Verdict
@@ -34,6 +34,15 @@ What the recordings cannot show of each call: a lost race, and a limit of ours.
 """
 
 Route = tuple[str, str]
+
+UNRECORDED: dict[Route, set[int]] = {
+    ("GET", "/v2/images/{image_id}/file"): {307},
+    ("PUT", "/v2/images/{image_id}/stage"): {400, 403, 404, 415},
+    ("POST", "/v2/images/{image_id}/import"): {202, 403},
+}
+"""
+What no recording has: a redirect that was followed, and calls that were not made.
+"""
 
 
 @cache
@@ -100,7 +109,9 @@ def test_the_readme_has_every_answer_that_was_recorded() -> None:
 
     untold = {key: recorded.get(key, set()) - told[key] - EVERYWHERE for key in told}
     never = {
-        key: told[key] - recorded[key] - FROM_RACES for key in told if key in recorded
+        key: told[key] - recorded[key] - FROM_RACES - UNRECORDED.get(key, set())
+        for key in told
+        if key in recorded
     }
 
     assert {key: some for key, some in untold.items() if some} == {}
@@ -139,7 +150,7 @@ def test_the_readme_has_every_access_pattern() -> None:
 
     found = {
         match[1]: name
-        for module in (store, memberships, index, hints)
+        for module in (store, memberships, index, hints, uploads)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if (match := re.match(r"\s*(AP-\d+):", function.__doc__ or ""))
     }
@@ -220,7 +231,10 @@ def test_every_decision_is_listed() -> None:
     folder = ROOT / "docs" / "decisions"
     rows = table("Decisions", "docs/decisions/README.md")
 
-    told = {f"# {int(row['number'][1:2])}. {row['decision']}" for row in rows}
+    told = {
+        f"# {re.findall(r'[0-9]+', row['number'])[0]}. {row['decision']}"
+        for row in rows
+    }
 
     headings = {
         path.read_text("utf-8").partition("\n")[0] for path in folder.glob("0*.md")

@@ -7,14 +7,19 @@ import pytest
 from chalicelib.environment import SettingError, read_settings
 from chalicelib.identity import choose_identity, identify_in_development
 
-NEEDED = {"TABLE_NAME": "images", "AUTH": "development"}
+NEEDED = {
+    "TABLE_NAME": "images",
+    "BUCKET_NAME": "data",
+    "QUEUE_URL": "https://queue.example/uploads",
+    "AUTH": "development",
+}
 
 
 @pytest.mark.parametrize(
     ("environ", "words"),
     [
         ({"AUTH": "development"}, "The setting TABLE_NAME is missing."),
-        ({"TABLE_NAME": "images"}, "The setting AUTH is missing."),
+        ({"TABLE_NAME": "images"}, "The setting BUCKET_NAME is missing."),
         (NEEDED | {"AUTH": ""}, "The setting AUTH is missing."),
         (
             NEEDED | {"PAGE_SIZE": "0"},
@@ -44,9 +49,12 @@ def test_a_setting_is_taken_or_has_its_default() -> None:
     """
     0 may be a quota.
     """
-    settings = read_settings(NEEDED | {"MEMBER_QUOTA": "0", "PAGE_SIZE": "7"})
+    given = {"MEMBER_QUOTA": "0", "PAGE_SIZE": "7", "IMPORT_ALLOW": "mirror:8080"}
+    settings = read_settings(NEEDED | given)
 
     assert (settings.member_quota, settings.page_size) == (0, 7)
+    assert settings.import_allow == "mirror:8080"
+    assert read_settings(NEEDED).import_allow == ""
     assert (settings.table_name, settings.tag_quota) == ("images", 128)
 
 

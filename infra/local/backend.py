@@ -1,5 +1,5 @@
 """
-DynamoDB in this process (moto), and the table as `infra/resources.yaml` defines it.
+AWS in this process (moto): the table, bucket and queue of `infra/resources.yaml`.
 """
 
 import os
@@ -12,10 +12,16 @@ from urllib.parse import urlsplit
 
 import yaml
 from botocore.httpsession import URLLib3Session
+from botocore.session import get_session
 
 from infra.local.mended_moto import mended_moto
 
 RESOURCES: Final = Path(__file__).parents[1] / "resources.yaml"
+QUEUE_URL: Final = "https://sqs.us-east-1.amazonaws.com/123456789012/uploads"
+"""
+Where the queue of uploads is, once it was made.
+"""
+
 LOOPBACK: Final = ("127.0.0.1", "localhost")
 
 _send = URLLib3Session.send
@@ -48,27 +54,51 @@ def stop() -> None:
     _started.close()
 
 
-def create_table(client: Any, name: str) -> None:  # noqa: ANN401 - botocore's own
+def create_table(client: Any, name: str, *, stream: bool = False) -> None:  # noqa: ANN401 - botocore's own
     """
     Create the service's table, empty, under a name.
+
+    Without its stream, unless somebody reads that: moto gets slow with each record.
     """
-    table = _table()
+    table = _resource("ImagesTable")
     same = ("BillingMode", "AttributeDefinitions", "KeySchema")
     indexes = table["GlobalSecondaryIndexes"]
+    streamed = {"StreamSpecification": {"StreamEnabled": True}}
+    streamed["StreamSpecification"] |= table["StreamSpecification"]
     client.create_table(
         TableName=name,
         GlobalSecondaryIndexes=indexes,
         **{field: table[field] for field in same},
+        **(streamed if stream else {}),
     )
     client.update_time_to_live(
         TableName=name, TimeToLiveSpecification=table["TimeToLiveSpecification"]
     )
 
 
+def create_queue() -> None:
+    """
+    Create the queue of uploads, at `QUEUE_URL`.
+    """
+    client = get_session().create_client("sqs")
+    seconds = _resource("UploadQueue")["VisibilityTimeout"]
+    client.create_queue(
+        QueueName=QUEUE_URL.rpartition("/")[2],
+        Attributes={"VisibilityTimeout": str(seconds)},
+    )
+
+
+def create_bucket(name: str) -> None:
+    """
+    Create the bucket of images' data, empty, under a name.
+    """
+    get_session().create_client("s3").create_bucket(Bucket=name)
+
+
 @cache
-def _table() -> dict[str, Any]:
+def _resource(name: str) -> dict[str, Any]:
     template = yaml.safe_load(RESOURCES.read_text("utf-8"))
-    properties: dict[str, Any] = template["Resources"]["ImagesTable"]["Properties"]
+    properties: dict[str, Any] = template["Resources"][name]["Properties"]
     return properties
 
 

@@ -1,7 +1,11 @@
 """
-moto's DynamoDB with three faults mended: races, the size of items, and slowness.
+moto with its faults mended: DynamoDB's races, the size of items, and slowness.
+
+Its stream can be read without end, as moto keeps each record for good; and its S3
+knows no multipart upload that is over.
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from threading import RLock
 from typing import Any, Final
@@ -10,8 +14,11 @@ from unittest.mock import patch
 from moto import mock_aws
 from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.exceptions import ItemSizeTooLarge
+from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType, LimitedSizeDict
 from moto.dynamodb.responses import DynamoHandler
+from moto.s3.exceptions import NoSuchUpload
+from moto.s3.models import S3Backend
 
 ITEM_BYTES_MAX: Final = 400 * 1024
 """
@@ -33,9 +40,54 @@ def mended_moto() -> ExitStack:
         (DynamoHandler, "call_action", _one_at_a_time),
         (LimitedSizeDict, "__setitem__", _put_attribute),
         (BaseJSONSerializer, "_serialize_type_structure", _write_value),
+        (S3Backend, "upload_part", _if_there(S3Backend.upload_part)),
+        (
+            S3Backend,
+            "complete_multipart_upload",
+            _if_there(S3Backend.complete_multipart_upload),
+        ),
     ):
         mended.enter_context(patch.object(owner, name, mend))
     return mended
+
+
+def _if_there(method: Callable[..., Any]) -> Callable[..., Any]:
+    """
+    Give a method of S3 that refuses a multipart upload that is not there.
+    """
+
+    def call(
+        self: S3Backend,
+        bucket_name: str,
+        multipart_id: str,
+        *rest: Any,  # noqa: ANN401 - moto's own
+        **named: Any,  # noqa: ANN401 - moto's own
+    ) -> Any:  # noqa: ANN401 - moto's own
+        if multipart_id not in self.get_bucket(bucket_name).multiparts:
+            raise NoSuchUpload(upload_id=multipart_id)
+        return method(self, bucket_name, multipart_id, *rest, **named)
+
+    return call
+
+
+def take_records(table_name: str) -> list[dict[str, Any]]:
+    """
+    Take the records off a table's stream that it has by now, in order.
+    """
+    with _lock:
+        (backends,) = dynamodb_backends.values()
+        shards = [
+            backend.tables[table_name].stream_shard
+            for backend in backends.values()
+            if table_name in backend.tables
+        ]
+        (shard,) = shards
+        if shard is None:
+            return []
+        records = shard.get(shard.starting_sequence_number, len(shard.items))
+        shard.starting_sequence_number += len(records)
+        del shard.items[: len(records)]
+        return records
 
 
 def _one_at_a_time(self: DynamoHandler) -> Any:  # noqa: ANN401 - moto's own

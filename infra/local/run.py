@@ -9,7 +9,7 @@ import socket
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
@@ -19,6 +19,8 @@ from chalice.constants import DEFAULT_STAGE_NAME
 from infra.local import backend, examples
 from infra.local.examples import CONSUMER, PRODUCER
 from infra.local.server import HOST, serve
+from infra.local.storage import storage
+from infra.local.worker import Pump, pumping
 
 PORT_MAX = 65_535
 ROOT = Path(__file__).parents[2]
@@ -32,15 +34,17 @@ def main() -> None:
     server = _choice("SERVER", "waitress", "chalice")
     _choice("BACKEND", "moto")
     listener = _listen(os.environ.get("PORT") or "8000")
-    app = _start()
-    offered = _load_examples(app) if data == "examples" else None
-    running = serve(app, listener) if server == "waitress" else _chalice_local(listener)
     ended = Event()
-    with running as url:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: ended.set())
-        print(_greeting(url, offered), flush=True)
-        ended.wait()
+    with storage() as objects:
+        app = _start(objects)
+        offered = _load_examples(app) if data == "examples" else None
+        waitress = server == "waitress"
+        running = serve(app, listener) if waitress else _chalice_local(listener)
+        with running as url, _work():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: ended.set())
+            print(_greeting(url, offered), flush=True)
+            ended.wait()
     backend.stop()
 
 
@@ -62,12 +66,15 @@ def _listen(port: str) -> socket.socket:
         sys.exit(f"Port {port} is taken. Choose another; any free one is: PORT=0")
 
 
-def _start() -> Chalice:
+def _start(objects: str) -> Chalice:
     """
-    Start the embedded DynamoDB, then the app, and make the app's table.
+    Start the embedded AWS, then the app, and make the app's table, bucket and queue.
     """
     backend.start()
+    os.environ["AWS_ENDPOINT_URL_S3"] = objects
+    os.environ["QUEUE_URL"] = backend.QUEUE_URL
     os.environ.setdefault("TABLE_NAME", "cloud-images-local")
+    os.environ.setdefault("BUCKET_NAME", "cloud-images-local")
     os.environ.setdefault("AUTH", "development")
     try:
         # They read the settings, and make DynamoDB's client, as they are imported.
@@ -75,8 +82,21 @@ def _start() -> Chalice:
         from chalicelib.dynamo import connection  # noqa: PLC0415
     except ValueError as wrong:  # A SettingError, whose module then has no import.
         sys.exit(str(wrong))
-    backend.create_table(connection.connection.client, connection.table_name)
+    client = connection.connection.client
+    backend.create_table(client, connection.table_name, stream=True)
+    backend.create_bucket(os.environ["BUCKET_NAME"])
+    backend.create_queue()
     return app
+
+
+def _work() -> AbstractContextManager[None]:
+    """
+    Run the functions beside the API's on what the requests leave to them.
+    """
+    from chalicelib import functions  # noqa: PLC0415 - as above
+
+    pump = Pump(os.environ["TABLE_NAME"], functions.follow, functions.work)
+    return pumping(pump)
 
 
 def _load_examples(app: Chalice) -> str:

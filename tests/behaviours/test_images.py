@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.aws_faults import truth
 from tests.scene import CONTENT, at, error, make_active
@@ -96,7 +97,7 @@ def test_what_is_not_there_is_not_found(image_id: str, producer: Actor) -> None:
 
 @pytest.mark.behaviour("I4", "I7")
 def test_a_deleted_image_is_gone_for_everybody_and_its_id_for_good(
-    producer: Actor, consumer: Actor, admin: Actor
+    producer: Actor, consumer: Actor, admin: Actor, pump: Pump
 ) -> None:
     """
     From every list; its memberships with it.
@@ -107,6 +108,7 @@ def test_a_deleted_image_is_gone_for_everybody_and_its_id_for_good(
 
     deleted = producer.delete(PATH)
     again = producer.post("/v2/images", {"id": ID})
+    pump.settle()
 
     assert (deleted.status, deleted.body) == (204, b"")
     everybody = (producer, consumer, admin)

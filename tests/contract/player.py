@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.actors import Answer, Send, token
+from tests.actors import Answer, Send, followed, token
 
 RECORDINGS = Path(__file__).parent
 
@@ -71,12 +71,9 @@ class Conversation:
         elif "text" in step:
             body = self.fill(step["text"]).encode()
         headers |= self.fill(step.get("headers", {}))
-        answer = self.send(
-            step["method"],
-            self.fill(step["path"]),
-            {name: value for name, value in headers.items() if value is not None},
-            body,
-        )
+        sent = {name: value for name, value in headers.items() if value is not None}
+        answer = self.send(step["method"], self.fill(step["path"]), sent, body)
+        answer = followed(answer, sent)  # What was recorded is what came in the end.
         document = answer.document
         if isinstance(document, dict):
             if answer.status == 201 and "id" in document:

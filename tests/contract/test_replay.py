@@ -11,16 +11,14 @@ import app as service
 from chalicelib import environment
 from infra.local.server import serve
 from tests.actors import Send, in_process, over_http
-from tests.contract.player import RECORDINGS, Conversation, Step, read
-from tests.scene import make_active
+from tests.contract.player import RECORDINGS, Conversation, read
 
 QUOTAS = {"quota": 2}
 """
 The member quota that a recording was made with, where it is not the usual one.
 """
 
-ABOUT_DATA = ("/file", "/stage", "/import")
-NAMES = sorted(path.stem for path in RECORDINGS.glob("*.json") if path.stem != "data")
+NAMES = sorted(path.stem for path in RECORDINGS.glob("*.json"))
 
 
 @pytest.fixture(params=["in process", "over HTTP", "behind a stage"])
@@ -34,26 +32,6 @@ def send(request: pytest.FixtureRequest) -> Iterator[Send]:
     prefix = "/api" if request.param == "behind a stage" else ""
     with serve(service.app, prefix=prefix) as url:
         yield over_http(url)
-
-
-def is_about_data(step: Step) -> bool:
-    """
-    Tell whether a step moves an image's data, which the service does not do yet.
-    """
-    path: str = step["path"].partition("?")[0]
-    return path.startswith("/v2/images/") and path.endswith(ABOUT_DATA)
-
-
-def play(talk: Conversation, step: Step) -> list[str]:
-    """
-    Play a step; of one about data, only what an upload leaves is done.
-    """
-    if not is_about_data(step):
-        return talk.play(step)
-    if (step["method"], step["expect"]["status"]) == ("PUT", 204):
-        _, _, image_id, _ = talk.fill(step["path"]).strip("/").split("/")
-        make_active(image_id, talk.fill(step["text"]).encode())
-    return []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,7 +50,7 @@ def test_each_step_answers_as_recorded(
     differences = {
         f"{number} {step['name']}": wrong
         for number, step in enumerate(read(name), 1)
-        if (wrong := play(talk, step))
+        if (wrong := talk.play(step))
     }
 
     assert differences == {}

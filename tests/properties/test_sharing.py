@@ -310,14 +310,14 @@ class Sharing(RuleBasedStateMachine):
     @invariant()
     def keeps_what_the_calls_said(self) -> None:
         """
-        What is stored is what the model has; of the deleted, only tombstones are left.
+        What is stored is what the model has; of the deleted, only tombstones count.
         """
         images, statuses, counts = {}, {}, Counter[str]()
         for raw in truth():
             image_id, item = raw["pk"]["S"].removeprefix("IMAGE#"), raw["sk"]["S"]
             if item == "IMAGE":
                 images[image_id] = raw
-            else:
+            elif image_id not in self.gone:
                 counts[image_id] += 1
                 statuses[image_id, raw["member_id"]["S"]] = raw["status"]["S"]
 

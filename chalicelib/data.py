@@ -1,0 +1,202 @@
+"""
+The calls on an image's data: download, upload, and import.
+"""
+
+from dataclasses import replace
+from hashlib import md5, sha512
+from http import HTTPStatus
+from typing import Final
+
+from chalice.app import Blueprint, Response
+
+from chalicelib import bodies, bucket, environment, policy, store, uploads
+from chalicelib.domain import (
+    GLANCE_DIRECT,
+    Caller,
+    Content,
+    Image,
+    ImageStatus,
+    Upload,
+    UploadState,
+)
+from chalicelib.errors import BadRequest, Conflict, StaleError
+from chalicelib.sources import SourceRefused, check_uri
+from chalicelib.web import ANY_TYPE, TEXT_TYPE, answer, body, caller, no_content
+
+IMAGE: Final = "/v2/images/{image_id}"
+
+data = Blueprint(__name__)
+
+
+@data.route(IMAGE + "/file", methods=["GET"], content_types=ANY_TYPE)
+def download_data(image_id: str) -> Response:
+    """
+    Download an image's data, from where the answer says.
+    """
+    me = caller(data)
+    found = store.load_image(image_id, me.project_id)
+    image = policy.authorize_download(me, found)
+    if not image.has_data:
+        return no_content()
+    asked = data.current_request.headers.get("range")
+    bodies.check_range(asked, image.size or 0)
+    return Response(
+        "",
+        headers={"Content-Type": TEXT_TYPE, "Location": bucket.download_url(image)},
+        status_code=HTTPStatus.TEMPORARY_REDIRECT,
+    )
+
+
+@data.route(IMAGE + "/file", methods=["PUT"], content_types=ANY_TYPE)
+def upload_data(image_id: str) -> Response:
+    """
+    Give an image of your project its data, where it fits into a request.
+    """
+    me = caller(data)
+    content = _content()
+    image = _load_queued(image_id, me)
+    bodies.check_formats(image)
+    after = image.with_data(environment.new_id(), _described(content))
+    _keep(image, after, content, me)
+    return no_content()
+
+
+@data.route(IMAGE + "/stage", methods=["PUT"], content_types=ANY_TYPE)
+def stage_data(image_id: str) -> Response:
+    """
+    Give an image of your project the data that an import is to take.
+    """
+    me = caller(data)
+    content = _content()
+    image = _load_queued(image_id, me)
+    after = replace(
+        image,
+        status=ImageStatus.UPLOADING,
+        size=len(content),
+        upload_id=environment.new_id(),
+        staged=_described(content),
+        failed_import=None,
+    )
+    _keep(image, after, content, me)
+    return no_content()
+
+
+@data.route(IMAGE + "/import", methods=["POST"], content_types=ANY_TYPE)
+def import_data(image_id: str) -> Response:
+    """
+    Give an image of your project its data: what was staged, or what a URL has.
+    """
+    me = caller(data)
+    method, uri = bodies.parse_import(body(data))
+    found = store.load_image(image_id, me.project_id)
+    image = policy.authorize("upload_image", me, found)
+    upload = _new_upload(image, method, me)
+    if method == GLANCE_DIRECT:
+        after, upload = _import_staged(image, upload)
+    else:
+        after, upload = _import_from(uri, image, upload)
+    uploads.begin_upload(image, after, upload, me)
+    return Response(
+        "", headers={"Content-Type": TEXT_TYPE}, status_code=HTTPStatus.ACCEPTED
+    )
+
+
+@data.route(IMAGE + "/tasks", methods=["GET"], content_types=ANY_TYPE)
+def list_tasks(image_id: str) -> Response:
+    """
+    See how the imports of an image of your project went, or go.
+    """
+    me = caller(data)
+    found = store.load_image(image_id, me.project_id)
+    policy.authorize("list_tasks", me, found)
+    return answer(bodies.present_tasks(uploads.list_uploads(image_id)))
+
+
+def _content() -> bytes:
+    request = data.current_request
+    content = body(data)
+    bodies.check_content(request.headers, content)
+    return content
+
+
+def _described(content: bytes) -> Content:
+    return Content(
+        size=len(content),
+        md5=md5(content, usedforsecurity=False).hexdigest(),
+        sha512=sha512(content).hexdigest(),
+    )
+
+
+def _load_queued(image_id: str, me: Caller) -> Image:
+    """
+    Load an image that waits for data, for a caller who may upload it.
+
+    Raises:
+        Conflict: It has its data, or another upload goes on.
+    """
+    found = store.load_image(image_id, me.project_id)
+    image = policy.authorize("upload_image", me, found)
+    if image.status is not ImageStatus.QUEUED:
+        raise Conflict(f"The image is {image.status}: only a queued one takes data.")
+    return image
+
+
+def _keep(before: Image, after: Image, content: bytes, me: Caller) -> None:
+    """
+    Keep data, and then that the image has it; or neither.
+    """
+    upload_id = after.upload_id or ""
+    bucket.put_data(after.id, upload_id, content)
+    try:
+        store.update_image(before, after, me)
+    except StaleError:
+        latest = store.load_image(after.id, "").image
+        if latest is None or latest.upload_id != upload_id:
+            bucket.delete_data(after.id, upload_id)
+            raise
+
+
+def _new_upload(image: Image, method: str, me: Caller) -> Upload:
+    now = environment.now()
+    return Upload(
+        id=environment.new_id(),
+        image_id=image.id,
+        method=method,
+        state=UploadState.PENDING,
+        project_id=me.project_id,
+        user_id=me.user_id,
+        request_id=me.request_id,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _import_staged(image: Image, upload: Upload) -> tuple[Image, Upload]:
+    """
+    Take staged data as it lies: its bytes were hashed, and checked, as they came.
+    """
+    if image.status is not ImageStatus.UPLOADING or image.staged is None:
+        raise Conflict(f"Data must be staged first; the image is {image.status}.")
+    bodies.check_formats(image, Conflict)
+    after = image.with_data(image.upload_id or "", image.staged)
+    return after, replace(upload, state=UploadState.SUCCESS)
+
+
+def _import_from(uri: str | None, image: Image, upload: Upload) -> tuple[Image, Upload]:
+    if image.status is not ImageStatus.QUEUED:
+        raise Conflict(f"The image is {image.status}: only a queued one is imported.")
+    bodies.check_formats(image, Conflict)
+    if uri is None:
+        raise BadRequest("method.uri must be the URL to import from.")
+    try:
+        check_uri(uri)
+    except SourceRefused as exc:
+        raise BadRequest(str(exc)) from exc
+    upload = replace(upload, uri=uri)
+    after = replace(
+        image,
+        status=ImageStatus.IMPORTING,
+        upload_id=upload.id,
+        failed_import=None,
+    )
+    return after, upload

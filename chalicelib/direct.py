@@ -1,0 +1,230 @@
+"""
+The calls of direct uploads: a client sends an image's data to S3 itself, in parts.
+
+They are ours, beyond the Images API, for data of any size. S3 keeps what has arrived,
+so a client may stop and go on; a worker puts the parts together and hashes the whole.
+"""
+
+from contextlib import suppress
+from dataclasses import replace
+from http import HTTPStatus
+from math import ceil
+from typing import Final
+
+from chalice.app import Blueprint, Response
+
+from chalicelib import bodies, bucket, environment, policy, store, uploads
+from chalicelib.bucket import MissingError
+from chalicelib.domain import (
+    DIRECT_UPLOAD,
+    Caller,
+    Image,
+    ImageStatus,
+    Upload,
+    UploadState,
+)
+from chalicelib.errors import Conflict, NotFound, StaleError
+from chalicelib.schemas import Json
+from chalicelib.web import ANY_TYPE, answer, base_url, body, caller, no_content
+
+UPLOADS: Final = "/ext/v1/images/{image_id}/uploads"
+UPLOAD: Final = UPLOADS + "/{upload_id}"
+
+PART_BYTES: Final = 16 * 1024**2
+"""
+How large a part is, at least; large data has larger ones, as S3 takes 10,000.
+"""
+
+_PARTS_MAX = 10_000
+_MEBIBYTE = 1024**2
+
+direct = Blueprint(__name__)
+
+
+@direct.route(UPLOADS, methods=["POST"], content_types=ANY_TYPE)
+def begin_upload(image_id: str) -> Response:
+    """
+    Begin to send an image's data to S3 in parts.
+    """
+    me = caller(direct)
+    size, sha512 = bodies.parse_new_upload(body(direct))
+    image = _load(image_id, me)
+    if image.status is not ImageStatus.QUEUED:
+        raise Conflict(f"The image is {image.status}: only a queued one takes data.")
+    bodies.check_formats(image)
+    upload = _begun(image, size, sha512, me)
+    after = replace(
+        image, status=ImageStatus.SAVING, upload_id=upload.id, failed_import=None
+    )
+    try:
+        uploads.begin_upload(image, after, upload, me)
+    except StaleError:
+        bucket.delete_upload(upload)
+        raise
+    document = bodies.present_upload(upload)
+    location = base_url(direct.current_request) + document["self"]
+    first = range(1, min(upload.part_count, bodies.URLS_MAX) + 1)
+    return answer(
+        document | _urls(upload, list(first)),
+        HTTPStatus.CREATED,
+        {"Location": location},
+    )
+
+
+@direct.route(UPLOADS, methods=["GET"], content_types=ANY_TYPE)
+def list_uploads(image_id: str) -> Response:
+    """
+    See the direct uploads of an image: the one that goes on, and those of late.
+    """
+    _load(image_id, caller(direct))
+    some = [
+        one for one in uploads.list_uploads(image_id) if one.method == DIRECT_UPLOAD
+    ]
+    return answer({"uploads": [bodies.present_upload(one) for one in some]})
+
+
+@direct.route(UPLOAD, methods=["GET"], content_types=ANY_TYPE)
+def show_upload(image_id: str, upload_id: str) -> Response:
+    """
+    See how far a direct upload has come: which parts S3 has, while it is open.
+    """
+    upload = _load_upload(image_id, upload_id, caller(direct))
+    document = bodies.present_upload(upload)
+    if upload.state is UploadState.OPEN:
+        document["arrived"] = [
+            {"part_number": part.number, "size": part.size, "etag": part.etag}
+            for part in _arrived(upload)
+        ]
+    return answer(document)
+
+
+@direct.route(UPLOAD + "/urls", methods=["POST"], content_types=ANY_TYPE)
+def sign_parts(image_id: str, upload_id: str) -> Response:
+    """
+    Get the URLs to send parts to, again or for more of them.
+    """
+    raw = body(direct)
+    upload = _load_open(image_id, upload_id, caller(direct))
+    numbers = bodies.parse_part_numbers(raw, upload.part_count)
+    with suppress(StaleError):  # It was touched just now: its client is still there.
+        uploads.save_upload(upload, upload)
+    return answer(_urls(upload, numbers))
+
+
+@direct.route(UPLOAD + "/complete", methods=["POST"], content_types=ANY_TYPE)
+def complete_upload(image_id: str, upload_id: str) -> Response:
+    """
+    Say that all parts were sent; the image is active once they are hashed.
+    """
+    etags = bodies.parse_etags(body(direct))
+    upload = _load_upload(image_id, upload_id, caller(direct))
+    if upload.state is UploadState.OPEN:
+        _check_arrived(upload, etags)
+        pending = replace(upload, state=UploadState.PENDING)
+        upload = uploads.save_upload(upload, pending)
+    if upload.state is UploadState.FAILURE:
+        raise Conflict(f"The upload failed: {upload.message}")
+    return answer(bodies.present_upload(upload), HTTPStatus.ACCEPTED)
+
+
+@direct.route(UPLOAD, methods=["DELETE"], content_types=ANY_TYPE)
+def abort_upload(image_id: str, upload_id: str) -> Response:
+    """
+    Give a direct upload up; the image waits for data again.
+    """
+    upload = _load_upload(image_id, upload_id, caller(direct))
+    if upload.state is UploadState.SUCCESS:
+        raise Conflict("The upload is over: the image has its data.")
+    if not upload.is_over:
+        over = replace(upload, state=UploadState.FAILURE, message="It was aborted.")
+        uploads.end_upload(upload, over, _without_upload)
+    bucket.delete_upload(upload)
+    return no_content()
+
+
+def _without_upload(image: Image) -> Image:
+    return replace(image, status=ImageStatus.QUEUED, upload_id=None)
+
+
+def _load(image_id: str, me: Caller) -> Image:
+    found = store.load_image(image_id, me.project_id)
+    return policy.authorize("upload_image", me, found)
+
+
+def _load_upload(image_id: str, upload_id: str, me: Caller) -> Upload:
+    _load(image_id, me)
+    upload = uploads.load_upload(image_id, upload_id)
+    if upload is None or upload.method != DIRECT_UPLOAD:
+        raise NotFound(f"No upload {upload_id} found of the image {image_id}.")
+    return upload
+
+
+def _load_open(image_id: str, upload_id: str, me: Caller) -> Upload:
+    upload = _load_upload(image_id, upload_id, me)
+    if upload.state is not UploadState.OPEN:
+        raise Conflict(f"The upload takes no more parts: it is {upload.state}.")
+    return upload
+
+
+def _begun(image: Image, size: int, sha512: str | None, me: Caller) -> Upload:
+    """
+    Begin an upload in S3, which nothing knows of yet.
+    """
+    now, upload_id = environment.now(), environment.new_id()
+    most = ceil(size / _PARTS_MAX)
+    return Upload(
+        id=upload_id,
+        image_id=image.id,
+        method=DIRECT_UPLOAD,
+        state=UploadState.OPEN,
+        project_id=me.project_id,
+        user_id=me.user_id,
+        request_id=me.request_id,
+        created_at=now,
+        updated_at=now,
+        size=size,
+        part_size=max(PART_BYTES, ceil(most / _MEBIBYTE) * _MEBIBYTE),
+        sha512=sha512,
+        multipart_id=bucket.begin_multipart(image.id, upload_id),
+    )
+
+
+def _urls(upload: Upload, numbers: list[int]) -> Json:
+    return {
+        "parts": [
+            {
+                "part_number": number,
+                "size": upload.part_bytes(number),
+                "url": bucket.part_url(upload, number),
+            }
+            for number in numbers
+        ],
+        "expires_in": bucket.PART_SECONDS,
+    }
+
+
+def _arrived(upload: Upload) -> list[bucket.Part]:
+    try:
+        return bucket.list_parts(upload)
+    except MissingError as exc:
+        raise Conflict("S3 does not have this upload any more: abort it.") from exc
+
+
+def _check_arrived(upload: Upload, etags: list[str] | None) -> None:
+    """
+    Check that S3 has each part, of the right size, and with the tag that was told.
+
+    Raises:
+        Conflict: It has not; the message names the first such part.
+    """
+    arrived = {part.number: part for part in _arrived(upload)}
+    if etags is not None and len(etags) != upload.part_count:
+        raise Conflict(f"The upload has {upload.part_count} parts, not {len(etags)}.")
+    for number in range(1, upload.part_count + 1):
+        part, wanted = arrived.get(number), upload.part_bytes(number)
+        if part is None:
+            raise Conflict(f"Part {number} of {upload.part_count} has not arrived.")
+        if part.size != wanted:
+            raise Conflict(f"Part {number} has {part.size} bytes instead of {wanted}.")
+        if etags is not None and part.etag != etags[number - 1]:
+            raise Conflict(f"Part {number} has the ETag {part.etag}.")

@@ -1,0 +1,67 @@
+"""
+What follows from a change of the table, told by its stream.
+
+Each record goes to each handler, in order. A handler may see a record twice, and does
+no harm then; a new one is one function more in `HANDLERS`.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from chalicelib import bucket, jobs, store, uploads
+from chalicelib.table import Raw, image_id_of_tombstone, pending_upload_of
+
+log = logging.getLogger("cloud-images")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """
+    One change of one item: what it was, and what it is now.
+    """
+
+    old: Raw | None
+    new: Raw | None
+    sequence_number: str
+
+
+Handler = Callable[[Record], None]
+
+
+def consume(records: Iterable[Record]) -> dict[str, Any]:
+    """
+    Hand records on, in order, until one fails; tell Lambda from which on to try again.
+    """
+    for record in records:
+        try:
+            for handle in HANDLERS:
+                handle(record)
+        except Exception:
+            log.exception("The record %s is tried again", record.sequence_number)
+            return {"batchItemFailures": [{"itemIdentifier": record.sequence_number}]}
+    return {"batchItemFailures": []}
+
+
+def dispatch_upload(record: Record) -> None:
+    """
+    Have a worker take up an upload that has just come to wait for one.
+    """
+    upload = pending_upload_of(record.new)
+    if upload and pending_upload_of(record.old) is None:
+        jobs.send_job(upload.image_id, upload.id)
+
+
+def sweep_deleted_image(record: Record) -> None:
+    """
+    Remove what a deleted image leaves: its memberships, its data, its uploads.
+    """
+    image_id = image_id_of_tombstone(record.new)
+    if image_id:
+        store.delete_members(image_id)
+        bucket.delete_image_data(image_id)
+        uploads.forget_uploads(image_id)
+
+
+HANDLERS: Final[tuple[Handler, ...]] = (dispatch_upload, sweep_deleted_image)

@@ -1,0 +1,96 @@
+"""
+The sweep: now and then, find what crashes left, in the table and in the bucket.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from itertools import islice
+from typing import Final
+
+from chalicelib import bucket, environment, jobs, transfers, uploads
+from chalicelib.bucket import Kept
+from chalicelib.domain import UploadState
+from chalicelib.dynamo import get_items
+from chalicelib.table import Key, Raw, image_key, image_of, upload_key, upload_of
+
+log = logging.getLogger("cloud-images")
+
+IDLE: Final = timedelta(hours=1)
+"""
+How long nothing that still goes on is untouched; no request and no part takes longer.
+"""
+
+ABANDONED: Final = timedelta(days=7)
+"""
+How long a client may leave an upload of its own alone.
+"""
+
+_AT_ONCE = 50
+_UPLOADS_MAX = 1000
+
+
+def sweep() -> None:
+    """
+    Take up again, or end, each upload that stands still; remove data that nobody needs.
+    """
+    until = environment.now() - IDLE
+    for image_id, upload_id in uploads.query_unfinished(until, _UPLOADS_MAX):
+        _see_to(image_id, upload_id)
+    for some in _batches(_idle_data()):
+        _remove_unneeded(some)
+
+
+def _see_to(image_id: str, upload_id: str) -> None:
+    now = environment.now()
+    upload = uploads.load_upload(image_id, upload_id)
+    if upload is None or upload.is_over or upload.updated_at > now - IDLE:
+        return
+    if upload.state is not UploadState.OPEN:
+        jobs.send_job(image_id, upload_id)
+    elif upload.updated_at < now - ABANDONED:
+        transfers.fail(upload, f"Its client left it alone for {ABANDONED.days} days.")
+
+
+def _idle_data() -> Iterator[Kept]:
+    until = environment.now() - IDLE
+    for kept in (bucket.list_multiparts(), bucket.list_objects()):
+        yield from (one for one in kept if one.since < until)
+
+
+def _batches(kept: Iterator[Kept]) -> Iterator[list[Kept]]:
+    while some := list(islice(kept, _AT_ONCE)):
+        yield some
+
+
+def _remove_unneeded(kept: list[Kept]) -> None:
+    wanted: set[Key] = set()
+    for one in kept:
+        wanted |= {image_key(one.image_id), upload_key(one.image_id, one.upload_id)}
+    items = get_items(sorted(wanted))
+    for one in kept:
+        if not _is_needed(one, items):
+            log.warning("What upload %s left is removed", one.upload_id)
+            if one.multipart_id:
+                bucket.abort_multipart(one.image_id, one.upload_id, one.multipart_id)
+            else:
+                bucket.delete_data(one.image_id, one.upload_id)
+
+
+def _is_needed(kept: Kept, items: Mapping[Key, Raw]) -> bool:
+    """
+    Tell whether an image has this data, or waits for it.
+    """
+    raw = items.get(image_key(kept.image_id))
+    image = image_of(raw) if raw else None
+    if image is None or image.upload_id != kept.upload_id:
+        return False
+    if kept.multipart_id is None:
+        return True
+    raw = items.get(upload_key(kept.image_id, kept.upload_id))
+    upload = upload_of(raw) if raw else None
+    return (
+        upload is not None
+        and not upload.is_over
+        and upload.multipart_id == kept.multipart_id
+    )

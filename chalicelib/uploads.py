@@ -1,0 +1,224 @@
+"""
+The access patterns of uploads: each attempt to bring data into an image.
+
+What an upload makes of its image is written with it in one transaction. `updated_at`,
+to the microsecond, tells whether another run has touched an upload meanwhile.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
+from pynamodb.exceptions import PynamoDBException, TransactWriteError
+from pynamodb.expressions.update import Action
+from pynamodb.transactions import TransactWrite
+
+from chalicelib import environment
+from chalicelib.domain import Caller, Image, Role, Upload, is_image_id
+from chalicelib.dynamo import (
+    change_by,
+    condition_failed,
+    connection,
+    delete_items,
+    get_item,
+    is_ours,
+    query_page,
+    reasons_of,
+    settle,
+)
+from chalicelib.errors import Conflict, StaleError
+from chalicelib.store import image_actions
+from chalicelib.table import (
+    UNFINISHED,
+    ByProject,
+    ImageItem,
+    UploadItem,
+    image_key,
+    image_of,
+    moment,
+    unfinished_sort,
+    upload_item,
+    upload_key,
+    upload_of,
+    upload_partition,
+)
+
+_TRIES = 5
+
+
+def load_upload(image_id: str, upload_id: str) -> Upload | None:
+    """
+    AP-12: one upload, strongly consistent.
+    """
+    if not (is_image_id(image_id) and is_image_id(upload_id)):
+        return None
+    raw = get_item(upload_key(image_id, upload_id))
+    return upload_of(raw) if raw else None
+
+
+def list_uploads(image_id: str) -> list[Upload]:
+    """
+    AP-13: the uploads of an image that go on, or ended of late; the newest first.
+    """
+    answer = query_page(upload_partition(image_id), consistent_read=True)
+    uploads = [upload_of(raw) for raw in answer["Items"]]
+    return sorted(uploads, key=lambda upload: upload.created_at, reverse=True)
+
+
+def begin_upload(before: Image, after: Image, upload: Upload, caller: Caller) -> None:
+    """
+    AP-14: keep a new upload and what it makes of its image, if nobody changed that.
+
+    Raises:
+        StaleError: The image was changed or deleted since *before* was read.
+    """
+    after = _changed(before, after)
+
+    def write() -> None:
+        with TransactWrite(connection=connection.connection) as transaction:
+            transaction.save(
+                upload_item(upload),
+                condition=UploadItem.pk.does_not_exist(),
+                return_values="ALL_OLD",
+            )
+            transaction.update(
+                ImageItem(*image_key(before.id)),
+                actions=[
+                    *image_actions(before, after),
+                    ImageItem.changed.set(change_by(caller)),
+                ],
+                condition=ImageItem.version == before.version,
+                return_values="ALL_OLD",
+            )
+
+    try:
+        settle(write)
+    except TransactWriteError as exc:
+        _, old_image = reasons_of(exc, 2)
+        if not is_ours(old_image or None, caller):
+            raise StaleError from exc
+
+
+def save_upload(before: Upload, after: Upload) -> Upload:
+    """
+    AP-15: note how far an upload has come, if no other run has touched it.
+
+    Raises:
+        StaleError: Another run has, or the upload is gone.
+    """
+    after = replace(after, updated_at=environment.now())
+    item = upload_item(after)
+    try:
+        settle(
+            lambda: UploadItem(item.pk, item.sk).update(
+                actions=_upload_actions(item),
+                condition=UploadItem.updated_at == moment(before.updated_at),
+            )
+        )
+    except PynamoDBException as exc:
+        if not condition_failed(exc):
+            raise
+        if load_upload(after.image_id, after.id) != after:
+            raise StaleError from exc
+    return after
+
+
+def end_upload(
+    before: Upload, after: Upload, change: Callable[[Image], Image]
+) -> Image | None:
+    """
+    AP-16: end an upload, and make of its image what that brings; give the image.
+
+    None is given where no image waits for this upload any more: nothing was written.
+
+    Raises:
+        StaleError: Another run has touched the upload.
+        Conflict: Others changed the image each time.
+    """
+    by = Caller(before.project_id, before.user_id, Role.NONE, before.request_id)
+    after = replace(after, updated_at=environment.now())
+    for _ in range(_TRIES):
+        image = _waiting_image(before)
+        if image is None:
+            return None
+        changed = _changed(image, change(image))
+        try:
+            settle(partial(_end, before, after, image, changed, by))
+        except TransactWriteError as exc:
+            reasons_of(exc, 2)
+            latest = load_upload(before.image_id, before.id)
+            if latest == after:
+                return changed
+            if latest != before:
+                raise StaleError from exc
+        else:
+            return changed
+    raise Conflict("Others changed the image while its upload was to end.")
+
+
+def forget_uploads(image_id: str) -> None:
+    """
+    AP-17: remove what is known of the uploads of an image that is gone.
+    """
+    delete_items([upload_key(image_id, upload.id) for upload in list_uploads(image_id)])
+
+
+def query_unfinished(until: datetime, most: int) -> list[tuple[str, str]]:
+    """
+    AP-18: the uploads that are not over and were not touched since, the oldest first.
+
+    Each as its image's id and its own; the index may lag.
+    """
+    answer = query_page(
+        UNFINISHED,
+        index_name=ByProject.Meta.index_name,
+        range_key_condition=UploadItem.project_sk < unfinished_sort(until),
+        limit=most,
+    )
+    keys = [UploadItem.from_raw_data(raw) for raw in answer["Items"]]
+    return [(item.pk.partition("#")[2], item.sk) for item in keys]
+
+
+def _end(
+    before: Upload, after: Upload, image: Image, changed: Image, by: Caller
+) -> None:
+    item = upload_item(after)
+    with TransactWrite(connection=connection.connection) as transaction:
+        transaction.update(
+            UploadItem(item.pk, item.sk),
+            actions=_upload_actions(item),
+            condition=UploadItem.updated_at == moment(before.updated_at),
+        )
+        transaction.update(
+            ImageItem(*image_key(image.id)),
+            actions=[
+                *image_actions(image, changed),
+                ImageItem.changed.set(change_by(by)),
+            ],
+            condition=ImageItem.version == image.version,
+        )
+
+
+def _waiting_image(upload: Upload) -> Image | None:
+    """
+    Give the image of an upload, if it still waits for this one.
+    """
+    raw = get_item(image_key(upload.image_id))
+    image = image_of(raw) if raw else None
+    waits = image and image.upload_id == upload.id and not image.has_data
+    return image if waits else None
+
+
+def _changed(before: Image, after: Image) -> Image:
+    return replace(after, version=before.version + 1, updated_at=environment.now())
+
+
+def _upload_actions(item: UploadItem) -> list[Action]:
+    actions: list[Action] = []
+    for name, attribute in UploadItem.get_attributes().items():
+        if name in ("pk", "sk"):
+            continue
+        value = getattr(item, name)
+        actions.append(attribute.remove() if value is None else attribute.set(value))
+    return actions

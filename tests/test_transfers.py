@@ -1,0 +1,527 @@
+"""
+Imports from a URL: never with wrong bytes, never left half-way.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from itertools import count
+from typing import Any
+
+import pytest
+
+from chalicelib import bucket, environment, functions, transfers, uploads
+from chalicelib.domain import UploadState
+from infra.local.worker import Pump
+from tests.actors import Actor
+from tests.bucket_faults import multiparts, objects, small_parts
+from tests.web_source import WebSource, allow, serving
+
+CONTENT = bytes(range(256)) * 10
+PART = 1000
+"""
+How large a part is in these tests: the content has three.
+"""
+
+
+@pytest.fixture(autouse=True)
+def _small_and_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Small parts; no pause before another try; sources on loopback.
+    """
+    small_parts(monkeypatch)
+    monkeypatch.setattr(transfers, "PART_BYTES", PART)
+    monkeypatch.setattr(transfers, "_PIECE", 100)
+    monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
+    allow(monkeypatch, "127.0.0.1")
+
+
+@pytest.fixture
+def source() -> Iterator[WebSource]:
+    """
+    A source that serves an image of three parts.
+    """
+    source = WebSource(CONTENT)
+    with serving(source):
+        yield source
+
+
+@pytest.fixture
+def image_id(producer: Actor) -> str:
+    """
+    An image that waits for its data.
+    """
+    return producer.make_image(disk_format="raw", container_format="bare")
+
+
+def ask_import(producer: Actor, image_id: str, source: WebSource) -> str:
+    """
+    Ask for an import from a source; give the upload's id.
+    """
+    method = {"name": "web-download", "uri": source.uri}
+    answer = producer.post(f"/v2/images/{image_id}/import", {"method": method})
+    assert (answer.status, answer.body) == (202, b"")
+    (upload,) = [one for one in uploads.list_uploads(image_id) if not one.is_over]
+    return upload.id
+
+
+def show(producer: Actor, image_id: str) -> Any:
+    """
+    Give an image's document.
+    """
+    return producer.get(f"/v2/images/{image_id}").document
+
+
+def tasks(producer: Actor, image_id: str) -> list[tuple[str, str]]:
+    """
+    Give what became of an image's imports, the newest first, and what is said of it.
+    """
+    found = producer.get(f"/v2/images/{image_id}/tasks").document["tasks"]
+    return [(task["status"], task["message"]) for task in found]
+
+
+def assert_imported(producer: Actor, image_id: str, content: bytes = CONTENT) -> None:
+    """
+    See that an image has just the right data, and that nothing else is kept.
+    """
+    image = show(producer, image_id)
+    assert (image["status"], image["size"]) == ("active", len(content))
+    assert image["os_hash_value"] == hashlib.sha512(content).hexdigest()
+    assert image["checksum"] == hashlib.md5(content, usedforsecurity=False).hexdigest()
+    assert "os_glance_importing_to_stores" not in image
+    assert "os_glance_failed_import" not in image
+    assert producer.download(image_id).body == content
+    assert len(objects(image_id)) == 1
+    assert multiparts(image_id) == []
+
+
+def assert_failed(producer: Actor, image_id: str, message: str) -> None:
+    """
+    See that an image has no data and says why, and that nothing is kept.
+    """
+    image = show(producer, image_id)
+    assert (image["status"], image["size"]) == ("queued", None)
+    assert image["os_glance_failed_import"] == message
+    assert tasks(producer, image_id)[0] == ("failure", message)
+    assert objects(image_id) == []
+    assert multiparts(image_id) == []
+
+
+@pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 2 * PART, 2560])
+def test_a_source_becomes_the_data(
+    producer: Actor, image_id: str, source: WebSource, pump: Pump, size: int
+) -> None:
+    """
+    Whatever its size is; until then the image says that it is being imported.
+    """
+    source.content = CONTENT[:size]
+    ask_import(producer, image_id, source)
+    waiting = show(producer, image_id)
+    early = producer.download(image_id)
+
+    pump.settle()
+
+    assert (waiting["status"], waiting["size"]) == ("importing", None)
+    assert waiting["os_glance_importing_to_stores"] == "file1"
+    assert early.status == 204
+    assert_imported(producer, image_id, source.content)
+    assert tasks(producer, image_id) == [("success", "")]
+
+
+def test_a_source_that_is_cut_is_resumed(
+    producer: Actor, image_id: str, source: WebSource, pump: Pump
+) -> None:
+    """
+    From the last whole part on.
+    """
+    source.cut_at = [1500, 10, 700]
+    ask_import(producer, image_id, source)
+
+    pump.settle()
+
+    assert source.asked == [None, "bytes=1000-", "bytes=1000-", "bytes=1000-"]
+    assert_imported(producer, image_id)
+
+
+@pytest.mark.parametrize("without", ["ranges", "validator"])
+def test_a_source_that_cannot_be_resumed_is_read_anew(
+    producer: Actor, image_id: str, source: WebSource, pump: Pump, without: str
+) -> None:
+    """
+    It does not take ranges, or cannot tell whether it still is the same.
+    """
+    source.cut_at = [1500, 2100]
+    source.has_ranges = without != "ranges"
+    source.etag = None if without == "validator" else source.etag
+    ask_import(producer, image_id, source)
+
+    pump.settle()
+
+    assert_imported(producer, image_id)
+
+
+def test_a_source_that_changed_is_read_anew(
+    producer: Actor, image_id: str, source: WebSource, pump: Pump
+) -> None:
+    """
+    Its parts are never mixed with those it had before.
+    """
+    source.cut_at = [1500]
+    ask_import(producer, image_id, source)
+    pump.turn()
+    source.content, source.etag = CONTENT[::-1][:1200], '"2"'
+
+    pump.settle()
+
+    assert_imported(producer, image_id, CONTENT[::-1][:1200])
+
+
+def test_a_source_that_stays_broken_is_given_up(
+    producer: Actor, image_id: str, source: WebSource, pump: Pump
+) -> None:
+    """
+    After some tries that got no further; the image can be imported again.
+    """
+    source.cut_at = [500] * 50
+    ask_import(producer, image_id, source)
+
+    pump.settle()
+
+    message = "Tried 5 times: 127.0.0.1 ended before all its data came."
+    assert_failed(producer, image_id, message)
+    assert len(source.asked) == transfers.TRIES_MAX
+    source.cut_at = []
+    ask_import(producer, image_id, source)
+    pump.settle()
+    assert_imported(producer, image_id)
+    assert tasks(producer, image_id) == [("success", ""), ("failure", message)]
+
+
+def test_each_part_that_came_gives_new_tries(
+    producer: Actor, image_id: str, source: WebSource, pump: Pump
+) -> None:
+    """
+    What counts is that it gets further.
+    """
+    source.cut_at = [10, 10, 10, 10, 1001, 10, 10, 10, 10]
+    ask_import(producer, image_id, source)
+
+    pump.settle()
+
+    assert_imported(producer, image_id)
+
+
+@pytest.mark.parametrize("announced", [len(CONTENT) + 1, len(CONTENT) - 1, 1])
+def test_a_source_that_lies_about_its_length_is_never_believed(
+    producer: Actor, image_id: str, source: WebSource, pump: Pump, announced: int
+) -> None:
+    """
+    Neither with fewer bytes than it announced nor with more.
+    """
+    source.announced, source.has_ranges = announced, False
+    ask_import(producer, image_id, source)
+
+    pump.settle()
+
+    few = "Tried 5 times: 127.0.0.1 ended before all its data came."
+    many = "127.0.0.1 sends more than it announced."
+    assert_failed(producer, image_id, few if announced > len(CONTENT) else many)
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://169.254.169.254/latest/meta-data/", "http://localhost/", "http://[::1]/"],
+)
+def test_a_redirect_to_a_private_address_is_refused(
+    producer: Actor, image_id: str, source: WebSource, pump: Pump, location: str
+) -> None:
+    """
+    At once, and without saying more than the host.
+    """
+    source.location = location
+    ask_import(producer, image_id, source)
+
+    pump.settle()
+
+    host = location.split("/")[2].strip("[]")
+    message = f"{host} is at an address that nothing may be fetched from."
+    assert_failed(producer, image_id, message)
+    assert len(source.asked) == 1
+
+
+def test_private_addresses_are_refused_unless_allowed(
+    producer: Actor,
+    image_id: str,
+    source: WebSource,
+    pump: Pump,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    By default none is allowed.
+    """
+    allow(monkeypatch)
+    ask_import(producer, image_id, source)
+
+    pump.settle()
+
+    message = "127.0.0.1 is at an address that nothing may be fetched from."
+    assert_failed(producer, image_id, message)
+    assert source.asked == []
+
+
+def test_a_server_that_heals_is_asked_again(
+    producer: Actor, image_id: str, source: WebSource, pump: Pump
+) -> None:
+    """
+    While it is tried again, the task says why.
+    """
+    source.statuses = [503, 500, 429]
+    ask_import(producer, image_id, source)
+    pump.turn()
+    waiting = tasks(producer, image_id)
+
+    pump.settle()
+
+    assert waiting == [("processing", "127.0.0.1 answers 503.")]
+    assert_imported(producer, image_id)
+
+
+def test_what_is_not_there_is_a_failure_at_once(
+    producer: Actor, image_id: str, source: WebSource, pump: Pump
+) -> None:
+    """
+    The message names the host, never the query, which may be secret.
+    """
+    source.statuses = [404]
+    ask_import(producer, image_id, source)
+
+    pump.settle()
+
+    assert_failed(producer, image_id, "127.0.0.1 answers 404.")
+    assert len(source.asked) == 1
+
+
+def test_a_worker_that_was_killed_goes_on_where_it_was(
+    producer: Actor,
+    image_id: str,
+    source: WebSource,
+    pump: Pump,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    The queue gives its message to another.
+    """
+    upload_id = ask_import(producer, image_id, source)
+    put_part, turns = bucket.put_part, count()
+
+    def die(*arguments: Any) -> None:
+        if next(turns) == 1:
+            raise KeyboardInterrupt
+        put_part(*arguments)
+
+    monkeypatch.setattr(bucket, "put_part", die)
+    with pytest.raises(KeyboardInterrupt):
+        transfers.transfer(image_id, upload_id, lambda: False)
+    transfers.transfer(image_id, upload_id, lambda: False)
+
+    assert source.asked == [None, "bytes=1000-"]
+    assert_imported(producer, image_id)
+    pump.settle()
+    assert_imported(producer, image_id)
+
+
+def test_a_worker_that_always_dies_is_given_up(
+    producer: Actor, image_id: str, source: WebSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Nothing is ever left importing.
+    """
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    upload_id = ask_import(producer, image_id, source)
+    monkeypatch.setattr(transfers, "open_source", die)
+    for _ in range(transfers.TRIES_MAX):
+        with pytest.raises(KeyboardInterrupt):
+            transfers.transfer(image_id, upload_id, lambda: False)
+
+    transfers.transfer(image_id, upload_id, lambda: False)
+
+    assert_failed(producer, image_id, "Tried 5 times: Its worker broke down.")
+
+
+def test_a_run_ends_before_its_time_and_another_goes_on(
+    producer: Actor, image_id: str, source: WebSource, pump: Pump
+) -> None:
+    """
+    A part is kept whole or not at all.
+    """
+    upload_id = ask_import(producer, image_id, source)
+    pieces = count()
+
+    transfers.transfer(image_id, upload_id, lambda: next(pieces) > 14)
+    halfway = uploads.load_upload(image_id, upload_id)
+    pump.settle()
+
+    assert halfway
+    assert (halfway.state, halfway.progress.parts) == (UploadState.PROCESSING, 1)
+    assert source.asked == [None, "bytes=1000-"]
+    assert_imported(producer, image_id)
+
+
+def test_an_import_ends_after_a_day(
+    producer: Actor,
+    image_id: str,
+    source: WebSource,
+    pump: Pump,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    However much of it is done.
+    """
+    ask_import(producer, image_id, source)
+    later = environment.now() + timedelta(hours=24, seconds=1)
+    monkeypatch.setattr(environment, "now", lambda: later)
+
+    pump.settle()
+
+    assert_failed(producer, image_id, "It took longer than 1 day, 0:00:00.")
+
+
+def test_of_two_runs_at_once_the_later_goes_on(
+    producer: Actor, image_id: str, source: WebSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The other one sees it and stops; no part of it is in the data.
+    """
+    upload_id = ask_import(producer, image_id, source)
+    put_part, turns = bucket.put_part, count()
+    whole = partial(transfers.transfer, image_id, upload_id, lambda: False)
+
+    def be_overtaken(upload: Any, number: int, content: bytes) -> None:
+        if next(turns) == 1:
+            whole()
+            content = bytes(len(content))
+        put_part(upload, number, content)
+
+    monkeypatch.setattr(bucket, "put_part", be_overtaken)
+    whole()
+
+    assert_imported(producer, image_id)
+
+
+def test_a_part_that_was_exchanged_is_never_part_of_the_data(
+    producer: Actor,
+    image_id: str,
+    source: WebSource,
+    pump: Pump,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    S3's tag of the whole must be that of the bytes that were hashed.
+    """
+    upload_id = ask_import(producer, image_id, source)
+    complete, turns = bucket.complete_multipart, count()
+
+    def exchange(upload: Any, parts: Any) -> None:
+        if next(turns) == 0:
+            bucket.put_part(upload, 2, bytes(PART))
+            parts = bucket.list_parts(upload)
+        complete(upload, parts)
+
+    monkeypatch.setattr(bucket, "complete_multipart", exchange)
+    transfers.transfer(image_id, upload_id, lambda: False)
+
+    assert show(producer, image_id)["status"] == "importing"
+    assert tasks(producer, image_id)[0][1] == (
+        "What was stored is not what was downloaded."
+    )
+    pump.settle()
+    assert_imported(producer, image_id)
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_an_image_deleted_while_it_is_imported_leaves_nothing(  # noqa: PLR0913 - a row
+    producer: Actor,
+    image_id: str,
+    source: WebSource,
+    pump: Pump,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    after: int,
+) -> None:
+    """
+    Before the first part, between two, or after the last one.
+    """
+    upload_id = ask_import(producer, image_id, source)
+    put_part, turns = bucket.put_part, count()
+
+    def delete_first(*arguments: Any) -> None:
+        if next(turns) == after:
+            producer.delete(f"/v2/images/{image_id}")
+        put_part(*arguments)
+
+    monkeypatch.setattr(bucket, "put_part", delete_first)
+    transfers.transfer(image_id, upload_id, lambda: False)
+    pump.settle()
+
+    assert producer.get(f"/v2/images/{image_id}").status == 404
+    assert objects(image_id) == []
+    assert multiparts(image_id) == []
+    assert uploads.list_uploads(image_id) == []
+
+
+def test_an_image_changed_while_it_is_imported_keeps_the_change(
+    producer: Actor,
+    image_id: str,
+    source: WebSource,
+    pump: Pump,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    A name and a member that came meanwhile are there afterwards.
+    """
+    ask_import(producer, image_id, source)
+    end, turns = uploads._end, count()  # noqa: SLF001 - the last moment
+
+    def rename_first(*arguments: Any) -> None:
+        if next(turns) == 0:
+            rename = {"op": "replace", "path": "/name", "value": "new"}
+            producer.patch(f"/v2/images/{image_id}", [rename])
+            producer.share(image_id, "consumer")
+        end(*arguments)
+
+    monkeypatch.setattr(uploads, "_end", rename_first)
+    pump.settle()
+
+    assert show(producer, image_id)["name"] == "new"
+    assert_imported(producer, image_id)
+
+
+def test_a_source_that_is_too_large_is_refused(
+    producer: Actor,
+    image_id: str,
+    source: WebSource,
+    pump: Pump,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    Before its first byte is moved.
+    """
+    monkeypatch.setattr(transfers, "PART_BYTES_MAX", PART)
+    monkeypatch.setattr(transfers, "PARTS_MAX", 2)
+    ask_import(producer, image_id, source)
+
+    pump.settle()
+
+    message = "The source has 2560 bytes; 2000 can be imported."
+    assert_failed(producer, image_id, message)
+
+
+def test_the_worker_stops_a_minute_before_its_end() -> None:
+    """
+    Lambda tells how many milliseconds are left.
+    """
+    assert functions.RESERVE_SECONDS == 60
