@@ -37,7 +37,8 @@ class Answer:
         The body, parsed where it says it is JSON; its text otherwise.
         """
         text = self.body.decode("utf-8", "replace")
-        is_json = self.headers.get("content-type", "").startswith(JSON_TYPE)
+        kind = self.headers.get("content-type", "")
+        is_json = kind.startswith((JSON_TYPE, "application/problem+json"))
         return json.loads(text) if is_json else text
 
 
