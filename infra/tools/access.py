@@ -201,9 +201,7 @@ def connect(environ: Mapping[str, str] = os.environ) -> Service:
         ToolError: The environment does not say it, or Keystone refuses it.
     """
     if environ.get("OS_AUTH_TYPE") == "admin_token" and not environ.get("OS_CLOUD"):
-        endpoint = environ.get("OS_IMAGE_ENDPOINT_OVERRIDE")
-        endpoint = endpoint or environ.get("OS_ENDPOINT") or environ.get("OS_URL")
-        token = environ.get("OS_TOKEN")
+        endpoint, token = _endpoint(environ), environ.get("OS_TOKEN")
         if not endpoint or not token:
             raise ToolError("OS_AUTH_TYPE=admin_token needs OS_ENDPOINT and OS_TOKEN.")
         return Service(endpoint, lambda _: token, Http(_verify(environ)))
@@ -212,7 +210,7 @@ def connect(environ: Mapping[str, str] = os.environ) -> Service:
             "Say who you are as for the openstack command: by OS_CLOUD, OS_AUTH_URL"
             " and the like, or OS_AUTH_TYPE=admin_token, OS_ENDPOINT and OS_TOKEN."
         )
-    return _connect_by_keystone()
+    return _connect_by_keystone(_endpoint(environ))
 
 
 def delay(number: int) -> float:
@@ -222,7 +220,11 @@ def delay(number: int) -> float:
     return min(0.5 * 2.0 ** (number - 1), 10)
 
 
-def _connect_by_keystone() -> Service:
+def _endpoint(environ: Mapping[str, str]) -> str | None:
+    return environ.get("OS_IMAGE_ENDPOINT_OVERRIDE") or environ.get("OS_ENDPOINT")
+
+
+def _connect_by_keystone(endpoint: str | None) -> Service:
     try:
         openstack = import_module("openstack")
     except ImportError:
@@ -232,8 +234,9 @@ def _connect_by_keystone() -> Service:
     try:
         connection = openstack.connect()
         session = connection.session
-        endpoint = connection.endpoint_for("image")
         session.get_token()
+        endpoint = endpoint or connection.endpoint_for("image")
+        endpoint = endpoint or session.get_endpoint(service_type="image")
     except Exception as error:  # noqa: BLE001 - each of its plugins has its own
         # Its messages name users and projects, never what they are proved by.
         text = str(error).splitlines() or [""]

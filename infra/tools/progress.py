@@ -49,6 +49,8 @@ class Progress:
         """
         with self._lock:
             self._done += size
+            # The time that it took to see that tells nothing of the speed.
+            self._recent = deque([(self._clock(), self._sent)])
 
     def sent(self, size: int) -> None:
         """
@@ -68,8 +70,8 @@ class Progress:
         self._drawn = now
         with self._lock:
             self._recent.append((now, self._sent))
-        while now - self._recent[1][0] > SPEED_OVER:
-            self._recent.popleft()
+            while now - self._recent[1][0] > SPEED_OVER:
+                self._recent.popleft()
         if self._is_terminal:
             self._draw()
         elif self._percent() >= self._told + LINE_EACH or self._told < 0:
@@ -113,7 +115,8 @@ class Progress:
         return 100 * self._done // self._total
 
     def _speed(self) -> float:
-        (start, before), (end, after) = self._recent[0], self._recent[-1]
+        with self._lock:
+            (start, before), (end, after) = self._recent[0], self._recent[-1]
         return (after - before) / (end - start) if end > start else 0.0
 
 

@@ -515,39 +515,55 @@ def test_elsewhere_there_are_plain_lines(tool: Tool, file: Path) -> None:
     assert re.search(r"[\r\x1b]", done.told) is None
 
 
-@pytest.mark.parametrize("way", ["password", "application credential", "clouds.yaml"])
+USER = {
+    "username": "alice",
+    "password": PASSWORD,
+    "project_name": "producer",
+    "user_domain_name": "Default",
+    "project_domain_name": "Default",
+}
+CREDENTIAL = {
+    "application_credential_id": "c0ffee",
+    "application_credential_secret": PASSWORD,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "auth"),
+    [("password", USER), ("v3applicationcredential", CREDENTIAL)],
+)
 def test_keystone_lets_it_in(
-    tool: Tool, owner: Actor, tmp_path: Path, way: str
+    tool: Tool, owner: Actor, tmp_path: Path, kind: str, auth: dict[str, str]
 ) -> None:
     """
     By openstacksdk, as the command; the catalog tells where the service is.
     """
     small = tmp_path / "small"
     small.write_bytes(b"data")
+    settings = {f"OS_{name.upper()}": value for name, value in auth.items()}
     with keystone(TOKEN, f"{tool.url}/v2") as url:
-        user = {
-            "username": "alice",
-            "password": PASSWORD,
-            "project_name": "producer",
-            "user_domain_name": "Default",
-            "project_domain_name": "Default",
-        }
-        credential = {
-            "application_credential_id": "c0ffee",
-            "application_credential_secret": PASSWORD,
-        }
-        auth = {
-            "auth_url": url,
-            **(user if way != "application credential" else credential),
-        }
-        settings = {f"OS_{name.upper()}": value for name, value in auth.items()}
-        if way == "application credential":
-            settings["OS_AUTH_TYPE"] = "v3applicationcredential"
-        if way == "clouds.yaml":
-            clouds = {"clouds": {"mine": {"auth": auth}}}
-            (tmp_path / "clouds.yaml").write_text(json.dumps(clouds))
-            settings = {"OS_CLOUD": "mine"}
-        done = with_sdk(tool).run(small, **settings)
+        done = with_sdk(tool).run(small, OS_AUTH_TYPE=kind, OS_AUTH_URL=url, **settings)
+
+    assert done.status == 0, done.told
+    assert downloaded(owner, done.image_id) == b"data"
+
+
+@pytest.mark.parametrize("kind", ["password", "admin_token"])
+def test_a_cloud_of_clouds_yaml_is_known(
+    tool: Tool, owner: Actor, tmp_path: Path, kind: str
+) -> None:
+    """
+    By its name, whatever it says of how to get in.
+    """
+    small = tmp_path / "small"
+    small.write_bytes(b"data")
+    with keystone(TOKEN, tool.url) as url:
+        auth = {"auth_url": url, **USER}
+        if kind == "admin_token":
+            auth = {"endpoint": f"{tool.url}/v2", "token": TOKEN}
+        clouds = {"clouds": {"mine": {"auth_type": kind, "auth": auth}}}
+        (tmp_path / "clouds.yaml").write_text(json.dumps(clouds))
+        done = with_sdk(tool).run(small, OS_CLOUD="mine")
 
     assert done.status == 0, done.told
     assert downloaded(owner, done.image_id) == b"data"
