@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 SECONDS: Final = 60
@@ -84,9 +85,8 @@ class Http:
     def __init__(self, verify: bool | str = True) -> None:  # noqa: FBT001, FBT002 - as keystoneauth1 has it
         context = ssl.create_default_context()
         if isinstance(verify, str):
-            context.load_verify_locations(
-                **{"capath" if os.path.isdir(verify) else "cafile": verify}  # noqa: PTH112
-            )
+            kind = "capath" if Path(verify).is_dir() else "cafile"
+            context.load_verify_locations(**{kind: verify})
         elif not verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

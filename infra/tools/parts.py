@@ -35,7 +35,8 @@ How much of a part is in memory at a time.
 
 URLS_MAX: Final = 100
 _FRESH = 0.5
-_HEALING = frozenset({"RequestTimeout", "BadDigest"})
+# A URL ends with the token of who signed it, too.
+_HEALING = frozenset({"BadDigest", "ExpiredToken", "RequestTimeout"})
 _CODE = re.compile(rb"<Code>(\w{1,64})</Code>")
 
 
@@ -257,12 +258,12 @@ class Sending:
                 if answer.status == HTTPStatus.OK:
                     return
                 reason = _code(answer)
+                if reason == "BadDigest":
+                    self._source.check()
                 if not _may_heal(answer.status, reason):
                     break
             if self._ended.wait(delay(tried)):
                 raise ToolError("The upload ended.")
-        if reason == "BadDigest":
-            self._source.check()
         raise ToolError(f"S3 did not take part {number}: {reason}.")
 
     def _put(self, number: int, digest: bytes) -> Answer:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
-from os.path import basename
+from pathlib import Path
 from typing import Any, Final
 
 from infra.tools.access import RefusedError, Service, ToolError, connect
@@ -16,6 +16,7 @@ from infra.tools.parts import Arrived, Sending, Source
 from infra.tools.progress import Progress
 
 JOBS: Final = 4
+JOBS_MAX: Final = 64
 FAILED: Final = 1
 INTERRUPTED: Final = 130
 
@@ -82,10 +83,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _jobs(text: str) -> int:
-    jobs = int(text)
-    if jobs not in range(1, 65):
-        raise argparse.ArgumentTypeError("1 to 64 are possible")
-    return jobs
+    if not text.isdecimal() or int(text) not in range(1, JOBS_MAX + 1):
+        raise argparse.ArgumentTypeError(f"it must be 1 to {JOBS_MAX}")
+    return int(text)
 
 
 def _upload(service: Service, asked: argparse.Namespace) -> None:
@@ -103,7 +103,7 @@ def _upload(service: Service, asked: argparse.Namespace) -> None:
 
 def _create(service: Service, asked: argparse.Namespace) -> str:
     image = {
-        "name": asked.name or basename(asked.file),  # noqa: PTH119
+        "name": asked.name or Path(asked.file).name,
         "disk_format": asked.disk_format,
         "container_format": asked.container_format,
     }

@@ -16,10 +16,13 @@ The password of all users, and the secret of all application credentials.
 
 
 @contextmanager
-def keystone(token: str, images: str) -> Iterator[str]:
+def keystone(images: str, *tokens: str) -> Iterator[str]:
     """
-    Give out one token, with a catalog where the Images service is; give the URL.
+    Give out some tokens in turn, the last one for good; give the URL.
+
+    With each comes a catalog that tells where the Images service is.
     """
+    left = [*tokens]
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -43,6 +46,7 @@ def keystone(token: str, images: str) -> Iterator[str]:
                 "expires_at": "2099-11-24T08:00:00.000000Z",
                 "catalog": [{**service, "endpoints": [{**endpoint, "url": images}]}],
             }
+            token = left.pop(0) if len(left) > 1 else left[0]
             self._answer(201, {"token": issued}, {"X-Subject-Token": token})
 
         def _answer(

@@ -5,6 +5,7 @@ It can hold what comes after so many parts, and spoil the first tries of a part.
 """
 
 import re
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +16,7 @@ from threading import Event, Thread
 from typing import Any
 from urllib.parse import urlsplit
 
-CUT = 0
+CUT = ""
 """
 Stands for an answer that never comes: the connection is cut.
 """
@@ -27,21 +28,29 @@ class Proxy:
     What the proxy has seen, and what it does to the parts that are sent to S3.
 
     The `kept` are the numbers of those that S3 took, in order. After `passed` of them
-    the next are held, which `holds` tells. The statuses in `spoiled` are answered
-    before a part gets through.
+    the next are held, which `holds` tells. What is in `spoiled`, such as
+    `500 InternalError`, is answered before a part gets through.
     """
 
-    url: str = ""
     passed: int | None = None
-    spoiled: dict[int, list[int]] = field(default_factory=dict)
+    spoiled: dict[int, list[str]] = field(default_factory=dict)
+    url: str = ""
     kept: list[int] = field(default_factory=list)
     holds: Event = field(default_factory=Event)
-    ended: Event = field(default_factory=Event)
+    goes_on: Event = field(default_factory=Event)
+    is_over: bool = False
+
+    def go_on(self) -> None:
+        """
+        Let through what was held, and all that comes.
+        """
+        self.passed = None
+        self.goes_on.set()
 
 
 @contextmanager
 def proxied(
-    passed: int | None = None, spoiled: dict[int, list[int]] | None = None
+    passed: int | None = None, spoiled: dict[int, list[str]] | None = None
 ) -> Iterator[Proxy]:
     """
     Run a proxy while the context lasts; what it holds then, is never sent.
@@ -58,7 +67,8 @@ def proxied(
     try:
         yield proxy
     finally:
-        proxy.ended.set()
+        proxy.is_over = True
+        proxy.goes_on.set()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -96,17 +106,21 @@ class _Handler(BaseHTTPRequestHandler):
     def _gets_through(self, number: int) -> bool:
         if self.seen.passed is not None and len(self.seen.kept) >= self.seen.passed:
             self.seen.holds.set()
-            self.seen.ended.wait()
-            return False
+            self.seen.goes_on.wait()
+            if self.seen.is_over:
+                return False
         if not self.seen.spoiled.get(number):
             return True
-        status = self.seen.spoiled[number].pop(0)
+        status, _, code = self.seen.spoiled[number].pop(0).partition(" ")
         if status == CUT:
             self.close_connection = True
             with suppress(OSError):
-                self.connection.shutdown(2)
+                self.connection.shutdown(socket.SHUT_RDWR)
         else:
-            self._answer(status, b"<Error><Code>Spoiled</Code></Error>")
+            error = (
+                f"<Error><Code>{code}</Code><Resource>{self.path}</Resource></Error>"
+            )
+            self._answer(int(status), error.encode())
         return False
 
     def _answer(self, status: int, content: bytes) -> None:

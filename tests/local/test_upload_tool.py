@@ -300,9 +300,14 @@ def test_a_part_that_differs_is_sent_again(
 
 def test_what_may_heal_is_tried_again(tool: Tool, file: Path) -> None:
     """
-    A URL that expired, a server in trouble, a connection that was cut.
+    A URL that expired, itself or its signer's token; a server in trouble; a cut.
     """
-    with proxied(spoiled={1: [403], 2: [CUT], 3: [500]}) as proxy:
+    spoiled = {
+        1: ["403 AccessDenied", "400 ExpiredToken"],
+        2: [CUT],
+        3: ["503 SlowDown", "400 BadDigest"],
+    }
+    with proxied(spoiled=spoiled) as proxy:
         done = tool.run(file, http_proxy=proxy.url)
 
     assert done.status == 0, done.told
@@ -313,11 +318,33 @@ def test_what_cannot_heal_ends_it(tool: Tool, file: Path) -> None:
     """
     S3's name of the error is told.
     """
-    with proxied(spoiled={2: [400]}) as proxy:
+    with proxied(spoiled={2: ["400 InvalidRequest"]}) as proxy:
         done = tool.run(file, http_proxy=proxy.url)
 
     assert (done.status, done.out) == (1, "")
-    assert done.told.endswith("\nupload: S3 did not take part 2: Spoiled.\n")
+    assert done.told.endswith("\nupload: S3 did not take part 2: InvalidRequest.\n")
+
+
+def test_a_file_that_changes_is_refused(
+    tool: Tool, owner: Actor, tmp_path: Path
+) -> None:
+    """
+    Nobody knows which of its states was sent.
+    """
+    changing = tmp_path / "changing"
+    changing.write_bytes(bytes(SIZE))
+    with proxied(passed=1) as proxy:
+        process = tool.start(changing, "--jobs", "1", http_proxy=proxy.url)
+        assert proxy.holds.wait(30)
+        with changing.open("r+b") as file:
+            file.seek(SIZE - 4)
+            file.write(b"data")
+        proxy.go_on()
+        done = tool.ended(process)
+
+    assert (done.status, done.out) == (1, "")
+    assert done.told.endswith("\nupload: The file was changed while it was sent.\n")
+    assert owner.get(f"/v2/images/{done.image_id}").document["status"] == "saving"
 
 
 def test_the_worker_s_reason_is_told(tool: Tool, owner: Actor, file: Path) -> None:
@@ -491,7 +518,6 @@ def test_on_a_terminal_there_is_a_bar(tool: Tool, file: Path) -> None:
         except OSError:  # What Linux has for the end.
             pass
         finally:
-            process.kill() if process.wait(60) else None
             os.close(ours)
     done = Done(process.returncode, "", shown.decode())
     bars = re.findall(r"\r\[(#*)(\.*)\] (\S+ \S+) of 38\.1 MiB, (\d+) %", done.told)
@@ -541,7 +567,7 @@ def test_keystone_lets_it_in(
     small = tmp_path / "small"
     small.write_bytes(b"data")
     settings = {f"OS_{name.upper()}": value for name, value in auth.items()}
-    with keystone(TOKEN, f"{tool.url}/v2") as url:
+    with keystone(f"{tool.url}/v2", TOKEN) as url:
         done = with_sdk(tool).run(small, OS_AUTH_TYPE=kind, OS_AUTH_URL=url, **settings)
 
     assert done.status == 0, done.told
@@ -557,7 +583,7 @@ def test_a_cloud_of_clouds_yaml_is_known(
     """
     small = tmp_path / "small"
     small.write_bytes(b"data")
-    with keystone(TOKEN, tool.url) as url:
+    with keystone(tool.url, TOKEN) as url:
         auth = {"auth_url": url, **USER}
         if kind == "admin_token":
             auth = {"endpoint": f"{tool.url}/v2", "token": TOKEN}
@@ -569,11 +595,24 @@ def test_a_cloud_of_clouds_yaml_is_known(
     assert downloaded(owner, done.image_id) == b"data"
 
 
+def test_a_token_that_expired_is_renewed(tool: Tool, tmp_path: Path) -> None:
+    """
+    Keystone gives another one: an upload may take longer than a token lasts.
+    """
+    small = tmp_path / "small"
+    small.write_bytes(b"data")
+    settings = {f"OS_{name.upper()}": value for name, value in USER.items()}
+    with keystone(tool.url, f"{SECRET}:", TOKEN) as url:
+        done = with_sdk(tool).run(small, OS_AUTH_URL=url, **settings)
+
+    assert done.status == 0, done.told
+
+
 def test_keystone_refuses_it(tool: Tool) -> None:
     """
     As Keystone says it, in one line.
     """
-    with keystone(TOKEN, f"{tool.url}/v2") as url:
+    with keystone(f"{tool.url}/v2", TOKEN) as url:
         done = with_sdk(tool).run(
             UPLOAD,
             OS_AUTH_URL=url,
