@@ -116,11 +116,14 @@ def complete_upload(image_id: str, upload_id: str) -> Response:
     """
     Say that all parts were sent; the image is active once they are hashed.
     """
-    etags = bodies.parse_etags(body(direct))
+    etags, sha512 = bodies.parse_completion(body(direct))
     upload = _load_upload(image_id, upload_id, caller(direct))
     if upload.state is UploadState.OPEN:
         _check_arrived(upload, etags)
-        pending = replace(upload, state=UploadState.PENDING)
+        if sha512 and upload.sha512 not in (None, sha512):
+            raise Conflict("Another sha512 was announced as the upload began.")
+        sha512 = sha512 or upload.sha512
+        pending = replace(upload, state=UploadState.PENDING, sha512=sha512)
         upload = uploads.save_upload(upload, pending)
     if upload.state is UploadState.FAILURE:
         raise Conflict(f"The upload failed: {upload.message}")

@@ -39,7 +39,7 @@ class Answer:
         text = self.body.decode("utf-8", "replace")
         kind = self.headers.get("content-type", "")
         is_json = kind.startswith((JSON_TYPE, "application/problem+json"))
-        return json.loads(text) if is_json else text
+        return json.loads(text) if is_json and text else text
 
 
 Send = Callable[[str, str, Mapping[str, str], bytes], Answer]

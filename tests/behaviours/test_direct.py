@@ -103,6 +103,7 @@ def test_an_upload_in_parts_becomes_the_data(
     assert image["os_hash_value"] == SHA512
     assert producer.download(image_id).body == CONTENT
     assert (ended["state"], ended["message"]) == ("success", "")
+    assert ended["hashed"] == len(CONTENT)
     assert multiparts(image_id) == []
 
 
@@ -117,6 +118,7 @@ def test_a_url_is_for_one_part_and_some_minutes(producer: Actor, image_id: str) 
     assert url.path == f"/{image_id}/{upload['id']}"
     assert query["partNumber"] == ["2"]
     assert query["X-Amz-Expires"] == ["900"]
+    assert query["X-Amz-SignedHeaders"] == ["content-length;host"]
     assert upload["expires_in"] == 900
 
 
@@ -169,16 +171,19 @@ def test_what_has_not_arrived_is_told(producer: Actor, image_id: str) -> None:
     assert producer.post(complete).status == 202
 
 
+@pytest.mark.parametrize("when", ["begun", "completed"])
 def test_another_hash_than_was_announced_is_a_failure(
-    producer: Actor, image_id: str, pump: Pump
+    producer: Actor, image_id: str, pump: Pump, when: str
 ) -> None:
     """
     The image waits for data again, and nothing is kept.
     """
-    upload = begin(producer, image_id, sha512="0" * 128)
+    wrong = {"sha512": "0" * 128}
+    upload = begin(producer, image_id, **(wrong if when == "begun" else {}))
     for part in upload["parts"]:
         send_part(part)
-    producer.post(upload["self"] + "/complete")
+    told = wrong if when == "completed" else {}
+    assert producer.post(upload["self"] + "/complete", told).status == 202
     pump.settle()
 
     image = producer.get(f"/v2/images/{image_id}").document
@@ -188,6 +193,30 @@ def test_another_hash_than_was_announced_is_a_failure(
     assert objects(image_id) == []
     again = producer.post(upload["self"] + "/complete")
     assert again.document["detail"] == f"The upload failed: {message}"
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        ({"etags": "x"}, 400),
+        ({"etags": [1]}, 400),
+        ({"sha512": "short"}, 400),
+        ({"sha512": SHA512.swapcase()}, 400),
+        ({"sha512": "0" * 128}, 409),
+    ],
+)
+def test_a_bad_completion_is_refused(
+    producer: Actor, image_id: str, told: Any, status: int
+) -> None:
+    """
+    And the upload stays open.
+    """
+    upload = begin(producer, image_id, sha512=SHA512)
+    for part in upload["parts"]:
+        send_part(part)
+
+    assert producer.post(upload["self"] + "/complete", told).status == status
+    assert producer.get(upload["self"]).document["state"] == "open"
 
 
 def test_an_upload_is_given_up(producer: Actor, image_id: str) -> None:

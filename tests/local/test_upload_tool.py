@@ -347,7 +347,7 @@ def test_a_file_that_changes_is_refused(
     assert owner.get(f"/v2/images/{done.image_id}").document["status"] == "saving"
 
 
-def test_the_worker_s_reason_is_told(tool: Tool, owner: Actor, file: Path) -> None:
+def test_the_services_reason_is_told(tool: Tool, owner: Actor, file: Path) -> None:
     """
     All was sent, and yet it is not what was announced.
     """
@@ -357,8 +357,8 @@ def test_the_worker_s_reason_is_told(tool: Tool, owner: Actor, file: Path) -> No
 
     assert (done.status, done.out) == (1, "")
     assert done.told.endswith(
-        "\nupload: The upload failed: The SHA-512 of what was sent is"
-        f" {sha512(file)}.\n"
+        "\nupload: The service answered 409: Another sha512 was announced as the upload"
+        " began.\n"
     )
 
 
