@@ -36,10 +36,15 @@ class Settings:
     page_rows_max: int = 20_000
     page_reads_max: int = 5_000
     sort_images_max: int = 10_000
+    token_cache_seconds: int = 60
+    oidc_refetch_seconds: int = 60
 
 
 _MAY_BE_ZERO: Final = frozenset(
-    {"member_quota", "tag_quota", "property_quota", "index_lag_seconds"}
+    {
+        *("member_quota", "tag_quota", "property_quota", "index_lag_seconds"),
+        "token_cache_seconds",
+    }
 )
 
 

@@ -20,7 +20,12 @@ ALLOWED: dict[str, set[str]] = {
     "bodies": {*DOMAIN, "environment", "schemas"},
     "patches": {*DOMAIN, "bodies", "schemas"},
     "filters": {*DOMAIN, "environment"},
-    "identity": {*DOMAIN, "environment"},
+    "credentials": DOMAIN,
+    "remote": set(),
+    "secret": {"remote"},
+    "keystone": {*DOMAIN, "credentials", "environment", "remote", "secret"},
+    "oidc": {*DOMAIN, "credentials", "environment", "remote"},
+    "identity": {"domain", "environment", "credentials", "keystone", "oidc"},
     "table": {"domain", "environment"},
     "dynamo": {*DOMAIN, "environment", "table"},
     "hints": {"domain", "environment", "dynamo", "table"},
@@ -31,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
         *("domain", "errors", "environment", "bodies", "filters", "policy"),
         *("table", "dynamo", "hints", "store", "index"),
     },
-    "web": {*DOMAIN, "environment", "filters", "identity"},
+    "web": {*DOMAIN, "credentials", "environment", "filters", "identity"},
     "documents": {*DOMAIN, "environment", "schemas", "web"},
     "images": {
         *("domain", "errors", "environment", "bodies", "filters", "listing"),
@@ -45,7 +50,8 @@ What each module of `chalicelib` may import of the others.
 
 OUTSIDE = {
     "boto3": set[str](),
-    "botocore": set[str](),
+    "botocore": {"secret"},
+    "jwt": {"oidc"},
     "pynamodb": {"table", "dynamo", "store", "memberships", "index"},
     "chalice": {"errors", "web", "documents", "images", "members"},
     "fastjsonschema": {"bodies"},
