@@ -4,7 +4,7 @@ What every way of identification shares: who asks, their token, and the one refu
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from chalicelib.domain import Role
@@ -32,7 +32,7 @@ class Incoming:
 
     method: str
     path: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     request_id: str
 
     def token(self, *, bearer: bool = False) -> str | None:

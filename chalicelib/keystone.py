@@ -124,6 +124,7 @@ class Keystone:
         self._secret = environ.get("KEYSTONE_CREDENTIAL")
         self._auth: Any = None
         self._own: tuple[str, datetime] | None = None
+        self._known_at = environment.now()
         self._signs_in_from = time.monotonic()
         self._known: _Memory[_Identity] = _Memory()
         self._refused: _Memory[bool] = _Memory()
@@ -183,14 +184,34 @@ class Keystone:
             SettingError: The secret lacks something.
         """
         reply = self._ask_about(token, self._own_token(deadline), deadline)
-        if reply.status == HTTPStatus.UNAUTHORIZED:
-            self._own = None  # Revoked, or of a key that is gone.
+        if reply.status == HTTPStatus.UNAUTHORIZED or (
+            reply.status == HTTPStatus.NOT_FOUND and not self._is_known(deadline)
+        ):
+            self._own = None
             reply = self._ask_about(token, self._own_token(deadline), deadline)
         if reply.status == HTTPStatus.NOT_FOUND:
             return None
         if reply.status != HTTPStatus.OK:
             raise RemoteError(f"Keystone answers {reply.status} to the service.")
+        self._known_at = environment.now()
         return _read(reply)
+
+    def _is_known(self, deadline: float) -> bool:
+        """
+        Tell whether Keystone knows the service's own token, once in a while.
+
+        It answers 404, as to a bad token, where the service's own user, project or
+        application credential is gone.
+
+        Raises:
+            RemoteError: Keystone gave no answer.
+        """
+        if environment.now() - self._known_at >= REFUSED_FOR:
+            own = self._own_token(deadline)
+            if self._ask_about(own, own, deadline).status != HTTPStatus.OK:
+                return False
+            self._known_at = environment.now()
+        return True
 
     def _ask_about(self, token: str, own: str, deadline: float) -> Reply:
         headers = {
@@ -207,35 +228,53 @@ class Keystone:
     def _own_token(self, deadline: float) -> str:
         if self._own is None or self._own[1] - environment.now() < RENEWED_BEFORE:
             self._own = self._sign_in(deadline)
+            self._known_at = environment.now()
         return self._own[0]
 
     def _sign_in(self, deadline: float) -> tuple[str, datetime]:
+        """
+        Give a new token of the service's own, and its end.
+
+        A secret that was known is read again once Keystone refuses it: it may have
+        been rotated.
+        """
         if time.monotonic() < self._signs_in_from:
             raise RemoteError("Keystone refused the service just now.")
-        if self._auth is None and self._secret:
-            from chalicelib.secret import read_secret  # noqa: PLC0415 - in AWS alone
+        known = self._auth
+        if known is None:
+            self._auth = self._read_secret()
+        reply = self._ask_for_token(deadline)
+        # 401, or 404 for an application credential that is gone.
+        if reply.status != HTTPStatus.CREATED and self._secret and known:
+            self._auth = self._read_secret()
+            if self._auth != known:
+                reply = self._ask_for_token(deadline)
+        if reply.status != HTTPStatus.CREATED:
+            self._signs_in_from = time.monotonic() + PAUSE_SECONDS
+            if self._secret:
+                self._auth = None
+            raise RemoteError(
+                f"Keystone answers {reply.status} as the service signs in."
+            )
+        token = reply.headers.get("x-subject-token", "")
+        if not (token and token.isascii() and token.isprintable()):
+            raise RemoteError("Keystone gave the service no token.")
+        return token, _expiry(reply.document().get("token"))
 
-            self._auth = _auth({**self._environ, **read_secret(self._secret)})
-        url = f"{self._url}/auth/tokens?nocatalog"
-        reply = ask(
+    def _ask_for_token(self, deadline: float) -> Reply:
+        return ask(
             "POST",
-            url,
+            f"{self._url}/auth/tokens?nocatalog",
             headers={"Content-Type": "application/json"},
             document=self._auth,
             deadline=deadline,
             ca_file=self._ca_file,
         )
-        if reply.status != HTTPStatus.CREATED:
-            self._signs_in_from = time.monotonic() + PAUSE_SECONDS
-            if self._secret:
-                self._auth = None  # It may have been rotated: read it again.
-            raise RemoteError(
-                f"Keystone answers {reply.status} as the service signs in."
-            )
-        token = reply.headers.get("x-subject-token", "")
-        if not token.isascii() or not token.isprintable() or not token:
-            raise RemoteError("Keystone gave the service no token.")
-        return token, _expiry(reply.document().get("token"))
+
+    def _read_secret(self) -> Any:  # noqa: ANN401 - JSON, as Keystone takes it
+        from chalicelib.secret import read_secret  # noqa: PLC0415 - in AWS alone
+
+        return _auth({**self._environ, **read_secret(str(self._secret))})
 
 
 def _read(reply: Reply) -> tuple[_Identity, datetime]:

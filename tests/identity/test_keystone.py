@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.keystone import PASSWORD, PEOPLE, scope_to
+from infra.local.keystone import PASSWORD, PEOPLE, SERVICE, scope_to
 from tests.actors import Answer, over_http
 from tests.identity.conftest import Cloud
 
@@ -178,6 +178,20 @@ def test_an_access_rule_is_not_got_round(cloud: Cloud) -> None:
         "/v2/images/",
     ):
         assert user.ask("GET", path).status in (401, 404), path
+
+
+def test_a_service_token_lifts_no_rule(cloud: Cloud) -> None:
+    """
+    Nor does it make an expired token good.
+    """
+    user, project, _ = SERVICE
+    service, _ = cloud.keystone.sign_in(user, PASSWORD, scope_to(project))
+    headers = {"X-Service-Token": service}
+    send = over_http(cloud.run.url)
+
+    for make in (outside_its_rules, expired):
+        sent = {"X-Auth-Token": make(cloud).token, **headers}
+        assert send("GET", "/v2/images", sent, b"").status == 401
 
 
 @pytest.mark.parametrize("kind", ["unscoped", "domain", "system"])

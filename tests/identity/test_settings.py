@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,10 +16,17 @@ import pytest
 from chalicelib.environment import SettingError
 from chalicelib.errors import Unavailable
 from chalicelib.identity import choose_identity
-from infra.local.keystone import Keystone, service_environment
+from infra.local.keystone import (
+    PASSWORD,
+    SERVICE,
+    Keystone,
+    scope_to,
+    service_environment,
+)
 from tests.identity import fickle
+from tests.identity.conftest import Clock
 from tests.identity.fickle import Fickle
-from tests.identity.test_keystone_asked import SIGN_IN, ask, refusal, token_of
+from tests.identity.test_keystone_asked import SIGN_IN, VALIDATE, ask, refusal, token_of
 from tests.local.service import ROOT
 
 KEYSTONE = {
@@ -238,10 +246,44 @@ def test_the_credential_may_be_a_secret_of_aws(
 
 @pytest.mark.xdist_group("keystone")
 def test_a_secret_that_was_rotated_is_read_again(
+    way: Fickle, keystone: Keystone, clock: Clock
+) -> None:
+    """
+    Once Keystone knows the old one no more, within the same request.
+
+    It then answers as to a bad token, so the service asks about its own as well.
+    """
+    user, project, _ = SERVICE
+    token, said = keystone.sign_in(user, PASSWORD, scope_to(project))
+    path = f"/users/{said['user']['id']}/application_credentials"
+
+    def make() -> tuple[str, dict[str, str]]:
+        wanted = {"application_credential": {"name": uuid.uuid4().hex}}
+        made = keystone.call("POST", path, wanted, token)["application_credential"]
+        return made["id"], {
+            "OS_APPLICATION_CREDENTIAL_ID": made["id"],
+            "OS_APPLICATION_CREDENTIAL_SECRET": made["secret"],
+        }
+
+    old, values = make()
+    environ = {"OS_AUTH_URL": way.url, "KEYSTONE_CREDENTIAL": keep("ssm", values)}
+    identify = choose_identity("keystone", environ)
+    assert ask(identify, token_of(keystone)).project_id
+    keep("ssm", make()[1])
+    keystone.call("DELETE", f"{path}/{old}", token=token)
+    way.asked.clear()
+    clock.advance(5)
+
+    assert ask(identify, token_of(keystone)).project_id
+    assert way.asked == [VALIDATE, VALIDATE, SIGN_IN, SIGN_IN, VALIDATE]
+
+
+@pytest.mark.xdist_group("keystone")
+def test_a_secret_that_was_mended_is_read_again(
     way: Fickle, keystone: Keystone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Once Keystone refuses the old one, without a new start.
+    Without a new start.
     """
     monkeypatch.setattr("chalicelib.keystone.PAUSE_SECONDS", 0.0)
     values = service_environment(way.url)
