@@ -3,22 +3,21 @@ Tokens of a Keystone v3: validated, remembered shortly, and kept to their rules.
 """
 
 import hashlib
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
 
 from chalicelib import environment
+from chalicelib.access_rules import allows
 from chalicelib.credentials import Incoming, highest_role, unauthorized
 from chalicelib.domain import Caller, Role, is_project_id
 from chalicelib.environment import SettingError
 from chalicelib.errors import Unauthorized, Unavailable
-from chalicelib.remote import RemoteError, Reply, ask, is_url, patience
+from chalicelib.remote import RemoteError, Reply, ask, is_url, patience, trust
 
 SETTINGS: Final = (
     "OS_AUTH_URL",
@@ -62,7 +61,6 @@ How long the service does not sign in after Keystone refused it, lest it be lock
 """
 
 _SERVICE: Final = "image"
-_PATTERN: Final = re.compile(r"(?P<any>\*\*)|(?P<one>\*|{[^}]*})|(?P<text>[^*{}]+)")
 
 T = TypeVar("T")
 
@@ -80,7 +78,7 @@ class _Identity:
 
     def may(self, incoming: Incoming) -> bool:
         return self.rules is None or any(
-            method == incoming.method and _allows(pattern, incoming.path)
+            method == incoming.method and allows(pattern, incoming.path)
             for method, pattern in self.rules
         )
 
@@ -95,8 +93,9 @@ class _Memory(Generic[T]):
         self._lock = Lock()
 
     def get(self, key: bytes) -> T | None:
-        value, until = self._kept.get(key, (None, environment.now()))
-        return value if environment.now() < until else None
+        now = environment.now()
+        value, until = self._kept.get(key, (None, now))
+        return value if now < until else None
 
     def keep(self, key: bytes, value: T, until: datetime) -> None:
         with self._lock:
@@ -226,10 +225,11 @@ class Keystone:
         )
 
     def _own_token(self, deadline: float) -> str:
-        if self._own is None or self._own[1] - environment.now() < RENEWED_BEFORE:
-            self._own = self._sign_in(deadline)
+        own = self._own
+        if own is None or own[1] - environment.now() < RENEWED_BEFORE:
+            self._own = own = self._sign_in(deadline)
             self._known_at = environment.now()
-        return self._own[0]
+        return own[0]
 
     def _sign_in(self, deadline: float) -> tuple[str, datetime]:
         """
@@ -319,33 +319,6 @@ def _expiry(token: Any) -> datetime:  # noqa: ANN401 - any JSON
     return expires
 
 
-def _allows(pattern: str, path: str) -> bool:
-    """
-    Tell whether a rule's path allows a request's, as keystonemiddleware reads it.
-
-    `*` and `{name}` stand for a part of a path, `**` for any number of parts, and the
-    rest for itself. Users write rules: no regular expression, which could take for
-    ever. What is kept are the places in the path that the pattern so far may end at.
-    """
-    ends = {0}
-    for token in _PATTERN.finditer(pattern):
-        if token.lastgroup == "text":
-            text = token[0]
-            ends = {end + len(text) for end in ends if path.startswith(text, end)}
-        elif token.lastgroup == "any":
-            ends = set(range(min(ends), len(path) + 1))
-        else:
-            inside, after = False, set()
-            for place, character in enumerate(path):
-                inside = (inside or place in ends) and character != "/"
-                if inside:
-                    after.add(place + 1)
-            ends = after
-        if not ends:
-            return False
-    return len(path) in ends
-
-
 def _auth_url(environ: Mapping[str, str]) -> str:
     url = _needed(environ, "OS_AUTH_URL").rstrip("/")
     url = url if url.endswith("/v3") else f"{url}/v3"
@@ -360,8 +333,13 @@ def _auth_url(environ: Mapping[str, str]) -> str:
 
 def _ca_file(environ: Mapping[str, str]) -> str | None:
     path = environ.get("OS_CACERT") or None
-    if path and not Path(path).is_file():
-        raise SettingError(f"The setting OS_CACERT names no file: {path!r}.")
+    try:
+        if path:
+            trust(path)
+    except OSError:  # An SSLError, too.
+        raise SettingError(
+            f"The setting OS_CACERT must name a file of certificates, not {path!r}."
+        ) from None
     return path
 
 

@@ -140,6 +140,7 @@ class Oidc:
         is_user_id = 0 < len(user_id) <= _USER_ID_CHARACTERS and user_id.isprintable()
         if not is_user_id or not isinstance(project_id, str):
             return None
+        # `#` parts the keys of the table.
         if not project_id.isprintable() or "#" in project_id:
             return None
         if not is_project_id(project_id) or not isinstance(roles, list | None):

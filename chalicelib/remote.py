@@ -93,6 +93,14 @@ def patience() -> float:
     return time.monotonic() + PATIENCE_SECONDS
 
 
+@cache
+def trust(ca_file: str | None) -> ssl.SSLContext:
+    """
+    Give what checks a server's certificate, by the system's authorities or a file's.
+    """
+    return ssl.create_default_context(cafile=ca_file)
+
+
 def ask(  # noqa: PLR0913 - a request has that many parts
     method: str,
     url: str,
@@ -118,7 +126,7 @@ def ask(  # noqa: PLR0913 - a request has that many parts
         raise RemoteError(f"No time is left to ask {parts.netloc}.")
     if parts.scheme == "https":
         connection: HTTPConnection = HTTPSConnection(
-            parts.netloc, timeout=left, context=_trust(ca_file)
+            parts.netloc, timeout=left, context=trust(ca_file)
         )
     else:
         connection = HTTPConnection(parts.netloc, timeout=left)
@@ -155,8 +163,3 @@ def ask(  # noqa: PLR0913 - a request has that many parts
     if len(got.body) > ANSWER_MAX:
         raise RemoteError(f"{parts.netloc} answers too much.")
     return got
-
-
-@cache
-def _trust(ca_file: str | None) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=ca_file)

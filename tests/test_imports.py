@@ -23,7 +23,10 @@ ALLOWED: dict[str, set[str]] = {
     "credentials": DOMAIN,
     "remote": set(),
     "secret": {"remote"},
-    "keystone": {*DOMAIN, "credentials", "environment", "remote", "secret"},
+    "access_rules": set(),
+    "keystone": {
+        *(*DOMAIN, "access_rules", "credentials", "environment", "remote", "secret"),
+    },
     "oidc": {*DOMAIN, "credentials", "environment", "remote"},
     "identity": {"domain", "environment", "credentials", "keystone", "oidc"},
     "table": {"domain", "environment"},

@@ -48,6 +48,7 @@ BAD_ARN = (
     "The setting KEYSTONE_CREDENTIAL must be the ARN of a secret of Secrets Manager or"
     " of a parameter of SSM, not {!r}."
 )
+BAD_FILE = "The setting OS_CACERT must name a file of certificates, not {!r}."
 BAD_ISSUER = (
     "The setting OIDC_ISSUER must be an https:// URL, to the letter as the issuer's"
     " tokens have it, not {!r}."
@@ -136,8 +137,9 @@ def test_a_setting_that_is_complete_is_taken(way: str, environ: dict[str, str]) 
         (
             "keystone",
             {"OS_CACERT": "/nowhere"},
-            "The setting OS_CACERT names no file: '/nowhere'.",
+            BAD_FILE.format("/nowhere"),
         ),
+        ("keystone", {"OS_CACERT": __file__}, BAD_FILE.format(__file__)),
         (
             "keystone",
             {"KEYSTONE_CREDENTIAL": "my-secret"},
