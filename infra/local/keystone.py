@@ -175,25 +175,24 @@ def running(image_url: str) -> Iterator[Keystone]:
     """
     commands = install(HERE / "keystone.txt")
     password = secrets.token_urlsafe(16)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(  # noqa: S603 - as installed
-        [
-            *(commands / "python", "-P", "-W", "ignore"),
-            *(HERE / "keystone_server.py", str(port), password),
-        ],
-        env={"PATH": os.environ["PATH"]},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v3"
+        process = subprocess.Popen(  # noqa: S603 - as installed
+            [
+                *(commands / "python", "-P", "-W", "ignore"),
+                *(HERE / "keystone_server.py", str(listener.fileno()), url, password),
+            ],
+            env={"PATH": os.environ["PATH"]},
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
     with process:  # It ends as its stdin does.
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         home = process.stdout.readline().strip()
         if not home:
             raise RuntimeError("Keystone ended as it started.")
-        url = f"http://127.0.0.1:{port}/v3"
         keystone = Keystone(url, password, Path(home), process)
         _furnish(keystone, image_url)
         yield keystone

@@ -1,8 +1,8 @@
 """
 Runs in Keystone's own environment: a new Keystone on loopback, until stdin ends.
 
-Its words are the port and the administrator's password. It prints the folder where it
-keeps everything once it can be called, and leaves nothing behind.
+Its words are an open socket's number, the URL and the administrator's password. It
+prints the folder where it keeps everything once it can be called, and leaves nothing.
 """
 
 import importlib
@@ -70,14 +70,15 @@ def main() -> None:
     """
     # Ctrl-C is for whoever started this; that end is told by stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    port, password = sys.argv[1:]
+    socket, url, password = sys.argv[1:]
     del sys.argv[1:]  # Keystone would read them.
-    url = f"http://127.0.0.1:{port}/v3"
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     serving = library("werkzeug.serving")
     with TemporaryDirectory(prefix="keystone-") as home:
         application = prepare(Path(home), url, password)
-        server = serving.make_server("127.0.0.1", int(port), application, threaded=True)
+        server = serving.make_server(
+            "127.0.0.1", 0, application, threaded=True, fd=int(socket)
+        )
         Thread(target=server.serve_forever, daemon=True).start()
         print(home, flush=True)
         sys.stdin.read()
