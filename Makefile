@@ -32,13 +32,13 @@ format: $(READY) ## Set the code in its form
 
 LOCK = $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
-lock: ## Compile the requirements of project and clients [UPGRADE=1: to the newest]
+lock: ## Compile the requirements of project, Keystone and clients [UPGRADE=1: to the newest]
 	@test -x $(BIN)/uv || $(MAKE) --no-print-directory $(READY)
 	@$(LOCK) --output-file requirements.txt pyproject.toml
 	@$(LOCK) --output-file requirements-dev.txt --group dev \
 		--constraint requirements.txt pyproject.toml
-	@for client in $(basename $(wildcard tests/clients/*.in)); do \
-		$(LOCK) --output-file $$client.txt $$client.in || exit; done
+	@for name in $(basename $(wildcard infra/local/*.in tests/clients/*.in)); do \
+		$(LOCK) --output-file $$name.txt $$name.in || exit; done
 
 clean: ## Remove what the other targets made
 	rm -rf .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .venv

@@ -40,10 +40,15 @@ class Settings:
     sort_images_max: int = 10_000
     upload_bytes_max: int = 4_500_000
     import_allow: str = ""
+    token_cache_seconds: int = 60
+    oidc_refetch_seconds: int = 60
 
 
 _MAY_BE_ZERO: Final = frozenset(
-    {"member_quota", "tag_quota", "property_quota", "index_lag_seconds"}
+    {
+        *("member_quota", "tag_quota", "property_quota", "index_lag_seconds"),
+        "token_cache_seconds",
+    }
 )
 
 

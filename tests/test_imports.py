@@ -20,7 +20,15 @@ ALLOWED: dict[str, set[str]] = {
     "bodies": {*DOMAIN, "environment", "schemas"},
     "patches": {*DOMAIN, "bodies", "schemas"},
     "filters": {*DOMAIN, "environment"},
-    "identity": {*DOMAIN, "environment"},
+    "credentials": DOMAIN,
+    "remote": set(),
+    "secret": {"remote"},
+    "access_rules": set(),
+    "keystone": {
+        *(*DOMAIN, "access_rules", "credentials", "environment", "remote", "secret"),
+    },
+    "oidc": {*DOMAIN, "credentials", "environment", "remote"},
+    "identity": {"domain", "environment", "credentials", "keystone", "oidc"},
     "table": {"domain", "environment"},
     "dynamo": {*DOMAIN, "environment", "table"},
     "hints": {"domain", "environment", "dynamo", "table"},
@@ -46,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
         *("domain", "errors", "environment", "bodies", "filters", "policy"),
         *("table", "dynamo", "hints", "store", "index"),
     },
-    "web": {*DOMAIN, "environment", "filters", "identity"},
+    "web": {*DOMAIN, "credentials", "environment", "filters", "identity"},
     "documents": {*DOMAIN, "environment", "schemas", "web"},
     "images": {
         *("domain", "errors", "environment", "bodies", "filters", "listing"),
@@ -68,7 +76,8 @@ What each module of `chalicelib` may import of the others.
 
 OUTSIDE = {
     "boto3": set[str](),
-    "botocore": {"bucket", "jobs"},
+    "botocore": {"bucket", "jobs", "secret"},
+    "jwt": {"oidc"},
     "pynamodb": {"table", "dynamo", "store", "memberships", "index", "uploads"},
     "chalice": {
         *("errors", "web", "documents", "images", "members"),

@@ -74,4 +74,5 @@ def test_an_unknown_way_of_identification_is_refused() -> None:
     with pytest.raises(SettingError) as wrong:
         choose_identity("none", {})
 
-    assert str(wrong.value) == "The setting AUTH must be development, not 'none'."
+    told = "The setting AUTH must be keystone, oidc or development, not 'none'."
+    assert str(wrong.value) == told
