@@ -5,6 +5,7 @@ How Keystone is asked: seldom, by a credential that is renewed, and never for to
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -411,9 +412,7 @@ def test_the_memory_may_be_none(
     """
     TOKEN_CACHE_SECONDS=0: Keystone is asked each time.
     """
-    settings = environment.read_settings(
-        {"TABLE_NAME": "images", "AUTH": "keystone", "TOKEN_CACHE_SECONDS": "0"}
-    )
+    settings = replace(environment.settings, token_cache_seconds=0)
     monkeypatch.setattr(environment, "settings", settings)
     identify = choose_identity("keystone", service_environment(way.url))
     token = token_of(keystone)

@@ -40,6 +40,11 @@ KEYSTONE = {
 OIDC = {"OIDC_ISSUER": "https://issuer.example.org/realm", "OIDC_AUDIENCE": "images"}
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:keystone-AbCdEf"
 LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "api"}
+NEEDED = {
+    "TABLE_NAME": "images",
+    "BUCKET_NAME": "data",
+    "QUEUE_URL": "https://queue.invalid/uploads",
+}
 
 
 MISSING = "The setting {} is missing: AUTH={} needs it."
@@ -70,7 +75,7 @@ def python(command: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", command],
         cwd=ROOT,
-        env={**place, "TABLE_NAME": "images", **settings},
+        env={**place, **NEEDED, **settings},
         capture_output=True,
         check=False,
         text=True,
