@@ -56,7 +56,7 @@ def upload_data(image_id: str) -> Response:
     content = _content()
     image = _load_queued(image_id, me)
     bodies.check_formats(image)
-    after = image.with_data(environment.new_id(), _described(content))
+    after = image.with_data(environment.new_ordered_id(), _described(content))
     _keep(image, after, content, me)
     return no_content()
 
@@ -73,7 +73,7 @@ def stage_data(image_id: str) -> Response:
         image,
         status=ImageStatus.UPLOADING,
         size=len(content),
-        upload_id=environment.new_id(),
+        upload_id=environment.new_ordered_id(),
         staged=_described(content),
         failed_import=None,
     )
@@ -159,7 +159,7 @@ def _keep(before: Image, after: Image, content: bytes, me: Caller) -> None:
 def _new_upload(image: Image, method: str, me: Caller) -> Upload:
     now = environment.now()
     return Upload(
-        id=environment.new_id(),
+        id=environment.new_ordered_id(),
         image_id=image.id,
         method=method,
         state=UploadState.PENDING,

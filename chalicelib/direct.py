@@ -173,7 +173,7 @@ def _begun(image: Image, size: int, sha512: str | None, me: Caller) -> Upload:
     """
     Begin an upload in S3, which nothing knows of yet.
     """
-    now, upload_id = environment.now(), environment.new_id()
+    now, upload_id = environment.now(), environment.new_ordered_id()
     most = ceil(size / _PARTS_MAX)
     return Upload(
         id=upload_id,
