@@ -13,7 +13,7 @@ from typing import Final
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import bodies, bucket, environment, policy, store, uploads
+from chalicelib import bodies, bucket, policy, store, uploads
 from chalicelib.bucket import MissingError
 from chalicelib.domain import (
     DIRECT_UPLOAD,
@@ -173,22 +173,14 @@ def _begun(image: Image, size: int, sha512: str | None, me: Caller) -> Upload:
     """
     Begin an upload in S3, which nothing knows of yet.
     """
-    now, upload_id = environment.now(), environment.new_ordered_id()
     most = ceil(size / _PARTS_MAX)
-    return Upload(
-        id=upload_id,
-        image_id=image.id,
-        method=DIRECT_UPLOAD,
-        state=UploadState.OPEN,
-        project_id=me.project_id,
-        user_id=me.user_id,
-        request_id=me.request_id,
-        created_at=now,
-        updated_at=now,
+    upload = uploads.new_upload(image, DIRECT_UPLOAD, UploadState.OPEN, me)
+    return replace(
+        upload,
         size=size,
         part_size=max(PART_BYTES, ceil(most / _MEBIBYTE) * _MEBIBYTE),
         sha512=sha512,
-        multipart_id=bucket.begin_multipart(image.id, upload_id),
+        multipart_id=bucket.begin_multipart(image.id, upload.id),
     )
 
 

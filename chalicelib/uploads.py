@@ -15,7 +15,14 @@ from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from chalicelib import environment
-from chalicelib.domain import Caller, Image, Role, Upload, is_image_id
+from chalicelib.domain import (
+    Caller,
+    Image,
+    Role,
+    Upload,
+    UploadState,
+    is_image_id,
+)
 from chalicelib.dynamo import (
     change_by,
     condition_failed,
@@ -47,6 +54,24 @@ from chalicelib.table import (
 
 _TRIES = 5
 _LISTED_MAX = 100
+
+
+def new_upload(image: Image, method: str, state: UploadState, caller: Caller) -> Upload:
+    """
+    Make an upload into an image by a method; nothing is kept of it yet.
+    """
+    now = environment.now()
+    return Upload(
+        id=environment.new_ordered_id(),
+        image_id=image.id,
+        method=method,
+        state=state,
+        project_id=caller.project_id,
+        user_id=caller.user_id,
+        request_id=caller.request_id,
+        created_at=now,
+        updated_at=now,
+    )
 
 
 def load_upload(image_id: str, upload_id: str) -> Upload | None:
