@@ -18,6 +18,7 @@ from chalicelib.domain import (
     IMPORT_METHODS,
     STORE,
     UPLOAD_KEPT,
+    Caller,
     Image,
     ImageStatus,
     Member,
@@ -483,22 +484,26 @@ def present_members(members: Iterable[Member]) -> Json:
     }
 
 
-def present_tasks(uploads: Iterable[Upload]) -> Json:
+def present_tasks(uploads: Iterable[Upload], caller: Caller) -> Json:
     """
     Make the document of an image's tasks: its imports.
+
+    A source's URL may hold a secret: it is told to the project that gave it, which need
+    not own the image any more, and to administrators.
     """
     return {
         "tasks": [
-            _present_task(upload)
+            _present_task(upload, caller)
             for upload in uploads
             if upload.method in IMPORT_METHODS
         ]
     }
 
 
-def _present_task(upload: Upload) -> Json:
+def _present_task(upload: Upload, caller: Caller) -> Json:
     method = {"name": upload.method}
-    if upload.uri is not None:
+    knows = caller.is_admin or caller.project_id == upload.project_id
+    if upload.uri is not None and knows:
         method["uri"] = upload.uri
     done = upload.state is UploadState.SUCCESS
     ends = upload.updated_at + UPLOAD_KEPT if upload.is_over else None

@@ -9,6 +9,7 @@ used.
 import os
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -45,6 +46,12 @@ _making = Lock()
 class MissingError(LookupError):
     """
     The bucket has no such object or multipart upload.
+    """
+
+
+class ThereError(Exception):
+    """
+    The bucket has such an object already.
     """
 
 
@@ -105,15 +112,17 @@ def part_url(upload: Upload, number: int) -> str:
 
 def put_data(image_id: str, upload_id: str, content: bytes) -> None:
     """
-    Keep a whole object; S3 checks its MD5.
+    Keep a whole object; S3 checks its MD5. One that is there already stays as it is.
     """
-    _ask(
-        "put_object",
-        Key=object_key(image_id, upload_id),
-        Body=content,
-        ContentMD5=_content_md5(content),
-        ContentType=DATA_TYPE,
-    )
+    with suppress(ThereError):
+        _ask(
+            "put_object",
+            Key=object_key(image_id, upload_id),
+            Body=content,
+            ContentMD5=_content_md5(content),
+            ContentType=DATA_TYPE,
+            IfNoneMatch="*",
+        )
 
 
 def begin_multipart(image_id: str, upload_id: str) -> str:
@@ -180,9 +189,17 @@ def complete_multipart(upload: Upload, parts: list[Part]) -> None:
     )
 
 
+def etag_of_parts(parts: list[Part]) -> str:
+    """
+    Give the tag of the object that S3 makes of parts: the MD5 of their MD5s, and `-n`.
+    """
+    tags = b"".join(bytes.fromhex(part.etag) for part in parts)
+    return f"{md5(tags, usedforsecurity=False).hexdigest()}-{len(parts)}"
+
+
 def etag_of(image_id: str, upload_id: str) -> tuple[int, str]:
     """
-    Give the size of an object and its tag: for n parts, the MD5 of their MD5s and `-n`.
+    Give the size of an object and its tag: its MD5, or what `etag_of_parts` gives.
 
     Raises:
         MissingError: There is none.
@@ -294,6 +311,8 @@ def _ask(operation: str, **asked: Any) -> Any:  # noqa: ANN401 - botocore's own
     except ClientError as exc:
         if exc.response["Error"]["Code"] in _MISSING:
             raise MissingError(operation) from exc
+        if exc.response["Error"]["Code"] == "PreconditionFailed":
+            raise ThereError(operation) from exc
         raise Unavailable(_NO_ANSWER) from exc
     except BotoCoreError as exc:
         raise Unavailable(_NO_ANSWER) from exc

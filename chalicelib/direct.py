@@ -119,11 +119,11 @@ def complete_upload(image_id: str, upload_id: str) -> Response:
     etags, sha512 = bodies.parse_completion(body(direct))
     upload = _load_upload(image_id, upload_id, caller(direct))
     if upload.state is UploadState.OPEN:
-        _check_arrived(upload, etags)
+        etag = _check_arrived(upload, etags)
         if sha512 and upload.sha512 not in (None, sha512):
             raise Conflict("Another sha512 was announced as the upload began.")
         sha512 = sha512 or upload.sha512
-        pending = replace(upload, state=UploadState.PENDING, sha512=sha512)
+        pending = replace(upload, state=UploadState.PENDING, sha512=sha512, etag=etag)
         upload = uploads.save_upload(upload, pending)
     if upload.state is UploadState.FAILURE:
         raise Conflict(f"The upload failed: {upload.message}")
@@ -140,8 +140,9 @@ def abort_upload(image_id: str, upload_id: str) -> Response:
         raise Conflict("The upload is over: the image has its data.")
     if not upload.is_over:
         over = replace(upload, state=UploadState.FAILURE, message="It was aborted.")
-        uploads.end_upload(upload, over, _without_upload)
-    bucket.delete_upload(upload)
+        if uploads.end_upload(upload, over, _without_upload) is None:
+            uploads.save_upload(upload, over)
+    bucket.delete_upload(upload)  # Only now: no run can make it succeed any more.
     return no_content()
 
 
@@ -205,9 +206,11 @@ def _arrived(upload: Upload) -> list[bucket.Part]:
         raise Conflict("S3 does not have this upload any more: abort it.") from exc
 
 
-def _check_arrived(upload: Upload, etags: list[str] | None) -> None:
+def _check_arrived(upload: Upload, etags: list[str] | None) -> str:
     """
     Check that S3 has each part, of the right size, and with the tag that was told.
+
+    Gives the tag that the object will have which S3 makes of just these parts.
 
     Raises:
         Conflict: It has not; the message names the first such part.
@@ -223,3 +226,4 @@ def _check_arrived(upload: Upload, etags: list[str] | None) -> None:
             raise Conflict(f"Part {number} has {part.size} bytes instead of {wanted}.")
         if etags is not None and part.etag != etags[number - 1]:
             raise Conflict(f"Part {number} has the ETag {part.etag}.")
+    return bucket.etag_of_parts(list(arrived.values()))

@@ -262,6 +262,7 @@ class Upload:
     One attempt to bring data into an image, by one method; and a task of the API.
 
     `size` and `part_size` are bytes, `sha512` is what the client says of the whole,
+    `etag` the tag that S3 must give to what it puts together,
     `multipart_id` names the upload in S3, `tries` counts runs that got no further than
     to the byte that was `reached` before.
     """
@@ -279,6 +280,7 @@ class Upload:
     size: int | None = None
     part_size: int | None = None
     sha512: str | None = None
+    etag: str | None = None
     multipart_id: str | None = None
     progress: Progress = field(default_factory=Progress)
     tries: int = 0

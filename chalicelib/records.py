@@ -50,7 +50,7 @@ def dispatch_upload(record: Record) -> None:
     """
     upload = pending_upload_of(record.new)
     if upload and pending_upload_of(record.old) is None:
-        jobs.send_job(upload.image_id, upload.id)
+        jobs.send_job(*upload)
 
 
 def sweep_deleted_image(record: Record) -> None:

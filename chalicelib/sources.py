@@ -501,14 +501,16 @@ def _look_up(target: _Target, allowed: frozenset[Place]) -> list[tuple[Any, Any]
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as exc:
         if exc.errno in _NO_SUCH_NAME:
-            raise SourceRefused(f"{host} does not exist.") from exc
+            raise SourceRefused(
+                f"{host} is at no address that anything may be fetched from."
+            ) from exc
         raise SourceBroken(f"{host} cannot be looked up just now.") from exc
     addresses = [(family, address) for family, _, _, _, address in found]
     if not allowed & {(host, None), (host, port)}:
         for _, address in addresses:
             if not _is_public(str(address[0])):
                 raise SourceRefused(
-                    f"{host} is at an address that nothing may be fetched from."
+                    f"{host} is at no address that anything may be fetched from."
                 )
     return addresses
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from chalicelib import bucket, environment, jobs, transfers, uploads
 from chalicelib.bucket import Kept
-from chalicelib.domain import UploadState
+from chalicelib.domain import UploadState, is_image_id
 from chalicelib.dynamo import get_items
 from chalicelib.table import Key, Raw, image_key, image_of, upload_key, upload_of
 
@@ -35,7 +35,10 @@ def sweep() -> None:
     """
     until = environment.now() - IDLE
     for image_id, upload_id in uploads.query_unfinished(until):
-        _see_to(image_id, upload_id)
+        try:
+            _see_to(image_id, upload_id)
+        except Exception:  # One of them must not keep the others from their turn.
+            log.exception("Upload %s was not seen to", upload_id)
     for some in _batches(_idle_data()):
         _remove_unneeded(some)
 
@@ -54,7 +57,13 @@ def _see_to(image_id: str, upload_id: str) -> None:
 def _idle_data() -> Iterator[Kept]:
     until = environment.now() - IDLE
     for kept in (bucket.list_multiparts(), bucket.list_objects()):
-        yield from (one for one in kept if one.since < until)
+        yield from (
+            one
+            for one in kept
+            if one.since < until
+            and is_image_id(one.image_id)
+            and is_image_id(one.upload_id)
+        )
 
 
 def _batches(kept: Iterator[Kept]) -> Iterator[list[Kept]]:

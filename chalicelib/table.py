@@ -5,9 +5,9 @@ The DynamoDB table: its items, its indexes, and every key they have.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pynamodb.attributes import (
     BooleanAttribute,
@@ -33,6 +33,8 @@ from chalicelib.domain import (
     Visibility,
 )
 from chalicelib.environment import settings
+
+_T = TypeVar("_T")
 
 Key = tuple[str, str]
 Raw = dict[str, dict[str, Any]]
@@ -259,6 +261,7 @@ class UploadItem(Item):
     size = NumberAttribute(null=True)
     part_size = NumberAttribute(null=True)
     sha512 = UnicodeAttribute(null=True)
+    etag = UnicodeAttribute(null=True)
     multipart_id = UnicodeAttribute(null=True)
     progress = JSONAttribute(null=True)
     tries = NumberAttribute(null=True)
@@ -347,7 +350,7 @@ def image_of(raw: Raw) -> Image | None:
         tags=tuple(str(tag) for tag in item.tags or ()),
         properties=item.properties,
         upload_id=item.upload_id,
-        staged=Content(**item.staged) if item.staged else None,
+        staged=_read(Content, item.staged) if item.staged else None,
         failed_import=item.failed_import,
         member_count=int(item.member_count),
         version=int(item.version),
@@ -408,6 +411,7 @@ def upload_item(upload: Upload) -> UploadItem:
         size=upload.size,
         part_size=upload.part_size,
         sha512=upload.sha512,
+        etag=upload.etag,
         multipart_id=upload.multipart_id,
         progress=asdict(upload.progress),
         tries=upload.tries,
@@ -441,21 +445,32 @@ def upload_of(raw: Raw) -> Upload:
         size=None if item.size is None else int(item.size),
         part_size=None if item.part_size is None else int(item.part_size),
         sha512=item.sha512,
+        etag=item.etag,
         multipart_id=item.multipart_id,
-        progress=Progress(**item.progress),
+        progress=_read(Progress, item.progress),
         tries=int(item.tries),
         reached=int(item.reached),
         message=item.message or "",
     )
 
 
-def pending_upload_of(raw: Raw | None) -> Upload | None:
+def pending_upload_of(raw: Raw | None) -> Key | None:
     """
-    Read an upload from an item of any kind, if it is one that waits for a worker.
+    Read which upload waits for a worker from an item of any kind, if it is one.
+
+    Gives the image's id and the upload's.
     """
     if raw is None or raw.get("state") != {"S": UploadState.PENDING}:
         return None
-    return upload_of(raw)
+    return raw["pk"]["S"].removeprefix(upload_partition("")), raw["sk"]["S"]
+
+
+def _read(kind: type[_T], document: dict[str, Any]) -> _T:
+    """
+    Read what was stored as one document; what a later version added is left alone.
+    """
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type] # one of ours
+    return kind(**{name: document[name] for name in document if name in names})
 
 
 def image_id_of_tombstone(raw: Raw | None) -> str | None:

@@ -151,7 +151,8 @@ class _Run:
         if last.tries >= TRIES_MAX:
             reason = last.message or "Its worker broke down."
             raise FailedError(f"Tried {last.tries} times: {reason}")
-        if environment.now() - last.created_at > TIME_MAX:
+        age = environment.now() - last.created_at
+        if last.method == WEB_DOWNLOAD and age > TIME_MAX:
             raise FailedError(f"It took longer than {TIME_MAX}.")
         self.save(state=UploadState.PROCESSING, tries=last.tries + 1)
 
@@ -171,9 +172,12 @@ class _Run:
 
     def restart(self, why: str) -> Unavailable:
         """
-        Forget what was done; the next run begins anew.
+        Forget what was done; the next run begins anew, with parts of its own.
         """
+        last = self.upload
         self.save(progress=Progress(), multipart_id=None)
+        if last.multipart_id:
+            bucket.abort_multipart(last.image_id, last.id, last.multipart_id)
         return Unavailable(why)
 
 
@@ -186,19 +190,31 @@ def _download(run: _Run, out_of_time: OutOfTime) -> Digests:
     if not progress.whole:
         digests, etags = _fetch(run, digests, etags, out_of_time)
     parts = run.upload.progress.parts
-    wanted = (digests.size, f"{etags.md5}-{parts}" if parts else digests.md5)
+    wanted = f"{etags.md5}-{parts}" if parts else digests.md5
     try:
         if parts:
-            with suppress(MissingError):  # Completed by a run whose end got lost.
-                there = bucket.list_parts(run.upload)[:parts]
-                bucket.complete_multipart(run.upload, there)
+            _complete(run, wanted)
         made = bucket.etag_of(run.upload.image_id, run.upload.id)
     except MissingError as exc:
         raise run.restart("What was downloaded got lost.") from exc
-    if made != wanted:
-        bucket.delete_data(run.upload.image_id, run.upload.id)
-        raise run.restart("What was stored is not what was downloaded.")
+    if made != (digests.size, wanted):
+        # Nothing is removed before the upload's failure is kept: another run may have
+        # just made it the data of the image.
+        raise FailedError("What was stored is not what was downloaded.")
     return digests
+
+
+def _complete(run: _Run, wanted: str) -> None:
+    """
+    Have S3 put parts together, if they are still those that were hashed.
+    """
+    try:
+        there = bucket.list_parts(run.upload)[: run.upload.progress.parts]
+        if bucket.etag_of_parts(there) != wanted:
+            raise run.restart("What arrived is not what was downloaded.")
+        bucket.complete_multipart(run.upload, there)
+    except MissingError:
+        return  # Completed by a run whose end got lost: its tag tells.
 
 
 def _fetch(
@@ -286,12 +302,12 @@ def _verify(run: _Run, out_of_time: OutOfTime) -> Digests:
             bucket.complete_multipart(run.upload, bucket.list_parts(run.upload))
         run.progress(Digests(), whole=True)
     try:
-        size, _ = bucket.etag_of(run.upload.image_id, run.upload.id)
+        size, etag = bucket.etag_of(run.upload.image_id, run.upload.id)
+        if (size, etag) != (run.upload.size, run.upload.etag):
+            raise FailedError("What S3 put together is not what had arrived.")
+        digests = _hash(run, size, out_of_time)
     except MissingError as exc:
         raise FailedError("The parts that were sent are gone.") from exc
-    if size != run.upload.size:
-        raise FailedError(f"{run.upload.size} bytes were announced, {size} were sent.")
-    digests = _hash(run, size, out_of_time)
     if run.upload.sha512 not in (None, digests.sha512):
         raise FailedError(f"The SHA-512 of what was sent is {digests.sha512}.")
     return digests
@@ -299,17 +315,22 @@ def _verify(run: _Run, out_of_time: OutOfTime) -> Digests:
 
 def _hash(run: _Run, size: int, out_of_time: OutOfTime) -> Digests:
     digests = _take_up(run.upload.progress.digests)
-    saved = digests.size
-    while digests.size < size:
-        for piece in bucket.read_data(run.upload, digests.size, _PIECE):
-            digests.update(piece)
-            late = out_of_time()
-            if late or digests.size - saved >= _SAVED_EACH:
-                run.progress(digests)
-                saved = digests.size
-            if late:
-                raise OutOfTimeError
+    try:
+        while digests.size < size:
+            _hash_on(run, digests, out_of_time)
+    except (OutOfTimeError, Unavailable):
+        run.progress(digests)
+        raise
     return digests
+
+
+def _hash_on(run: _Run, digests: Digests, out_of_time: OutOfTime) -> None:
+    for piece in bucket.read_data(run.upload, digests.size, _PIECE):
+        digests.update(piece)
+        if out_of_time():
+            raise OutOfTimeError
+        if digests.size - run.upload.reached >= _SAVED_EACH:
+            run.progress(digests)
 
 
 def _succeed(run: _Run, digests: Digests) -> None:

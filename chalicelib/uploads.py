@@ -29,7 +29,6 @@ from chalicelib.dynamo import (
     connection,
     delete_items,
     get_item,
-    is_ours,
     query_page,
     reasons_of,
     settle,
@@ -126,8 +125,8 @@ def begin_upload(before: Image, after: Image, upload: Upload, caller: Caller) ->
     try:
         settle(write)
     except TransactWriteError as exc:
-        _, old_image = reasons_of(exc, 2)
-        if not is_ours(old_image or None, caller):
+        reasons_of(exc, 2)
+        if load_upload(upload.image_id, upload.id) != upload:
             raise StaleError from exc
 
 

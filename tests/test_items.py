@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib import environment
+from chalicelib import dynamo, environment
+from chalicelib.table import image_key
 from tests.actors import Actor, Answer, Send
 from tests.aws_faults import stored, truth
-from tests.scene import at
+from tests.scene import CONTENT, at
 from tests.writes import add_member, remove_member, set_attribute
 
 NOW = "2026-11-24T08:00:00.000000Z"
@@ -79,3 +80,24 @@ def test_a_hint_outlives_what_it_is_for_by_an_hour(
     ends = [int(item["expires_at"]["N"]) for item in stored() if "expires_at" in item]
     assert int(environment.now().timestamp()) + lag + 3600 in ends
     assert not any("expires_at" in item for item in truth())
+
+
+def test_what_a_later_version_stored_is_read(producer: Actor) -> None:
+    """
+    Old code and new code share the table for a while.
+    """
+    image_id = producer.make_image(disk_format="raw", container_format="bare")
+    producer.upload(image_id, CONTENT, "stage")
+    pk, sk = image_key(image_id)
+    (image,) = [item for item in truth() if item["sk"]["S"] == sk]
+    staged = json.dumps(json.loads(image["staged"]["S"]) | {"later": 1})
+    dynamo.connection.connection.client.update_item(
+        TableName=dynamo.connection.table_name,
+        Key={"pk": {"S": pk}, "sk": {"S": sk}},
+        UpdateExpression="SET staged = :staged, later = :staged",
+        ExpressionAttributeValues={":staged": {"S": staged}},
+    )
+
+    method = {"method": {"name": "glance-direct"}}
+    assert producer.post(f"/v2/images/{image_id}/import", method).status == 202
+    assert producer.download(image_id).body == CONTENT

@@ -446,12 +446,12 @@ def test_no_private_address_is_connected_to(
     literal = f"[{address}]" if ":" in address else address
     host = str(ipaddress.ip_address(address))
     assert refusal(f"http://{literal}/image?signature=s3cr3t") == (
-        f"{host} is at an address that nothing may be fetched from."
+        f"{host} is at no address that anything may be fetched from."
     )
 
     monkeypatch.setattr(socket, "getaddrinfo", Names([address]))
     assert refusal("https://files.example.com/image?signature=s3cr3t") == (
-        "files.example.com is at an address that nothing may be fetched from."
+        "files.example.com is at no address that anything may be fetched from."
     )
     assert dialled == []
 
@@ -607,8 +607,16 @@ def test_what_the_setting_does_not_name_is_refused(dialled: list[str]) -> None:
     [
         (socket.EAI_AGAIN, SourceBroken, "cannot be looked up just now."),
         (socket.EAI_FAIL, SourceBroken, "cannot be looked up just now."),
-        (socket.EAI_NONAME, SourceRefused, "does not exist."),
-        (socket.EAI_NODATA, SourceRefused, "does not exist."),
+        (
+            socket.EAI_NONAME,
+            SourceRefused,
+            "is at no address that anything may be fetched from.",
+        ),
+        (
+            socket.EAI_NODATA,
+            SourceRefused,
+            "is at no address that anything may be fetched from.",
+        ),
     ],
 )
 def test_a_name_that_is_not_found_is_told(
@@ -717,7 +725,7 @@ def test_a_redirect_to_a_private_address_is_refused(location: str) -> None:
     with Server(redirect(location)) as server:
         words = refusal(server.uri(), server.allowed)
 
-    assert words.endswith(" is at an address that nothing may be fetched from.")
+    assert words.endswith(" is at no address that anything may be fetched from.")
 
 
 @pytest.mark.parametrize(

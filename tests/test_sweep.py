@@ -147,7 +147,7 @@ def test_an_import_that_stands_still_is_taken_up_again(
     image = producer.get(f"/v2/images/{image_id}").document
     assert image["status"] == "queued"
     assert image["os_glance_failed_import"] == (
-        "127.0.0.1 is at an address that nothing may be fetched from."
+        "127.0.0.1 is at no address that anything may be fetched from."
     )
 
 
@@ -207,3 +207,32 @@ def test_an_upload_is_seen_to_that_was_touched_meanwhile_only(
     found = uploads.load_upload(image_id, upload["id"])
     assert found
     assert found.message == "It was aborted."
+
+
+def test_one_upload_that_cannot_be_seen_to_keeps_no_other_from_it(
+    producer: Actor, sweep_in: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Nor what the bucket has besides, whatever its key.
+    """
+    begun = []
+    for _ in range(3):
+        one = producer.make_image(disk_format="raw", container_format="bare")
+        path = f"/ext/v1/images/{one}/uploads"
+        begun.append(producer.post(path, {"size": 10}).document)
+    load = uploads.load_upload
+
+    def fail(image_id: str, upload_id: str) -> Any:
+        if upload_id == begun[0]["id"]:
+            raise RuntimeError
+        return load(image_id, upload_id)
+
+    bucket.put_data("no-image", "of-ours", b"left alone")
+    with monkeypatch.context() as failing:
+        failing.setattr(uploads, "load_upload", fail)
+        sweep_in(MUCH_LATER)
+
+    states = [producer.get(one["self"]).document["state"] for one in begun]
+    assert states == ["open", "failure", "failure"]
+    assert objects("no-image") == ["no-image/of-ours"]
+    bucket.delete_data("no-image", "of-ours")

@@ -245,7 +245,7 @@ def test_a_redirect_to_a_private_address_is_refused(
     pump.settle()
 
     host = location.split("/")[2].strip("[]")
-    message = f"{host} is at an address that nothing may be fetched from."
+    message = f"{host} is at no address that anything may be fetched from."
     assert_failed(producer, image_id, message)
     assert len(source.asked) == 1
 
@@ -265,7 +265,7 @@ def test_private_addresses_are_refused_unless_allowed(
 
     pump.settle()
 
-    message = "127.0.0.1 is at an address that nothing may be fetched from."
+    message = "127.0.0.1 is at no address that anything may be fetched from."
     assert_failed(producer, image_id, message)
     assert source.asked == []
 
@@ -412,7 +412,10 @@ def test_of_two_runs_at_once_the_later_goes_on(
     assert_imported(producer, image_id)
 
 
-def test_a_part_that_was_exchanged_is_never_part_of_the_data(
+@pytest.mark.parametrize("moment", ["before", "while"])
+def test_a_part_that_was_exchanged_is_never_part_of_the_data(  # noqa: PLR0913 - a row
+    *,
+    moment: str,
     producer: Actor,
     image_id: str,
     source: WebSource,
@@ -421,25 +424,77 @@ def test_a_part_that_was_exchanged_is_never_part_of_the_data(
 ) -> None:
     """
     S3's tag of the whole must be that of the bytes that were hashed.
+
+    What is exchanged before is sent anew; what S3 has put together is given up.
     """
     upload_id = ask_import(producer, image_id, source)
-    complete, turns = bucket.complete_multipart, count()
+    name = "list_parts" if moment == "before" else "complete_multipart"
+    call, turns = getattr(bucket, name), count()
 
-    def exchange(upload: Any, parts: Any) -> None:
+    def exchange(upload: Any, *parts: Any) -> Any:
         if next(turns) == 0:
             bucket.put_part(upload, 2, bytes(PART))
-            parts = bucket.list_parts(upload)
-        complete(upload, parts)
+            if parts:
+                parts = (bucket.list_parts(upload),)
+        return call(upload, *parts)
 
-    monkeypatch.setattr(bucket, "complete_multipart", exchange)
+    monkeypatch.setattr(bucket, name, exchange)
     transfers.transfer(image_id, upload_id, lambda: False)
 
-    assert show(producer, image_id)["status"] == "importing"
-    assert tasks(producer, image_id)[0][1] == (
-        "What was stored is not what was downloaded."
-    )
-    pump.settle()
-    assert_imported(producer, image_id)
+    if moment == "before":
+        assert show(producer, image_id)["status"] == "importing"
+        pump.settle()
+        assert_imported(producer, image_id)
+    else:
+        message = "What was stored is not what was downloaded."
+        assert_failed(producer, image_id, message)
+
+
+def test_a_late_run_never_writes_over_the_data(
+    producer: Actor, image_id: str, source: WebSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    It read the source before it changed, and stores what it read after another's end.
+    """
+    source.content, source.etag = b"first", None
+    upload_id = ask_import(producer, image_id, source)
+    put_data, turns = bucket.put_data, count()
+
+    def be_overtaken(*arguments: Any) -> None:
+        if next(turns) == 0:
+            source.content = b"second"
+            transfers.transfer(image_id, upload_id, lambda: False)
+        put_data(*arguments)
+
+    monkeypatch.setattr(bucket, "put_data", be_overtaken)
+    transfers.transfer(image_id, upload_id, lambda: False)
+
+    assert_imported(producer, image_id, b"second")
+
+
+def test_what_was_stored_by_a_dead_run_is_not_taken_for_another(
+    producer: Actor, image_id: str, source: WebSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The source changed since: it is told, and the image can be imported again.
+    """
+    source.content, source.etag = b"first", None
+    upload_id = ask_import(producer, image_id, source)
+    save = uploads.save_upload
+
+    def die(before: Any, after: Any) -> Any:
+        if after.progress.whole:
+            raise KeyboardInterrupt
+        return save(before, after)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(uploads, "save_upload", die)
+        with pytest.raises(KeyboardInterrupt):
+            transfers.transfer(image_id, upload_id, lambda: False)
+    source.content = b"second"
+    transfers.transfer(image_id, upload_id, lambda: False)
+
+    assert_failed(producer, image_id, "What was stored is not what was downloaded.")
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])

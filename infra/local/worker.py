@@ -9,7 +9,6 @@ from threading import Event, Thread
 from typing import Any, Final
 
 from botocore.session import get_session
-from chalice.local import LambdaContext
 
 from infra.local.backend import QUEUE_URL
 from infra.local.mended_moto import take_records
@@ -17,6 +16,12 @@ from infra.local.mended_moto import take_records
 Handler = Callable[[Any, Any], Any]
 
 PAUSE_SECONDS: Final = 0.2
+WORKERS: Final = 3
+ENDING_SECONDS: Final = 3
+"""
+How long the end waits for what the threads do; a source may be slow to answer.
+"""
+
 WORKER_SECONDS: Final = 900
 """
 How long a run of the worker may take, as in Lambda.
@@ -36,12 +41,13 @@ class Pump:
         self._worker = worker
         self._left: list[dict[str, Any]] = []
         self._queue = get_session().create_client("sqs")
+        self._context = _Context()
 
     def turn(self) -> int:
         """
         Hand on what waits by now; give how much that was.
         """
-        return self._follow() + self._work()
+        return self.follow() + self.work()
 
     def settle(self) -> None:
         """
@@ -50,26 +56,38 @@ class Pump:
         while self.turn():
             pass
 
-    def _follow(self) -> int:
+    def end(self) -> None:
+        """
+        Have each run of the worker end soon, as before its time is over.
+        """
+        self._context.is_over = True
+
+    def follow(self) -> int:
+        """
+        Hand the consumer what is on the stream by now; give how much it took.
+        """
         self._left += map(_record, take_records(self._table_name))
         records = self._left
         if not records:
             return 0
-        answer = self._consumer({"Records": records}, _context())
+        answer = self._consumer({"Records": records}, self._context)
         failed = {one["itemIdentifier"] for one in answer["batchItemFailures"]}
         numbers = [one["dynamodb"]["SequenceNumber"] for one in records]
         first = min(map(numbers.index, failed), default=len(records))
         self._left = records[first:]
         return first
 
-    def _work(self) -> int:
+    def work(self) -> int:
+        """
+        Hand the worker a message, if there is one; give how many that were.
+        """
         answer = self._queue.receive_message(QueueUrl=QUEUE_URL)
         messages = answer.get("Messages", [])
         for message in messages:
             handle = message["ReceiptHandle"]
             record = {"body": message["Body"], "receiptHandle": handle}
             try:
-                self._worker({"Records": [record]}, _context())
+                self._worker({"Records": [record]}, self._context)
             except Exception:
                 _logger.exception("The worker broke down; it gets the message again.")
             else:
@@ -80,22 +98,44 @@ class Pump:
 @contextmanager
 def pumping(pump: Pump) -> Iterator[None]:
     """
-    Hand on whatever comes, in a thread, while the context lasts.
+    Hand on whatever comes, in threads, while the context lasts.
+
+    A slow source keeps one worker busy, and nobody else.
     """
     ended = Event()
 
-    def run() -> None:
+    def run(hand_on: Callable[[], int]) -> None:
         while not ended.is_set():
-            if not pump.turn():
+            try:
+                found = hand_on()
+            except Exception:
+                _logger.exception("What waits is handed on later.")
+                found = 0
+            if not found:
                 ended.wait(PAUSE_SECONDS)
 
-    thread = Thread(target=run, name="pump", daemon=True)
-    thread.start()
+    jobs = [pump.follow, *[pump.work] * WORKERS]
+    threads = [Thread(target=run, args=[job], daemon=True) for job in jobs]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         ended.set()
-        thread.join()
+        pump.end()
+        for thread in threads:
+            thread.join(ENDING_SECONDS)
+
+
+class _Context:
+    """
+    What Lambda tells a function of its run.
+    """
+
+    is_over = False
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 0 if self.is_over else WORKER_SECONDS * 1000
 
 
 def _record(record: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +150,3 @@ def _record(record: dict[str, Any]) -> dict[str, Any]:
         "eventSourceARN": arn,
         "dynamodb": {**change, "ApproximateCreationDateTime": time},
     }
-
-
-def _context() -> LambdaContext:
-    return LambdaContext("cloud-images", 1024, WORKER_SECONDS * 1000)

@@ -4,13 +4,17 @@ Direct uploads: a client sends an image's data to S3 itself, in parts.
 
 import base64
 import hashlib
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
-from chalicelib import direct
+from chalicelib import bucket, direct, dynamo, environment, transfers, uploads
+from chalicelib.errors import Unavailable
 from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.bucket_faults import multiparts, objects, small_parts
@@ -275,6 +279,116 @@ def test_an_upload_given_up_while_it_is_hashed_leaves_nothing(
     assert image["status"] == "queued"
     assert objects(image_id) == []
     assert multiparts(image_id) == []
+
+
+def test_an_upload_given_up_as_it_ends_well_keeps_the_data(
+    producer: Actor, image_id: str, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The worker ends between the abort's look and its deed: the data is the image's.
+    """
+    upload = begin(producer, image_id)
+    for part in upload["parts"]:
+        send_part(part)
+    producer.post(upload["self"] + "/complete")
+    end, turns = uploads.end_upload, count()
+
+    def be_late(*arguments: Any) -> Any:
+        if next(turns) == 0:
+            pump.settle()
+        return end(*arguments)
+
+    monkeypatch.setattr(uploads, "end_upload", be_late)
+    refused = producer.delete(upload["self"])
+
+    assert refused.document["detail"] == "The upload is over: the image has its data."
+    assert producer.download(image_id).body == CONTENT
+
+
+def test_a_part_sent_after_the_completion_is_never_part_of_the_data(
+    producer: Actor, image_id: str, pump: Pump
+) -> None:
+    """
+    Its URL still holds, but what was complete is what counts.
+    """
+    upload = begin(producer, image_id)
+    for part in upload["parts"]:
+        send_part(part)
+    assert producer.post(upload["self"] + "/complete").status == 202
+    send_part(upload["parts"][1], bytes(len(CONTENT)))
+    pump.settle()
+
+    image = producer.get(f"/v2/images/{image_id}").document
+    assert (image["status"], image["os_glance_failed_import"]) == (
+        "queued",
+        "What S3 put together is not what had arrived.",
+    )
+    assert objects(image_id) == []
+
+
+def test_an_upload_may_take_days(
+    producer: Actor, image_id: str, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    As long as its client is seen each week.
+    """
+    upload = begin(producer, image_id)
+    for part in upload["parts"]:
+        send_part(part)
+    later = environment.now() + timedelta(days=6)
+    monkeypatch.setattr(environment, "now", lambda: later)
+    producer.post(upload["self"] + "/complete")
+    pump.settle()
+
+    assert producer.download(image_id).body == CONTENT
+
+
+def test_a_lost_answer_does_not_lose_the_upload(
+    producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Though somebody changes the image before it is asked again.
+    """
+    call, turns = dynamo.settle, count()
+
+    def lose_the_answer(write: Any) -> Any:
+        if next(turns) == 0:
+            call(write)
+            rename = {"op": "replace", "path": "/name", "value": "new"}
+            assert producer.patch(f"/v2/images/{image_id}", [rename]).status == 200
+        return call(write)
+
+    monkeypatch.setattr("chalicelib.uploads.settle", lose_the_answer)
+    upload = begin(producer, image_id)
+
+    send_part(upload["parts"][0])
+    assert producer.get(upload["self"]).document["state"] == "open"
+
+
+def test_hashing_goes_on_where_it_was(
+    producer: Actor, image_id: str, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    However often S3's answer is cut.
+    """
+    monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
+    read = bucket.read_data
+    starts = []
+
+    def be_cut(upload: Any, start: int, _size: int) -> Iterator[bytes]:
+        starts.append(start)
+        yield next(iter(read(upload, start, 300)))
+        raise Unavailable("cut")
+
+    monkeypatch.setattr(bucket, "read_data", be_cut)
+    upload = begin(producer, image_id, sha512=SHA512)
+    for part in upload["parts"]:
+        send_part(part)
+    producer.post(upload["self"] + "/complete")
+    pump.settle()
+
+    assert starts == list(range(0, 2560, 300))
+    assert producer.get(f"/v2/images/{image_id}").document["status"] == "active"
 
 
 @pytest.mark.parametrize(
