@@ -3,6 +3,7 @@ What all routes share: the request, its caller, and errors told in the API's for
 """
 
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -83,6 +84,7 @@ def install(app: App, identify: Identify) -> None:
     """
     Put the middleware around every route, and answer every other path and method.
     """
+    app.log.setLevel(logging.INFO)
     allowed = {
         path: [method for method in METHODS if method in methods]
         for path, methods in app.routes.items()

@@ -35,6 +35,11 @@ DEVELOPERS: Final = People(PRODUCER, CONSUMER, ADMIN, "consumer")
 Whom the identity `development` believes to be them.
 """
 
+CONTENT: Final = b"No disk: an example. "
+"""
+The data of the examples that are shared.
+"""
+
 _DISK: Final = {"disk_format": "qcow2", "container_format": "bare"}
 
 
@@ -57,6 +62,8 @@ def load(app: Chalice, people: People = DEVELOPERS) -> str:
     accepted = _create(
         app, people.producer, "debian-13", tags=["stable"], os_distro="debian"
     )
+    for image_id in (offered, accepted):
+        _upload(app, people.producer, image_id)
     _create(app, people.producer, "nightly-build", visibility="private")
     _create(app, people.admin, "rocky-10", visibility="public", os_distro="rocky")
     if _share(app, people, offered) and _share(app, people, accepted):
@@ -81,12 +88,23 @@ def _share(app: Chalice, people: People, image_id: str) -> bool:
     return True
 
 
+def _upload(app: Chalice, token: str, image_id: str) -> None:
+    headers = {"X-Auth-Token": token, "Content-Type": "application/octet-stream"}
+    _ask(app, "PUT", f"/v2/images/{image_id}/file", headers, CONTENT)
+
+
 def _call(app: Chalice, token: str, method: str, path: str, document: Json) -> Json:
     headers = {"X-Auth-Token": token, "Content-Type": "application/json"}
-    body = json.dumps(document).encode()
+    content = _ask(app, method, path, headers, json.dumps(document).encode())
+    answer: Json = json.loads(content)
+    return answer
+
+
+def _ask(
+    app: Chalice, method: str, path: str, headers: dict[str, str], body: bytes
+) -> bytes:
     event = gateway.event(app.routes, method, path, headers, body)
     status, _, content = gateway.response(app(event, None))
     if status >= HTTPStatus.BAD_REQUEST:
         raise RefusedError(" ".join([method, path, *content.decode().split()]))
-    answer: Json = json.loads(content)
-    return answer
+    return content

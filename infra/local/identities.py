@@ -106,9 +106,11 @@ def _keystone(url: str) -> Iterator[Known]:
         told = [
             f"Keystone serves at {started.url}.",
             f"Its administrator is admin of admin, password {started.password}.\n",
-            file.read_text("utf-8"),
             "This is the clouds.yaml to use:\n",
-            f"export OS_CLIENT_CONFIG_FILE={file}",
+            file.read_text("utf-8"),
+            f"export OS_CLIENT_CONFIG_FILE={file}\n",
+            "A member is named by its project's id, which only administrators look up:",
+            f"the consumer's is {people.consumer_project}.",
         ]
         yield Known(people, told, in_a_cloud=True)
 

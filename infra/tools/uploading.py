@@ -149,6 +149,10 @@ def _send_parts(
     progress = Progress(source.size, sys.stderr)
     sent = Sending(service, upload, source, progress, jobs).run(arrived)
     _say(f"Sent {sent.sent} of {upload['part_count']} parts; {sent.kept} were there.")
+    if replaced := len(arrived) - sent.kept:
+        _say(
+            f"{replaced} parts that were there were not this file's: they are replaced."
+        )
     told = {"etags": sent.etags, "sha512": sent.sha512}
     service.ask("POST", f"{upload['self']}/complete", told)
     return sent.sha512
