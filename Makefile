@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock clean
+.PHONY: help run test check format package lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,12 @@ format: $(READY) ## Set the code in its form
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
+STAGE ?= dev
+OUT ?= dist
+ARCH ?= arm64
+package: $(READY) ## Make what is deployed [STAGE=dev|prod OUT=dist ARCH=arm64|x86_64]
+	@$(BIN)/python -m infra.package $(STAGE) $(OUT) $(ARCH)
+
 LOCK = $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 lock: ## Compile the requirements of project and clients [UPGRADE=1: to the newest]
@@ -37,11 +43,11 @@ lock: ## Compile the requirements of project and clients [UPGRADE=1: to the newe
 	@$(LOCK) --output-file requirements.txt pyproject.toml
 	@$(LOCK) --output-file requirements-dev.txt --group dev \
 		--constraint requirements.txt pyproject.toml
-	@for client in $(basename $(wildcard tests/clients/*.in)); do \
+	@for client in $(basename $(wildcard tests/clients/*.in tests/package/*.in)); do \
 		$(LOCK) --output-file $$client.txt $$client.in || exit; done
 
 clean: ## Remove what the other targets made
-	rm -rf .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .venv
+	rm -rf .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .venv dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): requirements.txt requirements-dev.txt
