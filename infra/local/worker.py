@@ -54,7 +54,12 @@ class Pump:
         records = [*self._left, *map(_record, take_records(self._table_name))]
         if not records:
             return 0
-        answer = self._consumer({"Records": records}, _context())
+        try:
+            answer = self._consumer({"Records": records}, _context())
+        except Exception:
+            _logger.exception("The consumer broke down; it gets the records again.")
+            self._left = records
+            return 0
         failed = {one["itemIdentifier"] for one in answer["batchItemFailures"]}
         numbers = [one["dynamodb"]["SequenceNumber"] for one in records]
         first = min(map(numbers.index, failed), default=len(records))
