@@ -15,6 +15,7 @@ ALLOWED: dict[str, set[str]] = {
     "domain": set(),
     "errors": set(),
     "environment": set(),
+    "telemetry": {"environment"},
     "policy": DOMAIN,
     "schemas": {"domain"},
     "bodies": {*DOMAIN, "environment", "schemas"},
@@ -22,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "filters": {*DOMAIN, "environment"},
     "identity": {*DOMAIN, "environment"},
     "table": {"domain", "environment"},
-    "dynamo": {*DOMAIN, "environment", "table"},
+    "dynamo": {*DOMAIN, "environment", "table", "telemetry"},
     "hints": {"domain", "environment", "dynamo", "table"},
     "store": {*DOMAIN, "environment", "dynamo", "hints", "table"},
     "digests": set(),
@@ -34,7 +35,8 @@ ALLOWED: dict[str, set[str]] = {
         *DOMAIN,
         *("environment", "bucket", "digests", "jobs", "sources", "uploads"),
     },
-    "records": {"bucket", "jobs", "store", "table", "uploads"},
+    "events": {*DOMAIN, "environment", "dynamo", "table"},
+    "records": {"bucket", "events", "jobs", "store", "table", "uploads"},
     "sweep": {
         *("domain", "environment", "bucket", "dynamo", "jobs", "table"),
         *("transfers", "uploads"),
@@ -46,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
         *("domain", "errors", "environment", "bodies", "filters", "policy"),
         *("table", "dynamo", "hints", "store", "index"),
     },
-    "web": {*DOMAIN, "environment", "filters", "identity"},
+    "web": {*DOMAIN, "environment", "filters", "identity", "telemetry"},
     "documents": {*DOMAIN, "environment", "schemas", "web"},
     "images": {
         *("domain", "errors", "environment", "bodies", "filters", "listing"),
@@ -68,7 +70,7 @@ What each module of `chalicelib` may import of the others.
 
 OUTSIDE = {
     "boto3": set[str](),
-    "botocore": {"bucket", "jobs"},
+    "botocore": {"bucket", "events", "jobs"},
     "pynamodb": {"table", "dynamo", "store", "memberships", "index", "uploads"},
     "chalice": {
         *("errors", "web", "documents", "images", "members"),
