@@ -21,7 +21,7 @@ test: check ## Check, then run all tests
 	@$(BIN)/python -m pytest
 
 check: $(READY) ## Check style, types and the infrastructure's template
-	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff check --quiet . infra/tools/upload
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
 	@$(BIN)/cfn-lint infra/resources.yaml
@@ -38,13 +38,13 @@ package: $(READY) ## Make what is deployed [STAGE=dev|prod OUT=dist ARCH=arm64|x
 
 LOCK = $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
-lock: ## Compile the requirements of project and clients [UPGRADE=1: to the newest]
+lock: ## Compile the requirements of project, Keystone and clients [UPGRADE=1: to the newest]
 	@test -x $(BIN)/uv || $(MAKE) --no-print-directory $(READY)
 	@$(LOCK) --output-file requirements.txt pyproject.toml
 	@$(LOCK) --output-file requirements-dev.txt --group dev \
 		--constraint requirements.txt pyproject.toml
-	@for client in $(basename $(wildcard tests/clients/*.in tests/package/*.in)); do \
-		$(LOCK) --output-file $$client.txt $$client.in || exit; done
+	@for name in $(basename $(wildcard infra/local/*.in tests/*/*.in)); do \
+		$(LOCK) --output-file $$name.txt $$name.in || exit; done
 
 clean: ## Remove what the other targets made
 	rm -rf .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .venv dist

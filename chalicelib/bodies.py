@@ -341,16 +341,10 @@ def parse_new_upload(raw: bytes) -> tuple[int, str | None]:
         BadRequest: It is not so; the message says what is allowed.
     """
     asked = _parse_object(raw)
-    size, sha512 = asked.get("size"), asked.get("sha512")
+    size = asked.get("size")
     if type(size) is not int or not 1 <= size <= OBJECT_MAX:
         raise BadRequest(f"size must be a number of bytes, 1 to {OBJECT_MAX}.")
-    if sha512 is not None and not (
-        isinstance(sha512, str) and _SHA512.fullmatch(sha512)
-    ):
-        raise BadRequest(
-            "sha512, if given, must be 128 hexadecimal digits, lower case."
-        )
-    return size, sha512
+    return size, _sha512_of(asked)
 
 
 def parse_part_numbers(raw: bytes, count: int) -> list[int]:
@@ -374,19 +368,28 @@ def parse_part_numbers(raw: bytes, count: int) -> list[int]:
     return numbers
 
 
-def parse_etags(raw: bytes) -> list[str] | None:
+def parse_completion(raw: bytes) -> tuple[list[str] | None, str | None]:
     """
-    Read the body of a call that completes a direct upload: perhaps the parts' tags.
+    Read the body of a call that completes a direct upload: the parts' tags, SHA-512.
 
     Raises:
         BadRequest: It is not so; the message says what is allowed.
     """
-    etags = _parse_object(raw).get("etags") if raw.strip() else None
-    if etags is None:
-        return None
-    if not isinstance(etags, list) or not all(isinstance(one, str) for one in etags):
+    asked = _parse_object(raw) if raw.strip() else {}
+    etags = asked.get("etags")
+    if etags is not None and not (
+        isinstance(etags, list) and all(isinstance(one, str) for one in etags)
+    ):
         raise BadRequest("etags, if given, must be a list of the parts' ETags.")
-    return [one.strip('"') for one in etags]
+    tags = None if etags is None else [one.strip('"') for one in etags]
+    return tags, _sha512_of(asked)
+
+
+def _sha512_of(asked: Json) -> str | None:
+    sha512 = asked.get("sha512")
+    if sha512 is None or (isinstance(sha512, str) and _SHA512.fullmatch(sha512)):
+        return sha512
+    raise BadRequest("sha512, if given, must be 128 hexadecimal digits, lower case.")
 
 
 def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
@@ -531,6 +534,7 @@ def present_upload(upload: Upload) -> Json:
         "size": upload.size,
         "part_size": upload.part_size,
         "part_count": upload.part_count,
+        "hashed": upload.reached,
         "message": upload.message,
         "created_at": _time(upload.created_at),
         "updated_at": _time(upload.updated_at),

@@ -92,13 +92,14 @@ def download_url(image: Image) -> str:
 
 def part_url(upload: Upload, number: int) -> str:
     """
-    Sign a URL for sending one part of an upload to S3.
+    Sign a URL for sending one part of an upload to S3, of just its size.
     """
     return _signed_url(
         "PUT",
         object_key(upload.image_id, upload.id),
         {"partNumber": str(number), "uploadId": upload.multipart_id or ""},
         PART_SECONDS,
+        {"Content-Length": str(upload.part_bytes(number))},
     )
 
 
@@ -328,14 +329,20 @@ def _content_md5(content: bytes) -> str:
     return b64encode(md5(content, usedforsecurity=False).digest()).decode()
 
 
-def _signed_url(method: str, key: str, query: dict[str, str], seconds: int) -> str:
+def _signed_url(
+    method: str,
+    key: str,
+    query: dict[str, str],
+    seconds: int,
+    headers: dict[str, str] | None = None,
+) -> str:
     bucket = environment.settings.bucket_name
     region = session.get_config_variable("region")
     place = _endpoint()
     root = (
         f"{place}/{bucket}" if place else f"https://{bucket}.s3.{region}.amazonaws.com"
     )
-    request = AWSRequest(method, f"{root}/{quote(key)}", params=query)
+    request = AWSRequest(method, f"{root}/{quote(key)}", headers, params=query)
     credentials = session.get_credentials()
     S3SigV4QueryAuth(credentials, "s3", region, expires=seconds).add_auth(request)
     url: str = request.prepare().url

@@ -56,7 +56,7 @@ def upload_data(image_id: str) -> Response:
     content = _content()
     image = _load_queued(image_id, me)
     bodies.check_formats(image)
-    after = image.with_data(environment.new_id(), _described(content))
+    after = image.with_data(environment.new_ordered_id(), _described(content))
     _keep(image, after, content, me)
     return no_content()
 
@@ -73,7 +73,7 @@ def stage_data(image_id: str) -> Response:
         image,
         status=ImageStatus.UPLOADING,
         size=len(content),
-        upload_id=environment.new_id(),
+        upload_id=environment.new_ordered_id(),
         staged=_described(content),
         failed_import=None,
     )
@@ -90,7 +90,7 @@ def import_data(image_id: str) -> Response:
     method, uri = bodies.parse_import(body(data))
     found = store.load_image(image_id, me.project_id)
     image = policy.authorize("upload_image", me, found)
-    upload = _new_upload(image, method, me)
+    upload = uploads.new_upload(image, method, UploadState.PENDING, me)
     if method == GLANCE_DIRECT:
         after, upload = _import_staged(image, upload)
     else:
@@ -154,21 +154,6 @@ def _keep(before: Image, after: Image, content: bytes, me: Caller) -> None:
         if latest is None or latest.upload_id != upload_id:
             bucket.delete_data(after.id, upload_id)
             raise
-
-
-def _new_upload(image: Image, method: str, me: Caller) -> Upload:
-    now = environment.now()
-    return Upload(
-        id=environment.new_id(),
-        image_id=image.id,
-        method=method,
-        state=UploadState.PENDING,
-        project_id=me.project_id,
-        user_id=me.user_id,
-        request_id=me.request_id,
-        created_at=now,
-        updated_at=now,
-    )
 
 
 def _import_staged(image: Image, upload: Upload) -> tuple[Image, Upload]:

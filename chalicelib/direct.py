@@ -13,7 +13,7 @@ from typing import Final
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import bodies, bucket, environment, policy, store, uploads
+from chalicelib import bodies, bucket, policy, store, uploads
 from chalicelib.bucket import MissingError
 from chalicelib.domain import (
     DIRECT_UPLOAD,
@@ -116,11 +116,14 @@ def complete_upload(image_id: str, upload_id: str) -> Response:
     """
     Say that all parts were sent; the image is active once they are hashed.
     """
-    etags = bodies.parse_etags(body(direct))
+    etags, sha512 = bodies.parse_completion(body(direct))
     upload = _load_upload(image_id, upload_id, caller(direct))
     if upload.state is UploadState.OPEN:
         _check_arrived(upload, etags)
-        pending = replace(upload, state=UploadState.PENDING)
+        if sha512 and upload.sha512 not in (None, sha512):
+            raise Conflict("Another sha512 was announced as the upload began.")
+        sha512 = sha512 or upload.sha512
+        pending = replace(upload, state=UploadState.PENDING, sha512=sha512)
         upload = uploads.save_upload(upload, pending)
     if upload.state is UploadState.FAILURE:
         raise Conflict(f"The upload failed: {upload.message}")
@@ -170,22 +173,14 @@ def _begun(image: Image, size: int, sha512: str | None, me: Caller) -> Upload:
     """
     Begin an upload in S3, which nothing knows of yet.
     """
-    now, upload_id = environment.now(), environment.new_id()
     most = ceil(size / _PARTS_MAX)
-    return Upload(
-        id=upload_id,
-        image_id=image.id,
-        method=DIRECT_UPLOAD,
-        state=UploadState.OPEN,
-        project_id=me.project_id,
-        user_id=me.user_id,
-        request_id=me.request_id,
-        created_at=now,
-        updated_at=now,
+    upload = uploads.new_upload(image, DIRECT_UPLOAD, UploadState.OPEN, me)
+    return replace(
+        upload,
         size=size,
         part_size=max(PART_BYTES, ceil(most / _MEBIBYTE) * _MEBIBYTE),
         sha512=sha512,
-        multipart_id=bucket.begin_multipart(image.id, upload_id),
+        multipart_id=bucket.begin_multipart(image.id, upload.id),
     )
 
 

@@ -135,6 +135,8 @@ def is_project_id(text: str) -> bool:
 class Caller:
     """
     Whoever makes the request, as a validated token tells it.
+
+    The project is empty where the token is for none; the role is then `NONE`.
     """
 
     project_id: str

@@ -3,6 +3,7 @@ What the outside gives: the settings, the time, new ids.
 """
 
 import os
+import secrets
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,11 +43,16 @@ class Settings:
     import_allow: str = ""
     event_bus: str = ""
     log_projects: str = "hashed"
+    token_cache_seconds: int = 60
+    oidc_refetch_seconds: int = 60
 
 
 _CHOICES: Final = {"log_projects": ("hashed", "plain")}
 _MAY_BE_ZERO: Final = frozenset(
-    {"member_quota", "tag_quota", "property_quota", "index_lag_seconds"}
+    {
+        *("member_quota", "tag_quota", "property_quota", "index_lag_seconds"),
+        "token_cache_seconds",
+    }
 )
 
 
@@ -99,3 +105,12 @@ def new_id() -> str:
     Make an id that was never used.
     """
     return str(uuid.uuid4())
+
+
+def new_ordered_id() -> str:
+    """
+    Make an id that was never used, and sorts after those made before (RFC 9562, 5.7).
+    """
+    milliseconds = int(now().timestamp() * 1000)
+    random = secrets.randbits(80) & ~(0xF << 76) & ~(0b11 << 62)
+    return str(uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | 0b10 << 62 | random))

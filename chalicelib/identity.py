@@ -3,23 +3,20 @@ Who the caller is: a token turned into a project, a user and a role.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final
 from urllib.parse import unquote
 
-from chalicelib.domain import Caller, Role, is_project_id
+from chalicelib.credentials import Incoming, highest_role, unauthorized
+from chalicelib.domain import Caller, is_project_id
 from chalicelib.environment import SettingError
-from chalicelib.errors import Unauthorized
 
-Identify = Callable[[Mapping[str, str], str], Caller]
+Identify = Callable[[Incoming], Caller]
 """
-Takes a request's headers and id, and gives its caller or raises `Unauthorized`.
+Takes a request, and gives its caller.
+
+Raises `Unauthorized` where there is none that is known, and `Unavailable` where that
+cannot be found out just now; it never guesses.
 """
 
-ROLES: Final = {
-    "reader": Role.READER,
-    "member": Role.MEMBER,
-    "admin": Role.ADMIN,
-}
 _PARTS = 3
 
 
@@ -27,17 +24,30 @@ def choose_identity(way: str, environ: Mapping[str, str]) -> Identify:
     """
     Give the way of identification that the setting `AUTH` names.
 
+    Only the modules of that way are imported: each costs a cold start.
+
     Raises:
-        SettingError: The way is unknown, or is not allowed where the service runs.
+        SettingError: The way is unknown, is not allowed where the service runs, or
+            lacks a setting of its own.
     """
+    if way == "keystone":
+        from chalicelib.keystone import Keystone  # noqa: PLC0415 - see above
+
+        return Keystone(environ).identify
+    if way == "oidc":
+        from chalicelib.oidc import Oidc  # noqa: PLC0415 - see above
+
+        return Oidc(environ).identify
     if way != "development":
-        raise SettingError(f"The setting AUTH must be development, not {way!r}.")
+        raise SettingError(
+            f"The setting AUTH must be keystone, oidc or development, not {way!r}."
+        )
     if "AWS_LAMBDA_FUNCTION_NAME" in environ:
         raise SettingError("AUTH=development trusts everyone: never inside Lambda.")
     return identify_in_development
 
 
-def identify_in_development(headers: Mapping[str, str], request_id: str) -> Caller:
+def identify_in_development(incoming: Incoming) -> Caller:
     """
     Believe a token that reads `user:project:role,role`, three parts, none empty.
 
@@ -47,25 +57,9 @@ def identify_in_development(headers: Mapping[str, str], request_id: str) -> Call
     Raises:
         Unauthorized: The token is missing or does not read so.
     """
-    parts = unquote(headers.get("x-auth-token", "")).split(":")
+    parts = unquote(incoming.headers.get("x-auth-token", "")).split(":")
     if len(parts) != _PARTS or not all(map(is_project_id, parts[:2])) or not parts[2]:
         raise unauthorized('Development realm="cloud-images"')
     user_id, project_id, roles = parts
-    return Caller(project_id, user_id, highest_role(roles.split(",")), request_id)
-
-
-def highest_role(names: list[str]) -> Role:
-    """
-    Give the widest of the roles named; names that mean nothing here count for none.
-    """
-    return max((ROLES.get(name, Role.NONE) for name in names), default=Role.NONE)
-
-
-def unauthorized(challenge: str) -> Unauthorized:
-    """
-    Make the one answer to every missing or bad token.
-    """
-    return Unauthorized(
-        "The request you have made requires authentication.",
-        {"WWW-Authenticate": challenge},
-    )
+    role = highest_role(roles.split(","))
+    return Caller(project_id, user_id, role, incoming.request_id)

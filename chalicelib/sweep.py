@@ -27,7 +27,6 @@ How long a client may leave an upload of its own alone.
 """
 
 _AT_ONCE = 50
-_UPLOADS_MAX = 1000
 
 
 def sweep() -> None:
@@ -35,7 +34,7 @@ def sweep() -> None:
     Take up again, or end, each upload that stands still; remove data that nobody needs.
     """
     until = environment.now() - IDLE
-    for image_id, upload_id in uploads.query_unfinished(until, _UPLOADS_MAX):
+    for image_id, upload_id in uploads.query_unfinished(until):
         _see_to(image_id, upload_id)
     for some in _batches(_idle_data()):
         _remove_unneeded(some)

@@ -319,7 +319,7 @@ def _succeed(run: _Run, digests: Digests) -> None:
     def change(image: Image) -> Image:
         return image.with_data(upload.id, content)
 
-    done = replace(upload, state=UploadState.SUCCESS, message="")
+    done = replace(upload, state=UploadState.SUCCESS, message="", reached=digests.size)
     if uploads.end_upload(upload, done, change) is None:
         raise FailedError("The image does not wait for this upload any more.")
 

@@ -5,7 +5,7 @@ What an upload makes of its image is written with it in one transaction. `update
 to the microsecond, tells whether another run has touched an upload meanwhile.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -15,7 +15,14 @@ from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from chalicelib import environment
-from chalicelib.domain import Caller, Image, Role, Upload, is_image_id
+from chalicelib.domain import (
+    Caller,
+    Image,
+    Role,
+    Upload,
+    UploadState,
+    is_image_id,
+)
 from chalicelib.dynamo import (
     change_by,
     condition_failed,
@@ -33,6 +40,7 @@ from chalicelib.table import (
     UNFINISHED,
     ByProject,
     ImageItem,
+    Raw,
     UploadItem,
     image_key,
     image_of,
@@ -45,6 +53,25 @@ from chalicelib.table import (
 )
 
 _TRIES = 5
+_LISTED_MAX = 100
+
+
+def new_upload(image: Image, method: str, state: UploadState, caller: Caller) -> Upload:
+    """
+    Make an upload into an image by a method; nothing is kept of it yet.
+    """
+    now = environment.now()
+    return Upload(
+        id=environment.new_ordered_id(),
+        image_id=image.id,
+        method=method,
+        state=state,
+        project_id=caller.project_id,
+        user_id=caller.user_id,
+        request_id=caller.request_id,
+        created_at=now,
+        updated_at=now,
+    )
 
 
 def load_upload(image_id: str, upload_id: str) -> Upload | None:
@@ -59,11 +86,15 @@ def load_upload(image_id: str, upload_id: str) -> Upload | None:
 
 def list_uploads(image_id: str) -> list[Upload]:
     """
-    AP-13: the uploads of an image that go on, or ended of late; the newest first.
+    AP-13: the latest uploads of an image, the newest first; one that goes on is it.
     """
-    answer = query_page(upload_partition(image_id), consistent_read=True)
-    uploads = [upload_of(raw) for raw in answer["Items"]]
-    return sorted(uploads, key=lambda upload: upload.created_at, reverse=True)
+    answer = query_page(
+        upload_partition(image_id),
+        consistent_read=True,
+        scan_index_forward=False,
+        limit=_LISTED_MAX,
+    )
+    return [upload_of(raw) for raw in answer["Items"]]
 
 
 def begin_upload(before: Image, after: Image, upload: Upload, caller: Caller) -> None:
@@ -161,23 +192,30 @@ def forget_uploads(image_id: str) -> None:
     """
     AP-17: remove what is known of the uploads of an image that is gone.
     """
-    delete_items([upload_key(image_id, upload.id) for upload in list_uploads(image_id)])
+    while some := list_uploads(image_id):
+        delete_items([upload_key(image_id, upload.id) for upload in some])
 
 
-def query_unfinished(until: datetime, most: int) -> list[tuple[str, str]]:
+def query_unfinished(until: datetime) -> Iterator[tuple[str, str]]:
     """
     AP-18: the uploads that are not over and were not touched since, the oldest first.
 
     Each as its image's id and its own; the index may lag.
     """
-    answer = query_page(
-        UNFINISHED,
-        index_name=ByProject.Meta.index_name,
-        range_key_condition=UploadItem.project_sk < unfinished_sort(until),
-        limit=most,
-    )
-    keys = [UploadItem.from_raw_data(raw) for raw in answer["Items"]]
-    return [(item.pk.partition("#")[2], item.sk) for item in keys]
+    start: Raw | None = None
+    while True:
+        answer = query_page(
+            UNFINISHED,
+            index_name=ByProject.Meta.index_name,
+            range_key_condition=UploadItem.project_sk < unfinished_sort(until),
+            exclusive_start_key=start,
+        )
+        for raw in answer["Items"]:
+            image_id = raw["pk"]["S"].removeprefix(upload_partition(""))
+            yield image_id, raw["sk"]["S"]
+        start = answer.get("LastEvaluatedKey")
+        if not start:
+            return
 
 
 def _end(

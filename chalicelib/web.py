@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from chalice.app import Blueprint, Chalice, Request, Response
 
 from chalicelib import environment, telemetry
+from chalicelib.credentials import Incoming
 from chalicelib.domain import Caller
 from chalicelib.errors import ApiError, Conflict, MethodNotAllowed, NotFound, StaleError
 from chalicelib.filters import Params
@@ -207,13 +208,16 @@ def _admit(request: Request, identify: Identify, request_id: str) -> None:
 
     Raises:
         Unauthorized: Nobody that is known.
+        Unavailable: That can't be found out just now.
         NotFound: No path of this API ends in a slash.
     """
     path = path_of(request)
     if path in _WITH_SLASH:
         return
     if path.startswith(("/v2/", OWN)):
-        request.context["caller"] = identify(request.headers, request_id)
+        request.context["caller"] = identify(
+            Incoming(request.method, path, request.headers, request_id)
+        )
     if path.endswith("/") and not OTHER_VERSION.match(path):
         raise NotFound(NO_RESOURCE)
 

@@ -37,8 +37,9 @@ class Answer:
         The body, parsed where it says it is JSON; its text otherwise.
         """
         text = self.body.decode("utf-8", "replace")
-        is_json = self.headers.get("content-type", "").startswith(JSON_TYPE)
-        return json.loads(text) if is_json else text
+        kind = self.headers.get("content-type", "")
+        is_json = kind.startswith((JSON_TYPE, "application/problem+json"))
+        return json.loads(text) if is_json and text else text
 
 
 Send = Callable[[str, str, Mapping[str, str], bytes], Answer]

@@ -3,14 +3,13 @@ What the tests of behaviours share: times, errors, and images that have data.
 """
 
 import hashlib
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
 
-from chalicelib import environment, store
-from chalicelib.domain import Caller, ImageStatus, Role
+from chalicelib import bucket, environment, store
+from chalicelib.domain import Caller, Content, Role
 
 CONTENT = b"cloud images"
 
@@ -32,17 +31,16 @@ def error(status: int, title: str, message: str) -> tuple[int, Any]:
 
 def make_active(image_id: str, content: bytes = CONTENT) -> None:
     """
-    Keep of an upload, which the service does not take yet, what it leaves behind.
+    Give an image data, whatever its formats are.
     """
     image = store.load_image(image_id, "").image
     assert image
-    uploaded = replace(
-        image,
-        status=ImageStatus.ACTIVE,
+    upload_id = environment.new_id()
+    bucket.put_data(image_id, upload_id, content)
+    described = Content(
         size=len(content),
-        virtual_size=len(content) if image.disk_format == "raw" else None,
-        checksum=hashlib.md5(content, usedforsecurity=False).hexdigest(),
-        os_hash_algo="sha512",
-        os_hash_value=hashlib.sha512(content).hexdigest(),
+        md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
+        sha512=hashlib.sha512(content).hexdigest(),
     )
-    store.update_image(image, uploaded, Caller("data", "data", Role.ADMIN, "req-data"))
+    by = Caller("data", "data", Role.ADMIN, "req-data")
+    store.update_image(image, image.with_data(upload_id, described), by)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import app as service
-from chalicelib import hints, index, memberships, store, uploads
+from chalicelib import hints, index, keystone, memberships, oidc, store, uploads
 from chalicelib.domain import Role
 from chalicelib.environment import Settings
 from chalicelib.policy import RULES, Rule, Verdict
@@ -184,6 +184,24 @@ def test_every_setting_is_told() -> None:
 
     wanted = {name.upper(): default(name) for name in Settings.__annotations__}
     assert wanted == told
+
+
+@pytest.mark.parametrize(
+    ("heading", "settings"),
+    [
+        ("Settings of Keystone", keystone.SETTINGS),
+        ("Settings of OpenID Connect", oidc.SETTINGS),
+    ],
+)
+def test_every_setting_of_an_identity_is_told(
+    heading: str, settings: tuple[str, ...]
+) -> None:
+    """
+    In the order that the module has.
+    """
+    rows = table(heading, "docs/settings.md")
+
+    assert tuple(row["setting"].strip("`") for row in rows) == settings
 
 
 def test_every_difference_is_tested() -> None:

@@ -21,7 +21,15 @@ ALLOWED: dict[str, set[str]] = {
     "bodies": {*DOMAIN, "environment", "schemas"},
     "patches": {*DOMAIN, "bodies", "schemas"},
     "filters": {*DOMAIN, "environment"},
-    "identity": {*DOMAIN, "environment"},
+    "credentials": DOMAIN,
+    "remote": set(),
+    "secret": {"remote"},
+    "access_rules": set(),
+    "keystone": {
+        *(*DOMAIN, "access_rules", "credentials", "environment", "remote", "secret"),
+    },
+    "oidc": {*DOMAIN, "credentials", "environment", "remote"},
+    "identity": {"domain", "environment", "credentials", "keystone", "oidc"},
     "table": {"domain", "environment"},
     "dynamo": {*DOMAIN, "environment", "table", "telemetry"},
     "hints": {"domain", "environment", "dynamo", "table"},
@@ -48,7 +56,10 @@ ALLOWED: dict[str, set[str]] = {
         *("domain", "errors", "environment", "bodies", "filters", "policy"),
         *("table", "dynamo", "hints", "store", "index"),
     },
-    "web": {*DOMAIN, "environment", "filters", "identity", "telemetry"},
+    "web": {
+        *(*DOMAIN, "credentials", "environment", "filters", "identity"),
+        "telemetry",
+    },
     "documents": {*DOMAIN, "environment", "schemas", "web"},
     "images": {
         *("domain", "errors", "environment", "bodies", "filters", "listing"),
@@ -70,7 +81,8 @@ What each module of `chalicelib` may import of the others.
 
 OUTSIDE = {
     "boto3": set[str](),
-    "botocore": {"bucket", "events", "jobs"},
+    "botocore": {"bucket", "events", "jobs", "secret"},
+    "jwt": {"oidc"},
     "pynamodb": {"table", "dynamo", "store", "memberships", "index", "uploads"},
     "chalice": {
         *("errors", "web", "documents", "images", "members"),

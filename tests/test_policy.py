@@ -13,7 +13,7 @@ import pytest
 import app as service
 from chalicelib import environment
 from infra.local.server import serve
-from tests.actors import Actor, Answer, Send, over_http
+from tests.actors import DATA_TYPE, Actor, Answer, Send, over_http
 from tests.aws_faults import Call, recording, stored
 from tests.scene import error
 
@@ -41,6 +41,18 @@ publish_image  community   never    role     no       role     no       no      
 transfer_image private     never    role     404      404      404      404      yes      role
 transfer_image shared      never    role     no       role     no       404      yes      role
 transfer_image open        never    role     no       role     no       no       yes      role
+
+upload_image   private     yes      role     404      404      404      404      yes      role
+upload_image   shared      yes      role     no       role     no       404      yes      role
+upload_image   open        yes      role     no       role     no       no       yes      role
+
+download_image private     yes      role     404      404      404      404      yes      role
+download_image shared      yes      role     yes      role     yes      404      yes      role
+download_image open        yes      role     yes      role     yes      yes      yes      role
+
+list_tasks     private     yes      yes      404      404      404      404      yes      role
+list_tasks     shared      yes      yes      no       no       no       404      yes      role
+list_tasks     open        yes      yes      no       no       no       no       yes      role
 
 create_member  private     unshared unshared 404      404      404      404      unshared role
 create_member  shared      yes      role     no       role     no       404      yes      role
@@ -85,6 +97,8 @@ PROJECTS = {
 STATUSES = ("pending", "accepted", "rejected")
 VISIBILITIES = ("private", "shared", "public", "community")
 
+FORMATS = {"disk_format": "raw", "container_format": "bare"}
+
 THEN = datetime(2026, 11, 24, 8, 0, 0, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 24, 9, 30, 15, 2, tzinfo=UTC)
 
@@ -102,10 +116,10 @@ class Scene:
         """
         The image's document.
         """
-        unset = ("disk_format", "container_format", "size", "virtual_size")
-        hashes = ("checksum", "os_hash_algo", "os_hash_value")
+        unset = ("size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value")
         return {
-            **dict.fromkeys((*unset, *hashes)),
+            **dict.fromkeys(unset),
+            **FORMATS,
             "id": self.image_id,
             "name": "ubuntu",
             "owner": "producer",
@@ -188,6 +202,13 @@ ACTIONS = {
     "add tag": Action("change_image", "update {}", "PUT", f"{IMAGE}/tags/new"),
     "remove tag": Action("change_image", "update {}", "DELETE", f"{IMAGE}/tags/lts"),
     "delete image": Action("change_image", "delete {}", "DELETE", IMAGE),
+    "upload": Action("upload_image", "upload {}", "PUT", f"{IMAGE}/file", b"data"),
+    "stage": Action("upload_image", "upload {}", "PUT", f"{IMAGE}/stage", b"data"),
+    "download": Action("download_image", "download {}", "GET", f"{IMAGE}/file"),
+    "list tasks": Action(
+        "list_tasks", "list tasks", "GET", f"{IMAGE}/tasks", None,
+        lambda *_: {"tasks": []},
+    ),
     "add member": Action(
         "create_member", "create a member", "POST", MEMBERS, {"member": "new"},
         lambda s, _: s.member("new", created_at=_text(NOW), updated_at=_text(NOW)),
@@ -247,7 +268,8 @@ def expected(  # noqa: PLR0911 - one return for each word of the table
         case "unshared":
             return error(403, "Forbidden", "Only shared images have members.")
         case "role":
-            role = "reader" if action.method == "GET" else "member"
+            looks = action.method == "GET" and action.row != "download_image"
+            role = "reader" if looks else "member"
             words = action.words.format("an image")
             message = f"The role {role} is needed to {words}."
             return error(403, "Forbidden", message)
@@ -279,7 +301,7 @@ def make_scene(
 
     def make(visibility: str, **fields: Any) -> Scene:
         monkeypatch.setattr(environment, "now", lambda: THEN)
-        image_id = producer.make_image(name="ubuntu", tags=["lts"], **fields)
+        image_id = producer.make_image(name="ubuntu", tags=["lts"], **FORMATS, **fields)
         producer.share(image_id, *STATUSES, "another")
         for status in ("accepted", "rejected"):
             Actor(send, status).answer(image_id, status)
@@ -303,8 +325,10 @@ def ask(
     project, roles = PROJECTS[who]
     caller = Actor(send, project.format(member=member), roles)
     path = action.path.format(image=image_id, member=member)
-    accept = {"Accept": "application/json"} | headers
-    return replace(caller, headers=accept).ask(action.method, path, action.body)
+    sent = {"Accept": "application/json"} | headers
+    if isinstance(action.body, bytes):
+        sent["Content-Type"] = DATA_TYPE
+    return replace(caller, headers=sent).ask(action.method, path, action.body)
 
 
 @pytest.mark.parametrize("visibility", VISIBILITIES)
@@ -343,6 +367,16 @@ ADDRESSED = {
     "list it": Action("", "", "GET", "/v2/images?id=in:{image}"),
     "deactivate": Action("", "", "POST", f"{IMAGE}/actions/deactivate"),
     "reactivate": Action("", "", "POST", f"{IMAGE}/actions/reactivate"),
+    "import": Action(
+        "", "", "POST", f"{IMAGE}/import", {"method": {"name": "glance-direct"}}
+    ),
+    "begin direct upload": Action(
+        "", "", "POST", "/ext/v1/images/{image}/uploads", {"size": 1}
+    ),
+    "list direct uploads": Action("", "", "GET", "/ext/v1/images/{image}/uploads"),
+    "complete direct upload": Action(
+        "", "", "POST", "/ext/v1/images/{image}/uploads/{image}/complete"
+    ),
 }
 Seen = list[tuple[int, dict[str, str], bytes, list[Call]]]
 

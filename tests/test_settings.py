@@ -2,10 +2,14 @@
 The settings, read from an environment: a wrong one is told, and none is guessed.
 """
 
+import uuid
+
 import pytest
 
+from chalicelib import environment
 from chalicelib.environment import SettingError, read_settings
 from chalicelib.identity import choose_identity, identify_in_development
+from tests.scene import at
 
 NEEDED = {
     "TABLE_NAME": "images",
@@ -78,4 +82,24 @@ def test_an_unknown_way_of_identification_is_refused() -> None:
     with pytest.raises(SettingError) as wrong:
         choose_identity("none", {})
 
-    assert str(wrong.value) == "The setting AUTH must be development, not 'none'."
+    told = "The setting AUTH must be keystone, oidc or development, not 'none'."
+    assert str(wrong.value) == told
+
+
+def test_ordered_ids_sort_by_time_and_are_uuids(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    Of version 7, as RFC 9562 has it.
+    """
+    made = []
+    for second in range(3):
+        at(monkeypatch, f"2026-11-24T08:00:0{second}Z")
+        made += [environment.new_ordered_id() for _ in range(50)]
+
+    firsts = [one[:13] for one in made]
+    assert firsts == sorted(firsts)
+    assert len(set(made)) == 150
+    assert {(uuid.UUID(one).version, uuid.UUID(one).variant) for one in made} == {
+        (7, uuid.RFC_4122)
+    }

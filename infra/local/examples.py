@@ -3,6 +3,7 @@ The examples of a local run: a producer's images, and what it shares with a cons
 """
 
 import json
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -16,6 +17,24 @@ ADMIN: Final = "carol:operators:admin"
 
 Json = dict[str, Any]
 
+
+@dataclass(frozen=True)
+class People:
+    """
+    The tokens of those who make the examples, and the consumer's project.
+    """
+
+    producer: str
+    consumer: str
+    admin: str
+    consumer_project: str
+
+
+DEVELOPERS: Final = People(PRODUCER, CONSUMER, ADMIN, "consumer")
+"""
+Whom the identity `development` believes to be them.
+"""
+
 _DISK: Final = {"disk_format": "qcow2", "container_format": "bare"}
 
 
@@ -25,20 +44,24 @@ class RefusedError(Exception):
     """
 
 
-def load(app: Chalice) -> str:
+def load(app: Chalice, people: People = DEVELOPERS) -> str:
     """
     Make the examples by the service's own calls; give the id of the image on offer.
 
     Raises:
         RefusedError: A setting does not allow one of them.
     """
-    offered = _create(app, PRODUCER, "ubuntu-24.04", tags=["lts"], os_distro="ubuntu")
-    accepted = _create(app, PRODUCER, "debian-13", tags=["stable"], os_distro="debian")
-    _create(app, PRODUCER, "nightly-build", visibility="private")
-    _create(app, ADMIN, "rocky-10", visibility="public", os_distro="rocky")
-    if _share(app, offered) and _share(app, accepted):
-        path = f"/v2/images/{accepted}/members/consumer"
-        _call(app, CONSUMER, "PUT", path, {"status": "accepted"})
+    offered = _create(
+        app, people.producer, "ubuntu-24.04", tags=["lts"], os_distro="ubuntu"
+    )
+    accepted = _create(
+        app, people.producer, "debian-13", tags=["stable"], os_distro="debian"
+    )
+    _create(app, people.producer, "nightly-build", visibility="private")
+    _create(app, people.admin, "rocky-10", visibility="public", os_distro="rocky")
+    if _share(app, people, offered) and _share(app, people, accepted):
+        path = f"/v2/images/{accepted}/members/{people.consumer_project}"
+        _call(app, people.consumer, "PUT", path, {"status": "accepted"})
     return offered
 
 
@@ -48,10 +71,11 @@ def _create(app: Chalice, token: str, name: str, **fields: Any) -> str:  # noqa:
     return image_id
 
 
-def _share(app: Chalice, image_id: str) -> bool:
+def _share(app: Chalice, people: People, image_id: str) -> bool:
     path = f"/v2/images/{image_id}/members"
     try:
-        _call(app, PRODUCER, "POST", path, {"member": "consumer"})
+        member = {"member": people.consumer_project}
+        _call(app, people.producer, "POST", path, member)
     except RefusedError:
         return False  # MEMBER_QUOTA=0
     return True

@@ -1,11 +1,9 @@
 """
 moto with its faults mended: DynamoDB's races, the size of items, and slowness.
 
-Its stream can be read without end, as moto keeps each record for good; and its S3
-knows no multipart upload that is over.
+Its stream can be read without end, as moto keeps each record for good.
 """
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from threading import RLock
 from typing import Any, Final
@@ -17,8 +15,8 @@ from moto.dynamodb.exceptions import ItemSizeTooLarge
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType, LimitedSizeDict
 from moto.dynamodb.responses import DynamoHandler
-from moto.s3.exceptions import NoSuchUpload
-from moto.s3.models import S3Backend
+
+from infra.local.mended_storage import mended_storage
 
 ITEM_BYTES_MAX: Final = 400 * 1024
 """
@@ -36,38 +34,14 @@ def mended_moto() -> ExitStack:
     """
     mended = ExitStack()
     mended.enter_context(mock_aws())
+    mended.enter_context(mended_storage())
     for owner, name, mend in (
         (DynamoHandler, "call_action", _one_at_a_time),
         (LimitedSizeDict, "__setitem__", _put_attribute),
         (BaseJSONSerializer, "_serialize_type_structure", _write_value),
-        (S3Backend, "upload_part", _if_there(S3Backend.upload_part)),
-        (
-            S3Backend,
-            "complete_multipart_upload",
-            _if_there(S3Backend.complete_multipart_upload),
-        ),
     ):
         mended.enter_context(patch.object(owner, name, mend))
     return mended
-
-
-def _if_there(method: Callable[..., Any]) -> Callable[..., Any]:
-    """
-    Give a method of S3 that refuses a multipart upload that is not there.
-    """
-
-    def call(
-        self: S3Backend,
-        bucket_name: str,
-        multipart_id: str,
-        *rest: Any,  # noqa: ANN401 - moto's own
-        **named: Any,  # noqa: ANN401 - moto's own
-    ) -> Any:  # noqa: ANN401 - moto's own
-        if multipart_id not in self.get_bucket(bucket_name).multiparts:
-            raise NoSuchUpload(upload_id=multipart_id)
-        return method(self, bucket_name, multipart_id, *rest, **named)
-
-    return call
 
 
 def take_records(table_name: str) -> list[dict[str, Any]]:

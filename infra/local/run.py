@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -16,8 +15,9 @@ from threading import Event, Thread
 from chalice.app import Chalice
 from chalice.constants import DEFAULT_STAGE_NAME
 
-from infra.local import backend, examples
-from infra.local.examples import CONSUMER, PRODUCER
+from infra.local import backend, examples, identities
+from infra.local.examples import People
+from infra.local.identities import Known
 from infra.local.server import HOST, serve
 from infra.local.storage import storage
 from infra.local.worker import Pump, pumping
@@ -31,19 +31,21 @@ def main() -> None:
     Serve as the environment's variables say, until SIGTERM or Ctrl-C.
     """
     data = _choice("DATA", "examples", "none")
+    way = _choice("AUTH", "development", "keystone", "oidc")
     server = _choice("SERVER", "waitress", "chalice")
     _choice("BACKEND", "moto")
     listener = _listen(os.environ.get("PORT") or "8000")
     ended = Event()
-    with storage() as objects:
+    url = f"http://{HOST}:{listener.getsockname()[1]}"
+    with storage() as objects, identities.known(way, url) as who:
         app = _start(objects)
-        offered = _load_examples(app) if data == "examples" else None
-        waitress = server == "waitress"
-        running = serve(app, listener) if waitress else _chalice_local(listener)
-        with running as url, _work():
+        people = who.people if data == "examples" else None
+        offered = _load_examples(app, people) if people else None
+        serving = serve if server == "waitress" else _chalice_local
+        with serving(app, listener) as url, _work():
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: ended.set())
-            print(_greeting(url, offered), flush=True)
+            print(_greeting(url, who, offered), flush=True)
             ended.wait()
     backend.stop()
 
@@ -76,7 +78,6 @@ def _start(objects: str) -> Chalice:
     os.environ.setdefault("TABLE_NAME", "cloud-images-local")
     os.environ.setdefault("BUCKET_NAME", "cloud-images-local")
     os.environ.setdefault("EVENT_BUS", "cloud-images-local")
-    os.environ.setdefault("AUTH", "development")
     try:
         # They read the settings, and make DynamoDB's client, as they are imported.
         from app import app  # noqa: PLC0415
@@ -103,15 +104,15 @@ def _work() -> AbstractContextManager[None]:
     return pumping(pump)
 
 
-def _load_examples(app: Chalice) -> str:
+def _load_examples(app: Chalice, people: People) -> str:
     try:
-        return examples.load(app)
+        return examples.load(app, people)
     except examples.RefusedError as refusal:
         sys.exit(f"The settings refuse an example; try DATA=none. {refusal}")
 
 
 @contextmanager
-def _chalice_local(listener: socket.socket) -> Iterator[str]:
+def _chalice_local(_app: Chalice, listener: socket.socket) -> Iterator[str]:
     """
     Serve by the code behind `chalice local`, which finds the app already imported.
     """
@@ -133,40 +134,11 @@ def _chalice_local(listener: socket.socket) -> Iterator[str]:
         local.server.server_close()
 
 
-def _greeting(url: str, offered: str | None) -> str:
+def _greeting(url: str, who: Known, offered: str | None) -> str:
     """
     Tell where the service is, who may call it, and three commands to try.
     """
-    images = f"{url}/v2/images"
-    pending = f"{images}?visibility=shared&member_status=pending"
-    image_id = offered or str(uuid.uuid4())
-    image = f'{{"id": "{image_id}", "name": "ubuntu-24.04"}}'
-    members = f"{images}/{image_id}/members"
-    if offered:
-        tries = {
-            "See what the producer has:": _curl(PRODUCER, images),
-            "See what was offered to the consumer:": _curl(CONSUMER, pending),
-            "Accept it:": _curl(
-                CONSUMER, f"{members}/consumer", "PUT", '{"status": "accepted"}'
-            ),
-        }
-    else:
-        tries = {
-            "Create an image:": _curl(PRODUCER, images, "POST", image),
-            "Share it:": _curl(PRODUCER, members, "POST", '{"member": "consumer"}'),
-            "See what was offered to the consumer:": _curl(CONSUMER, pending),
-        }
+    tries = identities.tries(url, who, offered)
     lines = [f"{what}\n  {command}\n" for what, command in tries.items()]
-    return "\n".join(
-        [
-            f"Cloud Images serves at {url} until Ctrl-C.\n",
-            f"Producer's token: {PRODUCER}",
-            f"Consumer's token: {CONSUMER}\n",
-            *lines,
-        ]
-    )
-
-
-def _curl(token: str, url: str, method: str = "", body: str = "") -> str:
-    sending = f"-X {method} -d '{body}' " if method else ""
-    return f"curl -s -H 'X-Auth-Token: {token}' {sending}'{url}'"
+    address = f"Cloud Images serves at {url} until Ctrl-C.\n"
+    return "\n".join([address, *who.told, "", *lines])

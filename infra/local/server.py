@@ -38,6 +38,16 @@ BODY_MAX: Final = 10 * 1024 * 1024
 What API Gateway takes, in bytes.
 """
 
+EVENT_MAX: Final = 6 * 1024 * 1024
+"""
+What Lambda takes, in bytes: the whole event, with a body in base64.
+"""
+
+TOO_LARGE: Final = (
+    "The request is larger than the service takes. Larger data is imported from a URL,"
+    " or sent to S3 in parts: POST /ext/v1/images/{image_id}/uploads"
+)
+
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _logger = logging.getLogger(__name__)
 # That requests wait for a thread is nothing to warn of here.
@@ -123,11 +133,7 @@ def _call(
     headers = _headers(environ)
     body = environ["wsgi.input"].read(BODY_MAX + 1)
     if len(body) > BODY_MAX:
-        return _refuse(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"The body is larger than {BODY_MAX} bytes.",
-            headers,
-        )
+        return _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE, headers)
     try:
         event = gateway.event(
             routes,
@@ -140,9 +146,13 @@ def _call(
         )
     except gateway.NoResourceError:
         return _refuse(HTTPStatus.FORBIDDEN, "Missing Authentication Token", headers)
+    # As between API Gateway and Lambda, all is JSON.
+    sent = json.dumps(event)
+    if len(sent) > EVENT_MAX:
+        return _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE, headers)
     try:
-        # As between API Gateway and Lambda, all is JSON.
-        result = json.dumps(handler(event, LambdaContext("cloud-images", 1024, 29_000)))
+        context = LambdaContext("cloud-images", 1024, 29_000)
+        result = json.dumps(handler(json.loads(sent), context))
         return gateway.response(json.loads(result))
     except Exception:
         _logger.exception("The handler crashed.")

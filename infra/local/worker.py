@@ -51,7 +51,8 @@ class Pump:
             pass
 
     def _follow(self) -> int:
-        records = [*self._left, *map(_record, take_records(self._table_name))]
+        self._left += map(_record, take_records(self._table_name))
+        records = self._left
         if not records:
             return 0
         try:

@@ -14,7 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import Final
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-SERVICES: Final = ("dynamodb", "events", "s3", "sqs", "sts")
+SERVICES: Final = (
+    *("dynamodb", "events", "s3", "secretsmanager", "sqs", "ssm", "sts"),
+)
 """
 The services of AWS whose descriptions botocore is given.
 """

@@ -32,8 +32,13 @@ The latest object that the library gave under each id.
 @cache
 def connect(token: str) -> Any:
     """
-    Connect to a service without Keystone, as the token's user.
+    Connect to a service as the token's user.
+
+    Without a URL it is found by Keystone's catalog; the token is then a document: the
+    user's name, password and so on.
     """
+    if not URL:
+        return connect_by_catalog(json.loads(token))
     if NAME != "openstack":
         return library.Client("2", URL, token=token)
     return library.connect(
@@ -43,6 +48,17 @@ def connect(token: str) -> Any:
         load_envvars=False,
         load_yaml_config=False,
     )
+
+
+def connect_by_catalog(auth: dict[str, str]) -> Any:
+    """
+    Sign in at Keystone, and connect to the service that its catalog tells of.
+    """
+    if NAME == "openstack":
+        return library.connect(auth=auth, load_envvars=False, load_yaml_config=False)
+    identity = importlib.import_module("keystoneauth1.identity.v3")
+    session = importlib.import_module("keystoneauth1.session")
+    return library.Client("2", session=session.Session(identity.Password(**auth)))
 
 
 def call(token: str, name: str, words: list[Any], options: dict[str, Any]) -> Any:

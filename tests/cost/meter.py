@@ -1,5 +1,5 @@
 """
-Counts what a request costs: its calls of DynamoDB, its round trips, its units.
+Counts what a request costs: its calls of DynamoDB and S3, its round trips, its units.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-from chalicelib import dynamo
+from chalicelib import bucket, dynamo
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Bill:
     @property
     def round_trips(self) -> int:
         """
-        How often the request waits for DynamoDB.
+        How often the request waits for DynamoDB or S3.
         """
         return len(self.trips)
 
@@ -120,20 +120,27 @@ def counting() -> Iterator[Bill]:
     ]
     for name, hook in hooks:
         events.register(name, hook)
+    of_s3 = bucket._client().meta.events  # noqa: SLF001 - the meter alone
+    of_s3.register("before-call.s3.*", bill.note_call)
     try:
         with patch.object(dynamo, "together", partial(_one_by_one, bill)):
             yield bill
     finally:
         for name, hook in hooks:
             events.unregister(name, hook)
+        of_s3.unregister("before-call.s3.*", bill.note_call)
 
 
 def _written(part: dict[str, Any]) -> int:
     """
     Give what one part of a transaction consumes.
 
-    Twice its KB on the table, and again on each index that it writes a row of. Items
-    here are below 1 KB; a membership stands in one index.
+    Twice its KB on the table, and again on the index if it writes a row of it. Items
+    here are below 1 KB; memberships, and uploads that are not over, stand in one index.
     """
-    (operation, _), *_ = part.items()
-    return {"Put": 4, "Delete": 4, "Update": 2}[operation]
+    ((operation, asked),) = part.items()
+    names = {
+        *asked.get("ExpressionAttributeNames", {}).values(),
+        *asked.get("Item", {}),
+    }
+    return 4 if operation == "Delete" or "project_pk" in names else 2

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from botocore.session import get_session
+
 from chalicelib import bucket, dynamo, events, jobs
 from infra.package.template import merged
 
@@ -60,6 +62,7 @@ S3: dict[str, set[Right]] = {
     "PutObject": {("s3:PutObject", OBJECTS)},
     "UploadPart": {("s3:PutObject", OBJECTS)},
 }
+SECRETS = ("secretsmanager", "ssm")
 SIGNED = {"GET": "s3:GetObject", "PUT": "s3:PutObject"}
 PARTS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
 
@@ -69,15 +72,22 @@ def granted() -> dict[str, set[Right]]:
     Give what each function's role allows.
     """
     resources = merged("prod")["Resources"]
-    return {
-        function: {
+    found: dict[str, set[Right]] = {function: set() for function in ROLES}
+    for function, role in ROLES.items():
+        policies = [*resources[role]["Properties"]["Policies"]]
+        policies += [
+            one["Properties"]
+            for one in resources.values()
+            if one.get("Type") == "AWS::IAM::RolePolicy"
+            and one["Properties"]["RoleName"] == {"Ref": role}
+        ]
+        found[function] = {
             (action, _resource(one["Resource"]))
-            for policy in resources[role]["Properties"]["Policies"]
+            for policy in policies
             for one in policy["PolicyDocument"]["Statement"]
             for action in _listed(one["Action"])
         }
-        for function, role in ROLES.items()
-    }
+    return found
 
 
 def always(function: str) -> set[Right]:
@@ -130,6 +140,8 @@ class Watch:
         service, name = model.service_model.service_name, model.name
         if service == "s3":
             self._use(S3[name])
+        elif service in SECRETS:
+            self._use({(f"{service}:{name}", "KeystoneCredential")})
         elif service == "dynamodb":
             self._use(_of_dynamodb(name, json.loads(params["body"])))
         elif service == "sqs":
@@ -162,8 +174,14 @@ def watching() -> Iterator[Watch]:
     clients += [one._client() for one in (bucket, jobs, events)]  # noqa: SLF001
     for client in clients:
         client.meta.events.register("before-call.*.*", watch.note)
+    session = get_session()
+    session.register("before-call.*.*", watch.note)
     try:
-        with patch.object(bucket, "_signed_url", watch.sign):
+        with (
+            patch.object(bucket, "_signed_url", watch.sign),
+            # Each secret is read by a client of its own.
+            patch("botocore.session.get_session", lambda: session),
+        ):
             yield watch
     finally:
         for client in clients:
@@ -185,5 +203,7 @@ def _listed(value: Any) -> list[str]:
 def _resource(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if "Ref" in value:
+        return str(value["Ref"])
     name = value.get("Fn::Sub") or ".".join(value["Fn::GetAtt"])
     return str(name)

@@ -3,6 +3,7 @@ Each function may do what it does and no more: counted, call by call.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,11 +13,13 @@ import requests
 
 import app as service
 from chalicelib import bucket, environment, functions, sweep, transfers
+from chalicelib.remote import RemoteError
+from chalicelib.secret import read_secret
 from infra.local.worker import Pump
 from tests.actors import Actor, in_process
 from tests.bucket_faults import small_parts
 from tests.contract.player import Conversation, read
-from tests.infra.rights import ROLES, Watch, always, granted, watching
+from tests.infra.rights import ROLES, SECRETS, Watch, always, granted, watching
 from tests.web_source import WebSource, allow, serving
 
 CONTENT = b"cloud images" * 100
@@ -75,6 +78,8 @@ def test_each_function_may_do_what_it_does_and_no_more(
             talk.play(step)
     pump.settle()
     _use_data(send, pump)
+    with watch.running("api"):
+        _read_secrets()
     _leave_and_sweep(watch, send, pump, monkeypatch)
 
     rights = granted()
@@ -113,6 +118,12 @@ def _use_data(send: Any, pump: Pump) -> None:
     producer.post(f"/ext/v1/images/{open_upload}/uploads", {"size": 5})
     producer.delete(f"/v2/images/{open_upload}")
     pump.settle()
+
+
+def _read_secrets() -> None:
+    for place in SECRETS:
+        with suppress(RemoteError):  # There is none.
+            read_secret(f"arn:aws:{place}:us-east-1:123456789012:secret:keystone")
 
 
 def _send_parts(producer: Actor, image_id: str, asked: Any) -> None:

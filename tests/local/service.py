@@ -95,7 +95,7 @@ def running(**settings: str) -> Iterator[Run]:
 def _greeting(process: subprocess.Popen[str], log: IO[str]) -> str:
     assert process.stdout is not None
     lines: list[str] = []
-    while sum(line.startswith("  curl ") for line in lines) < 3:
+    while sum(line.startswith(("  curl ", "  openstack ")) for line in lines) < 3:
         line = process.stdout.readline()
         if not line:
             log.seek(0)

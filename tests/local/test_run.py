@@ -22,6 +22,7 @@ import pytest
 from infra.local.examples import CONSUMER, PRODUCER
 from tests.actors import Actor, over_http
 from tests.local.service import ROOT, RUN, Run, environment, running
+from tests.scene import CONTENT
 
 CHALICE = "from chalice.cli import main; main()"
 PENDING = "?visibility=shared&member_status=pending"
@@ -339,7 +340,10 @@ def test_chalice_local_serves_the_same_calls() -> None:
             offered = consumer.listed(PENDING)
             consumer.answer(image_id, "accepted")
             listed = consumer.listed()
+            disk = producer.make_image(disk_format="raw", container_format="bare")
+            producer.upload(disk, CONTENT)
+            content = producer.download(disk).body
         finally:
             process.kill()
 
-    assert (offered, listed) == ([image_id], [image_id])
+    assert (offered, listed, content) == ([image_id], [image_id], CONTENT)

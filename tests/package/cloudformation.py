@@ -18,6 +18,7 @@ NOT_IN_MOTO = (
     "AWS::CloudWatch::",
     "AWS::Lambda::EventSourceMapping",  # It would run the functions, in Docker.
     "AWS::Lambda::Permission",
+    "AWS::S3::BucketPolicy",
 )
 
 

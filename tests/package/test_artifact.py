@@ -13,9 +13,10 @@ from infra.package.artifact import SERVICES
 from tests.package.packaged import Lambda, Package, made
 
 ROOT = Path(__file__).parents[2]
-BYTES_MAX = 4_000_000
+BYTES_MAX = 9_500_000
 """
-What the artifact may weigh: Lambda fetches it at each cold start.
+What the artifact may weigh: Lambda fetches it at each cold start. Two thirds of it is
+the code that checks the signatures of tokens.
 """
 
 MACHINES = {"x86_64": 62, "arm64": 183}
@@ -36,7 +37,7 @@ def test_the_same_code_gives_the_same_bytes(dev: Package, packages: Path) -> Non
 
 def test_the_artifact_is_small(dev: Package, prod: Package) -> None:
     """
-    A sixth of what Chalice packs.
+    Less than half of what Chalice packs.
     """
     sizes = [package.artifact.stat().st_size for package in (dev, prod)]
 
@@ -79,7 +80,7 @@ def test_the_artifact_has_what_is_deployed_and_nothing_else(
 
 def test_botocore_knows_the_services_in_use(dev: Package) -> None:
     """
-    Those that the code makes clients of, and `sts`, by which credentials may come.
+    Those that it makes clients of, what keeps secrets, and what gives credentials.
     """
     data = "botocore/data/"
     folders = {
@@ -91,7 +92,7 @@ def test_botocore_knows_the_services_in_use(dev: Package) -> None:
     clients = set(re.findall(r'create_client\(\s*"(\w+)"', code))
 
     assert folders == set(SERVICES)
-    assert {*clients, "dynamodb", "sts"} == folders
+    assert {*clients, "dynamodb", "secretsmanager", "ssm", "sts"} == folders
 
 
 def test_every_module_has_bytecode_that_lambda_takes(dev: Package) -> None:

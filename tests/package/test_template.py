@@ -13,7 +13,7 @@ from tests.package.packaged import ROOT, Package
 
 STATEFUL = ("DataBucket", "ImagesTable")
 TAGGED = re.compile(
-    r"AWS::(Serverless::|SQS|SNS::Topic|S3::Bucket$|DynamoDB|Logs|IAM::Role|Events"
+    r"AWS::(Serverless::|SQS|SNS::Topic|S3::Bucket$|DynamoDB|Logs|IAM::Role$|Events"
     r"|CloudWatch::Alarm|ApiGateway::DomainName)"
 )
 

@@ -1,0 +1,276 @@
+"""
+Tokens of an OpenID Connect issuer: JWTs, checked against the keys that it publishes.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from threading import Lock
+from typing import Any, Final
+
+import jwt
+
+from chalicelib import environment
+from chalicelib.credentials import ROLES, Incoming, highest_role, unauthorized
+from chalicelib.domain import Caller, is_project_id
+from chalicelib.environment import SettingError
+from chalicelib.errors import Unavailable
+from chalicelib.remote import RemoteError, ask, is_safe_url, patience
+
+SETTINGS: Final = (
+    "OIDC_ISSUER",
+    "OIDC_AUDIENCE",
+    "OIDC_ALGORITHMS",
+    "OIDC_PROJECT_CLAIM",
+    "OIDC_ROLES_CLAIM",
+    "OIDC_ROLE_MAP",
+)
+"""
+The settings of this way alone; `docs/settings.md` tells what each is for.
+"""
+
+ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
+LEEWAY: Final = timedelta(seconds=30)
+"""
+By how much clocks may differ.
+"""
+
+KEYS_FOR: Final = timedelta(minutes=10)
+"""
+How long the issuer's keys are used before they are fetched again.
+"""
+
+PAUSE: Final = timedelta(seconds=5)
+"""
+How long nothing is fetched after the issuer failed to answer.
+"""
+
+_USER_ID_CHARACTERS = 255
+_BROKEN = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
+"""
+What a token that was made to do harm may bring a parser to.
+"""
+
+
+class Oidc:
+    """
+    An issuer of tokens, and how to read its claims.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """
+        Take the settings; nothing is asked yet.
+
+        Raises:
+            SettingError: One is missing or wrong.
+        """
+        self._issuer = _issuer(environ)
+        self._audience = _needed(environ, "OIDC_AUDIENCE")
+        self._algorithms = _algorithms(environ.get("OIDC_ALGORITHMS") or "RS256")
+        self._project_claim = _path(environ.get("OIDC_PROJECT_CLAIM") or "project_id")
+        self._roles_claim = _path(environ.get("OIDC_ROLES_CLAIM") or "roles")
+        self._role_map = _role_map(environ.get("OIDC_ROLE_MAP"))
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched: datetime | None = None
+        self._paused_until: datetime | None = None
+        self._lock = Lock()
+
+    def identify(self, incoming: Incoming) -> Caller:
+        """
+        Give the caller whom a JWT names, from `X-Auth-Token` or as a bearer's.
+
+        Raises:
+            Unauthorized: The token is not the issuer's, not for this service, not of
+                this time, or its claims don't read as configured.
+            Unavailable: The issuer's keys can't be had.
+        """
+        token = incoming.token(bearer=True)
+        claims = self._claims(token) if token else None
+        who = self._read(claims) if claims is not None else None
+        if who is None:
+            raise unauthorized(
+                f'Bearer realm="cloud-images", authorization_uri="{self._issuer}"'
+            )
+        project_id, user_id, roles = who
+        role = highest_role(self._role_map.get(name, "") for name in roles)
+        return Caller(project_id, user_id, role, incoming.request_id)
+
+    def _claims(self, token: str) -> dict[str, Any] | None:
+        """
+        Give what a token claims, where its signature, issuer, audience and time hold.
+        """
+        try:
+            header = jwt.get_unverified_header(token)
+        except _BROKEN:
+            return None
+        key_id = header.get("kid")
+        if header.get("alg") not in self._algorithms or not isinstance(key_id, str):
+            return None
+        key = self._key(key_id)
+        if key is None:
+            return None
+        try:
+            # The key is bound to its own algorithm: the token's word must be the same.
+            return jwt.decode(
+                token,
+                key,
+                algorithms=self._algorithms,
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=LEEWAY,
+                options={
+                    "require": ["exp", "iss", "aud", "sub"],
+                    "enforce_minimum_key_length": True,
+                },
+            )
+        except _BROKEN:
+            return None
+
+    def _read(self, claims: dict[str, Any]) -> tuple[str, str, list[str]] | None:
+        """
+        Give project, user and names of roles, or nothing where one can't be that.
+        """
+        user_id = claims["sub"]
+        project_id = _at(claims, self._project_claim)
+        roles = _at(claims, self._roles_claim)
+        if isinstance(roles, str):
+            roles = roles.split(" ")  # As `scope` has them.
+        # A `/` is common in the names of users; nobody addresses them.
+        is_user_id = 0 < len(user_id) <= _USER_ID_CHARACTERS and user_id.isprintable()
+        if not is_user_id or not isinstance(project_id, str):
+            return None
+        # `#` parts the keys of the table.
+        if not project_id.isprintable() or "#" in project_id:
+            return None
+        if not is_project_id(project_id) or not isinstance(roles, list | None):
+            return None
+        if not all(isinstance(name, str) for name in roles or []):
+            return None
+        return project_id, user_id, roles or []
+
+    def _key(self, key_id: str) -> jwt.PyJWK | None:
+        """
+        Give the issuer's key of an id, where it has one.
+
+        Whoever invents ids makes us fetch once in `OIDC_REFETCH_SECONDS` at the most.
+
+        Raises:
+            Unavailable: The issuer does not tell its keys.
+        """
+        with self._lock:
+            now = environment.now()
+            if not self._is_fresh(now, KEYS_FOR):
+                self._fetch(now)
+            elif key_id not in self._keys:
+                seldom = timedelta(seconds=environment.settings.oidc_refetch_seconds)
+                if not self._is_fresh(now, seldom):
+                    self._fetch(now)
+            return self._keys.get(key_id)
+
+    def _is_fresh(self, now: datetime, age: timedelta) -> bool:
+        return self._fetched is not None and now - self._fetched < age
+
+    def _fetch(self, now: datetime) -> None:
+        said = "The issuer of tokens can't be asked just now."
+        if self._paused_until is not None and now < self._paused_until:
+            raise Unavailable(said)
+        try:
+            self._keys = self._published(patience())
+        except RemoteError as error:
+            self._paused_until = environment.now() + PAUSE
+            raise Unavailable(said) from error
+        self._fetched = now
+
+    def _published(self, deadline: float) -> dict[str, jwt.PyJWK]:
+        """
+        Give the keys that the issuer publishes for the configured algorithms.
+
+        Raises:
+            RemoteError: It gives no answer, or none that can be understood.
+        """
+        base = self._issuer.removesuffix("/")
+        about = _get(f"{base}/.well-known/openid-configuration", deadline)
+        where = about.get("jwks_uri")
+        if about.get("issuer") != self._issuer or not isinstance(where, str):
+            raise RemoteError(f"{self._issuer} describes another issuer, or no keys.")
+        if not is_safe_url(where):
+            raise RemoteError(f"{self._issuer} has its keys where anyone could be.")
+        published = _get(where, deadline).get("keys")
+        if not isinstance(published, list):
+            raise RemoteError(f"{self._issuer} publishes no list of keys.")
+        keys = {}
+        for one in published:
+            if not isinstance(one, dict) or one.get("use", "sig") != "sig":
+                continue
+            try:
+                key = jwt.PyJWK(one)
+            except _BROKEN:
+                continue  # Of a kind that is not for us.
+            if key.algorithm_name in self._algorithms and isinstance(key.key_id, str):
+                keys[key.key_id] = key
+        return keys
+
+
+def _get(url: str, deadline: float) -> dict[str, Any]:
+    reply = ask("GET", url, headers={"Accept": "application/json"}, deadline=deadline)
+    if reply.status != HTTPStatus.OK:
+        raise RemoteError(f"{url} answers {reply.status}.")
+    return reply.document()
+
+
+def _at(claims: Any, path: list[str]) -> Any:  # noqa: ANN401 - any JSON
+    """
+    Give the claim at a path, or nothing where there is none.
+    """
+    for name in path:
+        claims = claims.get(name) if isinstance(claims, dict) else None
+    return claims
+
+
+def _needed(environ: Mapping[str, str], name: str) -> str:
+    if not environ.get(name):
+        raise SettingError(f"The setting {name} is missing: AUTH=oidc needs it.")
+    return environ[name]
+
+
+def _issuer(environ: Mapping[str, str]) -> str:
+    issuer = _needed(environ, "OIDC_ISSUER")
+    if not is_safe_url(issuer):
+        raise SettingError(
+            "The setting OIDC_ISSUER must be an https:// URL, to the letter as the"
+            f" issuer's tokens have it, not {issuer!r}."
+        )
+    return issuer
+
+
+def _algorithms(text: str) -> list[str]:
+    names = text.split(",")
+    if not set(names) <= set(ALGORITHMS):
+        raise SettingError(
+            "The setting OIDC_ALGORITHMS must be some of RS256,ES256,EdDSA,"
+            f" not {text!r}."
+        )
+    return names
+
+
+def _path(text: str) -> list[str]:
+    r"""
+    Read the path to a claim: names with `.` between; one that is a name's own is `\.`.
+    """
+    return [name.replace("\\.", ".") for name in re.split(r"(?<!\\)\.", text)]
+
+
+def _role_map(text: str | None) -> dict[str, str]:
+    """
+    Read which of the issuer's roles is which role here: `theirs=reader,others=member`.
+    """
+    if not text:
+        return {role: role for role in ROLES}
+    pairs = [pair.rpartition("=") for pair in text.split(",")]
+    if not all(theirs and ours in ROLES for theirs, _, ours in pairs):
+        raise SettingError(
+            "The setting OIDC_ROLE_MAP must read theirs=reader,theirs=member and so"
+            f" on, with reader, member or admin, not {text!r}."
+        )
+    return {theirs: ours for theirs, _, ours in pairs}

@@ -1,0 +1,126 @@
+"""
+A small OpenID Connect issuer on loopback, to try tokens with.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+AUDIENCE: Final = "cloud-images"
+VALID_SECONDS: Final = 3600
+
+_MAKERS: Final = {
+    "RS256": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "EdDSA": ed25519.Ed25519PrivateKey.generate,
+}
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Issuer:
+    """
+    Its address, its private keys by their ids, and what it was asked for.
+    """
+
+    url: str = ""
+    keys: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def add_key(self, key_id: str, algorithm: str = "RS256") -> None:
+        """
+        Make a key for an algorithm: RS256, ES256 or EdDSA.
+        """
+        self.keys[key_id] = (algorithm, _MAKERS[algorithm]())
+
+    def claims(self, user: str, project: str, roles: str) -> Json:
+        """
+        Give the claims of a token for a user; the roles have commas between.
+        """
+        now = int(time.time())
+        return {
+            "iss": self.url,
+            "aud": AUDIENCE,
+            "sub": user,
+            "iat": now,
+            "nbf": now,
+            "exp": now + VALID_SECONDS,
+            "project_id": project,
+            "roles": roles.split(","),
+        }
+
+    def sign(self, claims: Json, key_id: str | None = None) -> str:
+        """
+        Give the token that has these claims, by the oldest key unless told otherwise.
+
+        Whatever the claims are: `jwt.encode` would refuse some.
+        """
+        key_id = key_id or next(iter(self.keys))
+        algorithm, key = self.keys[key_id]
+        payload = json.dumps(claims).encode()
+        return jwt.PyJWS().encode(payload, key, algorithm, {"kid": key_id})
+
+    def document(self, path: str) -> Json:
+        """
+        Give the document at a path: what the issuer says of itself, and its keys.
+        """
+        if path == "/keys":
+            return {"keys": [_public(*item) for item in self.keys.items()]}
+        return {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
+
+
+def _public(key_id: str, pair: tuple[str, Any]) -> Json:
+    algorithm, key = pair
+    methods = jwt.get_algorithm_by_name(algorithm)
+    public: Json = methods.to_jwk(key.public_key(), as_dict=True)
+    return {**public, "kid": key_id, "alg": algorithm, "use": "sig"}
+
+
+@contextmanager
+def running() -> Iterator[Issuer]:
+    """
+    Run an issuer that has one key.
+    """
+    issuer = Issuer()
+    issuer.add_key("first")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            """
+            Answer with a document, or with a token: `/token?user=&project=&roles=`.
+            """
+            parts = urlsplit(self.path)
+            issuer.asked.append(parts.path)
+            if parts.path == "/token":
+                who = {"user": "", "project": "", "roles": ""}
+                said = issuer.sign(issuer.claims(**who | dict(parse_qsl(parts.query))))
+            else:
+                said = json.dumps(issuer.document(parts.path))
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain")
+            self.end_headers()
+            self.wfile.write(said.encode())
+
+        def log_message(self, *_words: object) -> None:
+            """
+            Note nothing.
+            """
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    issuer.url = f"http://127.0.0.1:{server.server_port}"
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield issuer
+    finally:
+        server.shutdown()
+        server.server_close()

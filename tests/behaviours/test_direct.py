@@ -1,0 +1,405 @@
+"""
+Direct uploads: a client sends an image's data to S3 itself, in parts.
+"""
+
+import base64
+import hashlib
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from chalicelib import direct
+from infra.local.worker import Pump
+from tests.actors import Actor
+from tests.bucket_faults import multiparts, objects, small_parts
+
+CONTENT = bytes(range(256)) * 10
+PART = 1000
+SHA512 = hashlib.sha512(CONTENT).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Parts of 1,000 bytes: the content has three.
+    """
+    small_parts(monkeypatch)
+    monkeypatch.setattr(direct, "PART_BYTES", PART)
+    monkeypatch.setattr(direct, "_MEBIBYTE", 1)
+
+
+@pytest.fixture
+def image_id(producer: Actor) -> str:
+    """
+    An image that waits for its data.
+    """
+    return producer.make_image(disk_format="raw", container_format="bare")
+
+
+def uploads_of(image_id: str) -> str:
+    """
+    Give the path of an image's direct uploads.
+    """
+    return f"/ext/v1/images/{image_id}/uploads"
+
+
+def begin(producer: Actor, image_id: str, **asked: Any) -> Any:
+    """
+    Begin an upload of the content; give its document.
+    """
+    body = {"size": len(CONTENT), **asked}
+    answer = producer.post(uploads_of(image_id), body)
+    assert answer.status == 201, answer.body
+    return answer.document
+
+
+def send_part(part: Any, content: bytes = CONTENT) -> str:
+    """
+    Send a part to S3, as clients do; give the ETag that S3 answers.
+    """
+    start = (part["part_number"] - 1) * PART
+    piece = content[start : start + part["size"]]
+    digest = hashlib.md5(piece, usedforsecurity=False).digest()
+    headers = {"Content-MD5": base64.b64encode(digest).decode()}
+    answer = requests.put(part["url"], piece, headers=headers, timeout=10)
+    assert answer.status_code == 200, answer.text
+    return answer.headers["ETag"].strip('"')
+
+
+def problem(status: int, title: str, reason: str, detail: str) -> tuple[int, Any]:
+    """
+    Give the whole answer that tells an error of these calls.
+    """
+    return status, {
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "reason": reason,
+    }
+
+
+def test_an_upload_in_parts_becomes_the_data(
+    producer: Actor, image_id: str, pump: Pump
+) -> None:
+    """
+    Sent to S3, completed, hashed by a worker, and then downloaded.
+    """
+    upload = begin(producer, image_id, sha512=SHA512)
+    etags = [send_part(part) for part in upload["parts"]]
+    saving = producer.get(f"/v2/images/{image_id}").document
+    completed = producer.post(upload["self"] + "/complete", {"etags": etags})
+    waiting = producer.get(f"/v2/images/{image_id}").document
+    pump.settle()
+
+    image = producer.get(f"/v2/images/{image_id}").document
+    ended = producer.get(upload["self"]).document
+    assert [part["size"] for part in upload["parts"]] == [1000, 1000, 560]
+    assert (upload["state"], upload["part_count"]) == ("open", 3)
+    assert (completed.status, completed.document["state"]) == (202, "pending")
+    assert {saving["status"], waiting["status"]} == {"saving"}
+    assert (image["status"], image["size"]) == ("active", 2560)
+    assert image["os_hash_value"] == SHA512
+    assert producer.download(image_id).body == CONTENT
+    assert (ended["state"], ended["message"]) == ("success", "")
+    assert ended["hashed"] == len(CONTENT)
+    assert multiparts(image_id) == []
+
+
+def test_a_url_is_for_one_part_and_some_minutes(producer: Actor, image_id: str) -> None:
+    """
+    Of this upload's object.
+    """
+    upload = begin(producer, image_id)
+
+    url = urlsplit(upload["parts"][1]["url"])
+    query = parse_qs(url.query)
+    assert url.path == f"/{image_id}/{upload['id']}"
+    assert query["partNumber"] == ["2"]
+    assert query["X-Amz-Expires"] == ["900"]
+    assert query["X-Amz-SignedHeaders"] == ["content-length;host"]
+    assert upload["expires_in"] == 900
+
+
+def test_an_upload_is_found_again_and_resumed(producer: Actor, image_id: str) -> None:
+    """
+    S3 knows what has arrived; URLs are given anew.
+    """
+    upload = begin(producer, image_id)
+    etag = send_part(upload["parts"][1])
+
+    (found,) = producer.get(uploads_of(image_id)).document["uploads"]
+    shown = producer.get(found["self"]).document
+    more = producer.post(found["self"] + "/urls", {"part_numbers": [3, 1]}).document
+
+    assert found["id"] == upload["id"]
+    assert shown["arrived"] == [{"part_number": 2, "size": 1000, "etag": etag}]
+    assert [part["part_number"] for part in more["parts"]] == [3, 1]
+    assert [part["size"] for part in more["parts"]] == [560, 1000]
+    send_part(more["parts"][0])
+
+
+def test_what_has_not_arrived_is_told(producer: Actor, image_id: str) -> None:
+    """
+    A part that is missing, one of another size, one with another tag.
+    """
+    upload = begin(producer, image_id)
+    one, two, three = upload["parts"]
+    complete = upload["self"] + "/complete"
+    etag = send_part(one)
+    missing = producer.post(complete)
+    short = two | {"size": 10}
+    send_part(short)
+    send_part(three)
+    wrong_size = producer.post(complete)
+    send_part(two)
+    wrong_tag = producer.post(complete, {"etags": [etag, etag, etag]})
+    wrong_count = producer.post(complete, {"etags": [etag]})
+
+    told = [
+        (answer.status, answer.document["detail"])
+        for answer in (missing, wrong_size, wrong_tag, wrong_count)
+    ]
+    two_tag = hashlib.md5(CONTENT[1000:2000], usedforsecurity=False).hexdigest()
+    assert told == [
+        (409, "Part 2 of 3 has not arrived."),
+        (409, "Part 2 has 10 bytes instead of 1000."),
+        (409, f"Part 2 has the ETag {two_tag}."),
+        (409, "The upload has 3 parts, not 1."),
+    ]
+    assert producer.post(complete).status == 202
+
+
+@pytest.mark.parametrize("when", ["begun", "completed"])
+def test_another_hash_than_was_announced_is_a_failure(
+    producer: Actor, image_id: str, pump: Pump, when: str
+) -> None:
+    """
+    The image waits for data again, and nothing is kept.
+    """
+    wrong = {"sha512": "0" * 128}
+    upload = begin(producer, image_id, **(wrong if when == "begun" else {}))
+    for part in upload["parts"]:
+        send_part(part)
+    told = wrong if when == "completed" else {}
+    assert producer.post(upload["self"] + "/complete", told).status == 202
+    pump.settle()
+
+    image = producer.get(f"/v2/images/{image_id}").document
+    message = f"The SHA-512 of what was sent is {SHA512}."
+    assert producer.get(upload["self"]).document["message"] == message
+    assert (image["status"], image["os_glance_failed_import"]) == ("queued", message)
+    assert objects(image_id) == []
+    again = producer.post(upload["self"] + "/complete")
+    assert again.document["detail"] == f"The upload failed: {message}"
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        ({"etags": "x"}, 400),
+        ({"etags": [1]}, 400),
+        ({"sha512": "short"}, 400),
+        ({"sha512": SHA512.swapcase()}, 400),
+        ({"sha512": "0" * 128}, 409),
+    ],
+)
+def test_a_bad_completion_is_refused(
+    producer: Actor, image_id: str, told: Any, status: int
+) -> None:
+    """
+    And the upload stays open.
+    """
+    upload = begin(producer, image_id, sha512=SHA512)
+    for part in upload["parts"]:
+        send_part(part)
+
+    assert producer.post(upload["self"] + "/complete", told).status == status
+    assert producer.get(upload["self"]).document["state"] == "open"
+
+
+def test_an_upload_is_given_up(producer: Actor, image_id: str) -> None:
+    """
+    Its parts are gone, the image takes other data; to give it up twice does no harm.
+    """
+    upload = begin(producer, image_id)
+    send_part(upload["parts"][0])
+
+    ended = [producer.delete(upload["self"]).status for _ in range(2)]
+
+    assert ended == [204, 204]
+    assert multiparts(image_id) == []
+    image = producer.get(f"/v2/images/{image_id}").document
+    assert (image["status"], "os_glance_failed_import" in image) == ("queued", False)
+    wanted = (409, "The upload takes no more parts: it is failure.")
+    late = producer.post(upload["self"] + "/urls", {"part_numbers": [1]})
+    assert (late.status, late.document["detail"]) == wanted
+    assert producer.upload(image_id, CONTENT).status == 204
+
+
+def test_an_upload_that_is_over_is_not_given_up(
+    producer: Actor, image_id: str, pump: Pump
+) -> None:
+    """
+    Its object is the image's data.
+    """
+    upload = begin(producer, image_id)
+    for part in upload["parts"]:
+        send_part(part)
+    producer.post(upload["self"] + "/complete")
+    again = producer.post(upload["self"] + "/complete")
+    pump.settle()
+
+    refused = producer.delete(upload["self"])
+
+    assert again.status == 202
+    assert refused.document["detail"] == "The upload is over: the image has its data."
+    assert producer.download(image_id).body == CONTENT
+
+
+def test_an_upload_given_up_while_it_is_hashed_leaves_nothing(
+    producer: Actor, image_id: str, pump: Pump
+) -> None:
+    """
+    The worker finds that nobody waits for it.
+    """
+    upload = begin(producer, image_id)
+    for part in upload["parts"]:
+        send_part(part)
+    producer.post(upload["self"] + "/complete")
+    producer.delete(upload["self"])
+    pump.settle()
+
+    image = producer.get(f"/v2/images/{image_id}").document
+    assert image["status"] == "queued"
+    assert objects(image_id) == []
+    assert multiparts(image_id) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "detail"),
+    [
+        ({}, "size must be a number of bytes, 1 to 5497558138880."),
+        ({"size": 0}, "size must be a number of bytes, 1 to 5497558138880."),
+        ({"size": True}, "size must be a number of bytes, 1 to 5497558138880."),
+        (
+            {"size": 5 * 2**40 + 1},
+            "size must be a number of bytes, 1 to 5497558138880.",
+        ),
+        (
+            {"size": 1, "sha512": "A" * 128},
+            "sha512, if given, must be 128 hexadecimal digits, lower case.",
+        ),
+    ],
+)
+def test_a_bad_body_is_refused(
+    producer: Actor, image_id: str, asked: Any, detail: str
+) -> None:
+    """
+    As a problem (RFC 9457), and nothing is begun.
+    """
+    answer = producer.post(uploads_of(image_id), asked)
+
+    assert answer.headers["content-type"] == "application/problem+json"
+    wanted = problem(400, "Bad Request", "invalid", detail)
+    assert (answer.status, answer.document) == wanted
+    assert multiparts(image_id) == []
+
+
+@pytest.mark.parametrize("numbers", [None, [], [0], [4], [1, 1], ["1"], [True], {}])
+def test_bad_part_numbers_are_refused(
+    producer: Actor, image_id: str, numbers: Any
+) -> None:
+    """
+    Each must be that of a part, and stand once.
+    """
+    upload = begin(producer, image_id)
+
+    answer = producer.post(upload["self"] + "/urls", {"part_numbers": numbers})
+
+    detail = "part_numbers must be a list of 1 to 100 different numbers, each 1 to 3."
+    wanted = problem(400, "Bad Request", "invalid", detail)
+    assert (answer.status, answer.document) == wanted
+
+
+def test_one_upload_at_a_time(producer: Actor, image_id: str) -> None:
+    """
+    While it goes on, the image takes no other data, by whatever way.
+    """
+    begin(producer, image_id)
+
+    refused = [
+        producer.post(uploads_of(image_id), {"size": 1}),
+        producer.upload(image_id, CONTENT),
+        producer.upload(image_id, CONTENT, "stage"),
+        producer.post(
+            f"/v2/images/{image_id}/import",
+            {"method": {"name": "web-download", "uri": "https://example.org/"}},
+        ),
+    ]
+
+    assert [answer.status for answer in refused] == [409] * 4
+    assert objects(image_id) == []
+    assert len(multiparts(image_id)) == 1
+
+
+def test_it_is_for_those_who_may_upload(
+    producer: Actor, consumer: Actor, stranger: Actor, admin: Actor, image_id: str
+) -> None:
+    """
+    A member is told so, to a stranger there is no image, to nobody another upload.
+    """
+    producer.share(image_id, "consumer")
+    upload = begin(producer, image_id)
+    path = upload["self"]
+    none = path.replace(upload["id"], image_id)
+
+    calls = [
+        ("POST", uploads_of(image_id), {"size": 1}),
+        ("GET", uploads_of(image_id), None),
+        ("GET", path, None),
+        ("POST", path + "/urls", {"part_numbers": [1]}),
+        ("POST", path + "/complete", {}),
+        ("DELETE", path, None),
+    ]
+    for call in calls:
+        assert consumer.ask(*call).status == 403
+        assert producer.using("reader").ask(*call).status == 403
+        hidden = stranger.ask(*call)
+        detail = f"No image found with ID {image_id}"
+        wanted = problem(404, "Not Found", "not-found", detail)
+        assert (hidden.status, hidden.document) == wanted
+    assert admin.get(path).status == 200
+    assert producer.get(none).status == 404
+    assert producer.get(f"{uploads_of(image_id)}/{'x' * 2000}").status == 404
+    assert producer.delete(path).status == 204
+
+
+def test_large_data_has_larger_parts(
+    producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    S3 takes 10,000; the first answer has the URLs of 100.
+    """
+    monkeypatch.undo()
+
+    answer = producer.post(uploads_of(image_id), {"size": 5 * 2**40}).document
+
+    assert (answer["part_size"], answer["part_count"]) == (525 * 2**20, 9987)
+    assert len(answer["parts"]) == 100
+
+
+def test_without_a_token_and_elsewhere_it_is_a_problem_too(producer: Actor) -> None:
+    """
+    All our own paths speak one form.
+    """
+    nobody = producer.send("GET", uploads_of("x"), {}, b"")
+    elsewhere = producer.get("/ext/v1/nothing")
+    wrong_method = producer.put(uploads_of("x"))
+
+    answers = (nobody, elsewhere, wrong_method)
+    assert [answer.status for answer in answers] == [401, 404, 405]
+    assert {answer.headers["content-type"] for answer in answers} == {
+        "application/problem+json"
+    }

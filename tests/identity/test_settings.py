@@ -1,0 +1,340 @@
+"""
+The settings of an identity: what is wrong or missing ends the start, in one line.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import botocore.session
+import pytest
+
+from chalicelib.environment import SettingError
+from chalicelib.errors import Unavailable
+from chalicelib.identity import choose_identity
+from infra.local.keystone import (
+    PASSWORD,
+    SERVICE,
+    Keystone,
+    scope_to,
+    service_environment,
+)
+from tests.identity import fickle
+from tests.identity.conftest import Clock
+from tests.identity.fickle import Fickle
+from tests.identity.test_keystone_asked import SIGN_IN, VALIDATE, ask, refusal, token_of
+from tests.local.service import ROOT
+
+KEYSTONE = {
+    "OS_AUTH_URL": "https://keystone.example.org",
+    "OS_USERNAME": "images",
+    "OS_USER_DOMAIN_NAME": "Default",
+    "OS_PASSWORD": "secret",
+    "OS_PROJECT_NAME": "service",
+    "OS_PROJECT_DOMAIN_ID": "default",
+}
+OIDC = {"OIDC_ISSUER": "https://issuer.example.org/realm", "OIDC_AUDIENCE": "images"}
+ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:keystone-AbCdEf"
+LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "api"}
+NEEDED = {
+    "TABLE_NAME": "images",
+    "BUCKET_NAME": "data",
+    "QUEUE_URL": "https://queue.invalid/uploads",
+}
+
+
+MISSING = "The setting {} is missing: AUTH={} needs it."
+BAD_URL = "The setting OS_AUTH_URL must be the URL of a Keystone v3."
+BAD_ARN = (
+    "The setting KEYSTONE_CREDENTIAL must be the ARN of a secret of Secrets Manager or"
+    " of a parameter of SSM, not {!r}."
+)
+BAD_FILE = "The setting OS_CACERT must name a file of certificates, not {!r}."
+BAD_ISSUER = (
+    "The setting OIDC_ISSUER must be an https:// URL, to the letter as the issuer's"
+    " tokens have it, not {!r}."
+)
+BAD_ALGORITHMS = (
+    "The setting OIDC_ALGORITHMS must be some of RS256,ES256,EdDSA, not {!r}."
+)
+BAD_MAP = (
+    "The setting OIDC_ROLE_MAP must read theirs=reader,theirs=member and so on, with"
+    " reader, member or admin, not {!r}."
+)
+
+
+def python(command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """
+    Run a command of Python where the app finds some settings.
+    """
+    place = {"PATH": os.environ["PATH"], "AWS_DEFAULT_REGION": "us-east-1"}
+    return subprocess.run(
+        [sys.executable, "-c", command],
+        cwd=ROOT,
+        env={**place, **NEEDED, **settings},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("way", "environ"),
+    [
+        ("keystone", KEYSTONE),
+        ("keystone", KEYSTONE | LAMBDA),
+        ("keystone", KEYSTONE | {"OS_AUTH_URL": "http://10.0.0.1:5000/identity/v3/"}),
+        ("keystone", KEYSTONE | {"OS_PROJECT_NAME": "", "OS_SYSTEM_SCOPE": "all"}),
+        ("keystone", {"OS_AUTH_URL": "https://k/v3", "KEYSTONE_CREDENTIAL": ARN}),
+        ("oidc", OIDC),
+        ("oidc", OIDC | LAMBDA),
+        ("oidc", OIDC | {"OIDC_ISSUER": "http://127.0.0.1:9000"}),
+        ("oidc", OIDC | {"OIDC_ALGORITHMS": "EdDSA,ES256"}),
+        ("oidc", OIDC | {"OIDC_ROLE_MAP": "cloudImages:observer=reader,a=b=admin"}),
+    ],
+)
+def test_a_setting_that_is_complete_is_taken(way: str, environ: dict[str, str]) -> None:
+    """
+    Nothing is asked of anybody at the start.
+    """
+    assert callable(choose_identity(way, environ))
+
+
+@pytest.mark.parametrize(
+    ("way", "changes", "words"),
+    [
+        *(
+            ("keystone", {name: ""}, MISSING.format(name, "keystone"))
+            for name in KEYSTONE
+            if name not in ("OS_USER_DOMAIN_NAME", "OS_PROJECT_DOMAIN_ID")
+        ),
+        (
+            "keystone",
+            {"OS_USER_DOMAIN_NAME": ""},
+            MISSING.format("OS_USER_DOMAIN_NAME", "keystone"),
+        ),
+        (
+            "keystone",
+            {"OS_PROJECT_DOMAIN_ID": ""},
+            MISSING.format("OS_PROJECT_DOMAIN_NAME", "keystone"),
+        ),
+        (
+            "keystone",
+            {"OS_APPLICATION_CREDENTIAL_ID": "a"},
+            MISSING.format("OS_APPLICATION_CREDENTIAL_SECRET", "keystone"),
+        ),
+        *(
+            ("keystone", {"OS_AUTH_URL": url}, BAD_URL)
+            for url in (
+                *("keystone", "ftp://k", "https://", "https://k:port", "https://k:0"),
+                *("https://k:99999", "https://u:p@k", "https://k/?a", "https://k/ b"),
+            )
+        ),
+        (
+            "keystone",
+            {"OS_AUTH_URL": "http://k", **LAMBDA},
+            "The setting OS_AUTH_URL must start with https:// in Lambda.",
+        ),
+        (
+            "keystone",
+            {"OS_CACERT": "/nowhere"},
+            BAD_FILE.format("/nowhere"),
+        ),
+        ("keystone", {"OS_CACERT": __file__}, BAD_FILE.format(__file__)),
+        (
+            "keystone",
+            {"KEYSTONE_CREDENTIAL": "my-secret"},
+            BAD_ARN.format("my-secret"),
+        ),
+        *(("oidc", {name: ""}, MISSING.format(name, "oidc")) for name in OIDC),
+        *(
+            ("oidc", {"OIDC_ISSUER": url}, BAD_ISSUER.format(url))
+            for url in ("issuer", "http://issuer", "http://127.0.0.1.example.org")
+        ),
+        *(
+            ("oidc", {"OIDC_ALGORITHMS": names}, BAD_ALGORITHMS.format(names))
+            for names in ("none", "HS256", "RS256,HS256", "RS256, ES256", ",")
+        ),
+        *(
+            ("oidc", {"OIDC_ROLE_MAP": text}, BAD_MAP.format(text))
+            for text in ("reader", "a=owner", "=admin", "a=reader,", "a=Admin")
+        ),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    way: str, changes: dict[str, str], words: str
+) -> None:
+    """
+    With what it may be.
+    """
+    with pytest.raises(SettingError) as wrong:
+        choose_identity(way, (KEYSTONE if way == "keystone" else OIDC) | changes)
+
+    assert str(wrong.value) == words
+
+
+@pytest.mark.parametrize("way", ["development", "keystone", "oidc", ""])
+def test_the_app_does_not_start_without_its_identity(way: str) -> None:
+    """
+    In Lambda: neither without the settings of the one that was chosen nor in another.
+    """
+    done = python("import app", AUTH=way, **LAMBDA)
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "chalicelib.environment.SettingError: "
+    )
+
+
+@pytest.mark.parametrize(
+    ("way", "environ", "packages"),
+    [
+        ("development", {}, set()),
+        ("keystone", KEYSTONE, {"chalicelib.keystone"}),
+        ("oidc", OIDC, {"chalicelib.oidc", "jwt", "cryptography"}),
+    ],
+)
+def test_only_what_an_identity_needs_is_imported(
+    way: str, environ: dict[str, str], packages: set[str]
+) -> None:
+    """
+    A cold start pays for one way, not for all three.
+    """
+    names = {"chalicelib.keystone", "chalicelib.oidc", "jwt", "cryptography"}
+
+    done = python("import app, sys; print(*sys.modules)", AUTH=way, **environ)
+
+    assert names & set(done.stdout.split()) == packages
+
+
+@pytest.fixture
+def way(keystone: Keystone) -> Iterator[Fickle]:
+    """
+    What stands between the service and its Keystone.
+    """
+    with fickle.before(keystone.url) as between:
+        yield between
+
+
+def keep(service: str, values: Any) -> str:
+    """
+    Have AWS keep a secret; give its ARN.
+    """
+    client = botocore.session.get_session().create_client(service, "us-east-1")
+    text = values if isinstance(values, str) else json.dumps(values)
+    if service == "ssm":
+        client.put_parameter(Name="/k", Value=text, Type="SecureString", Overwrite=True)
+        return str(client.get_parameter(Name="/k")["Parameter"]["ARN"])
+    return str(client.create_secret(Name="k", SecretString=text)["ARN"])
+
+
+@pytest.mark.xdist_group("keystone")
+@pytest.mark.parametrize("service", ["secretsmanager", "ssm"])
+def test_the_credential_may_be_a_secret_of_aws(
+    service: str, way: Fickle, keystone: Keystone
+) -> None:
+    """
+    Read when it is first needed, and no more.
+    """
+    values = service_environment(way.url)
+    url = values.pop("OS_AUTH_URL")
+    arn = keep(service, values)
+    identify = choose_identity(
+        "keystone", {"OS_AUTH_URL": url, "KEYSTONE_CREDENTIAL": arn}
+    )
+
+    assert ask(identify, token_of(keystone)).project_id
+    assert way.asked.count(SIGN_IN) == 1
+
+
+@pytest.mark.xdist_group("keystone")
+def test_a_secret_that_was_rotated_is_read_again(
+    way: Fickle, keystone: Keystone, clock: Clock
+) -> None:
+    """
+    Once Keystone knows the old one no more, within the same request.
+
+    It then answers as to a bad token, so the service asks about its own as well.
+    """
+    user, project, _ = SERVICE
+    token, said = keystone.sign_in(user, PASSWORD, scope_to(project))
+    path = f"/users/{said['user']['id']}/application_credentials"
+
+    def make() -> tuple[str, dict[str, str]]:
+        wanted = {"application_credential": {"name": uuid.uuid4().hex}}
+        made = keystone.call("POST", path, wanted, token)["application_credential"]
+        return made["id"], {
+            "OS_APPLICATION_CREDENTIAL_ID": made["id"],
+            "OS_APPLICATION_CREDENTIAL_SECRET": made["secret"],
+        }
+
+    old, values = make()
+    environ = {"OS_AUTH_URL": way.url, "KEYSTONE_CREDENTIAL": keep("ssm", values)}
+    identify = choose_identity("keystone", environ)
+    assert ask(identify, token_of(keystone)).project_id
+    keep("ssm", make()[1])
+    keystone.call("DELETE", f"{path}/{old}", token=token)
+    way.asked.clear()
+    clock.advance(5)
+
+    assert ask(identify, token_of(keystone)).project_id
+    assert way.asked == [VALIDATE, VALIDATE, SIGN_IN, SIGN_IN, VALIDATE]
+
+
+@pytest.mark.xdist_group("keystone")
+def test_a_secret_that_was_mended_is_read_again(
+    way: Fickle, keystone: Keystone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Without a new start.
+    """
+    monkeypatch.setattr("chalicelib.keystone.PAUSE_SECONDS", 0.0)
+    values = service_environment(way.url)
+    url = values.pop("OS_AUTH_URL")
+    arn = keep("ssm", values | {"OS_PASSWORD": "old"})
+    identify = choose_identity(
+        "keystone", {"OS_AUTH_URL": url, "KEYSTONE_CREDENTIAL": arn}
+    )
+
+    assert isinstance(refusal(identify, token_of(keystone)), Unavailable)
+    keep("ssm", values)
+
+    assert ask(identify, token_of(keystone)).project_id
+
+
+@pytest.mark.xdist_group("keystone")
+@pytest.mark.parametrize(
+    "text", ["secret", "[]", '{"OS_PASSWORD": 1}', '{"OS_PASSWORD": "secret"}']
+)
+def test_a_secret_that_is_none_is_503(
+    text: str, way: Fickle, keystone: Keystone
+) -> None:
+    """
+    What it holds instead is told nowhere.
+    """
+    environ = {"OS_AUTH_URL": way.url, "KEYSTONE_CREDENTIAL": keep("ssm", text)}
+    identify = choose_identity("keystone", environ)
+
+    refused = refusal(identify, token_of(keystone))
+
+    assert isinstance(refused, Unavailable)
+    assert "secret" not in f"{refused!r} {refused.__cause__!r}".replace("arn:", "")
+    assert way.asked == []
+
+
+@pytest.mark.xdist_group("keystone")
+def test_a_secret_that_is_gone_is_503(way: Fickle, keystone: Keystone) -> None:
+    """
+    The log tells its ARN.
+    """
+    environ = {"OS_AUTH_URL": way.url, "KEYSTONE_CREDENTIAL": ARN}
+    identify = choose_identity("keystone", environ)
+
+    refused = refusal(identify, token_of(keystone))
+
+    assert isinstance(refused, Unavailable)
+    assert ARN in str(refused.__cause__)

@@ -1,0 +1,209 @@
+"""
+The sweep: it finds what crashes left, and never touches what is needed.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib import bucket, environment, uploads
+from chalicelib.functions import clean
+from chalicelib.sweep import ABANDONED, IDLE
+from infra.local.worker import Pump
+from tests.actors import Actor
+from tests.bucket_faults import multiparts, objects
+from tests.scene import CONTENT
+
+OTHER = "11111111-2222-4333-8444-555555555555"
+SOON = IDLE - timedelta(minutes=1)
+LATER = IDLE + timedelta(minutes=1)
+MUCH_LATER = ABANDONED + timedelta(minutes=1)
+
+Sweep = Callable[[timedelta], None]
+
+
+@pytest.fixture
+def image_id(producer: Actor) -> str:
+    """
+    An image that waits for its data.
+    """
+    return producer.make_image(disk_format="raw", container_format="bare")
+
+
+@pytest.fixture
+def sweep_in(monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    """
+    Let the clock call the sweep some time from now.
+    """
+
+    def sweep(time: timedelta) -> None:
+        then = environment.now() + time
+        event: Any = dict.fromkeys(
+            ("version", "account", "region", "detail", "source", "time", "id")
+        )
+        with monkeypatch.context() as clock:
+            clock.setattr(environment, "now", lambda: then)
+            clean(event | {"detail-type": "Scheduled Event", "resources": []}, None)
+
+    return sweep
+
+
+def test_an_object_that_nobody_has_is_removed(
+    producer: Actor, image_id: str, sweep_in: Sweep
+) -> None:
+    """
+    Once it is an hour old: before that, its request may still go on.
+    """
+    producer.upload(image_id, CONTENT)
+    kept = objects(image_id)
+    for other in (image_id, OTHER):
+        bucket.put_data(other, environment.new_id(), b"left over")
+
+    sweep_in(SOON)
+    assert len(objects()) >= 3
+
+    sweep_in(LATER)
+    assert objects(image_id) == kept
+    assert objects(OTHER) == []
+    assert producer.download(image_id).body == CONTENT
+
+
+def test_parts_that_nobody_waits_for_are_removed(
+    producer: Actor, image_id: str, sweep_in: Sweep
+) -> None:
+    """
+    Those of an upload that goes on are not.
+    """
+    path = f"/ext/v1/images/{image_id}/uploads"
+    upload = producer.post(path, {"size": 10}).document
+    wanted = multiparts(image_id)
+    bucket.begin_multipart(image_id, upload["id"])
+    bucket.begin_multipart(image_id, environment.new_id())
+    bucket.begin_multipart(OTHER, environment.new_id())
+
+    sweep_in(LATER)
+
+    assert multiparts(image_id) == wanted
+    assert multiparts(OTHER) == []
+
+
+def test_staged_data_stays(producer: Actor, image_id: str, sweep_in: Sweep) -> None:
+    """
+    Until it is imported, or its image deleted.
+    """
+    producer.upload(image_id, CONTENT, "stage")
+
+    sweep_in(MUCH_LATER)
+
+    method = {"method": {"name": "glance-direct"}}
+    producer.post(f"/v2/images/{image_id}/import", method)
+    assert producer.download(image_id).body == CONTENT
+
+
+def test_an_upload_that_was_abandoned_is_ended(
+    producer: Actor, image_id: str, sweep_in: Sweep
+) -> None:
+    """
+    After a week without a sign of its client; the image takes other data then.
+    """
+    path = f"/ext/v1/images/{image_id}/uploads"
+    upload = producer.post(path, {"size": 10}).document
+
+    sweep_in(ABANDONED - timedelta(minutes=1))
+    assert producer.get(upload["self"]).document["state"] == "open"
+
+    sweep_in(MUCH_LATER)
+    ended = producer.get(upload["self"]).document
+    assert (ended["state"], ended["message"]) == (
+        "failure",
+        "Its client left it alone for 7 days.",
+    )
+    assert multiparts(image_id) == []
+    assert producer.upload(image_id, CONTENT).status == 204
+
+
+def test_an_import_that_stands_still_is_taken_up_again(
+    producer: Actor, image_id: str, sweep_in: Sweep, pump: Pump
+) -> None:
+    """
+    Its message got lost, or lies among the dead letters.
+    """
+    uri = {"name": "web-download", "uri": "http://127.0.0.1:1/"}
+    producer.post(f"/v2/images/{image_id}/import", {"method": uri})
+    lost = Pump("cloud-images-test", lambda *_: {"batchItemFailures": []}, print)
+    lost.turn()
+    pump.settle()
+    assert producer.get(f"/v2/images/{image_id}").document["status"] == "importing"
+
+    sweep_in(SOON)
+    pump.settle()
+    assert producer.get(f"/v2/images/{image_id}").document["status"] == "importing"
+
+    sweep_in(LATER)
+    pump.settle()
+    image = producer.get(f"/v2/images/{image_id}").document
+    assert image["status"] == "queued"
+    assert image["os_glance_failed_import"] == (
+        "127.0.0.1 is at an address that nothing may be fetched from."
+    )
+
+
+@contextmanager
+def in_small_pages() -> Iterator[None]:
+    """
+    Let S3 list two things at a time.
+    """
+    events = bucket._client().meta.events  # noqa: SLF001 - for tests alone
+
+    def ask_for_two(params: Any, model: Any, **_: Any) -> None:
+        field = "MaxKeys" if model.name == "ListObjectsV2" else "MaxUploads"
+        params[field] = 2
+
+    names = [
+        f"provide-client-params.s3.{name}"
+        for name in ("ListObjectsV2", "ListMultipartUploads")
+    ]
+    for name in names:
+        events.register(name, ask_for_two)
+    try:
+        yield
+    finally:
+        for name in names:
+            events.unregister(name, ask_for_two)
+
+
+def test_all_objects_are_looked_at(sweep_in: Sweep) -> None:
+    """
+    However many pages they are listed on.
+    """
+    for _ in range(7):
+        bucket.put_data(OTHER, environment.new_id(), b"left over")
+        bucket.begin_multipart(OTHER, environment.new_id())
+
+    with in_small_pages():
+        found = len(objects(OTHER)), len(multiparts(OTHER))
+        sweep_in(LATER)
+
+    assert found == (7, 7)
+    assert objects(OTHER) == []
+    assert multiparts(OTHER) == []
+
+
+def test_an_upload_is_seen_to_that_was_touched_meanwhile_only(
+    producer: Actor, image_id: str, sweep_in: Sweep
+) -> None:
+    """
+    An index lags: what it says is only a candidate.
+    """
+    path = f"/ext/v1/images/{image_id}/uploads"
+    upload = producer.post(path, {"size": 10}).document
+    producer.delete(upload["self"])
+
+    sweep_in(MUCH_LATER)
+
+    found = uploads.load_upload(image_id, upload["id"])
+    assert found
+    assert found.message == "It was aborted."
