@@ -24,7 +24,7 @@ check: $(READY) ## Check style, types and the infrastructure's template
 	@$(BIN)/ruff check --quiet . infra/tools/upload
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
-	@$(BIN)/cfn-lint infra/resources.yaml
+	@$(BIN)/cfn-lint infra/resources.yaml infra/account.yaml
 
 format: $(READY) ## Set the code in its form
 	@$(BIN)/ruff check --fix-only --quiet

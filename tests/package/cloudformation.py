@@ -16,7 +16,8 @@ PARAMETERS = {"Auth": "keystone"}
 NOT_IN_MOTO = (
     "AWS::ApiGateway::",  # It takes no paths from a definition, and so has no stage.
     "AWS::CloudWatch::",
-    "AWS::Lambda::EventSourceMapping",  # It would run the functions, in Docker.
+    "AWS::Events::Rule",  # It would run the function at any event, in Docker.
+    "AWS::Lambda::EventSourceMapping",  # As above.
     "AWS::Lambda::Permission",
     "AWS::S3::BucketPolicy",
 )
