@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format package lock clean
+.PHONY: help run test check format package docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,10 @@ package: $(READY) ## Make what is deployed [STAGE=dev|prod OUT=dist ARCH=arm64|x
 
 LOCK = $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+docs: $(READY) ## Write the API's description and its page into docs/api
+	@TABLE_NAME=none BUCKET_NAME=none QUEUE_URL=none AUTH=development \
+		AWS_DEFAULT_REGION=us-east-1 $(BIN)/python -m infra.openapi
+
 lock: ## Compile the requirements of project, Keystone and clients [UPGRADE=1: to the newest]
 	@test -x $(BIN)/uv || $(MAKE) --no-print-directory $(READY)
 	@$(LOCK) --output-file requirements.txt pyproject.toml

@@ -9,40 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
-from uv import find_uv_bin
 
+from infra.local.environments import install
 from tests.package.cloudformation import transformed
 from tests.package.packaged import Package
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-CACHE = ROOT / ".cache"
-
-
-def checkov() -> Path:
-    """
-    Install checkov in an environment of its own, once for all; give its program.
-    """
-    wanted, folder = HERE / "checkov.txt", CACHE / "checkov"
-    made_from = folder / wanted.name  # Written last.
-    CACHE.mkdir(exist_ok=True)
-    with FileLock(CACHE / "checkov.lock"):
-        text = wanted.read_text("utf-8")
-        if not (made_from.exists() and made_from.read_text("utf-8") == text):
-            uv = [find_uv_bin(), "--quiet"]
-            python = ["--python", sys.executable]
-            subprocess.run([*uv, "venv", "--clear", *python, str(folder)], check=True)
-            subprocess.run(
-                [
-                    *(*uv, "pip", "install", "--python", str(folder)),
-                    *("--require-hashes", "--requirements", str(wanted)),
-                    "--compile-bytecode",
-                ],
-                check=True,
-            )
-            made_from.write_text(text, "utf-8")
-    return folder / "bin" / "checkov"
 
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
@@ -77,9 +49,10 @@ def test_checkov_finds_nothing_that_is_not_meant(prod: Package, tmp_path: Path) 
     file = tmp_path / "template.json"
     file.write_text(json.dumps(template, indent=1), "utf-8")
     config = str(HERE / "checkov.yaml")
+    checkov = install(HERE / "checkov.txt") / "checkov"
 
     done = subprocess.run(
-        [str(checkov()), "--config-file", config, "--output", "json", "-f", str(file)],
+        [str(checkov), "--config-file", config, "--output", "json", "-f", str(file)],
         capture_output=True,
         text=True,
         check=False,
