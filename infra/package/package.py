@@ -79,10 +79,12 @@ def _package_by_chalice(folder: Path, stage: str) -> Path:
     packed = folder / "packed"
     chalice = [sys.executable, "-c", "from chalice.cli import main; main()"]
     options = ["--stage", stage, "--merge-template", str(folder / "merge.yaml")]
+    # Whose account the shell is in does not matter.
+    shell = {name: os.environ[name] for name in os.environ if name[:4] != "AWS_"}
     done = subprocess.run(  # noqa: S603 - it is Chalice
         [*chalice, "package", *options, "--template-format", "yaml", str(packed)],
         cwd=folder / "code",
-        env={**os.environ, **_NO_SETTINGS},
+        env=shell | _NO_SETTINGS,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
