@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock clean
+.PHONY: help run test check format package docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -24,24 +24,34 @@ check: $(READY) ## Check style, types and the infrastructure's template
 	@$(BIN)/ruff check --quiet . infra/tools/upload
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
-	@$(BIN)/cfn-lint infra/resources.yaml
+	@$(BIN)/cfn-lint infra/resources.yaml infra/account.yaml
 
 format: $(READY) ## Set the code in its form
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
+STAGE ?= dev
+OUT ?= dist
+ARCH ?= arm64
+package: $(READY) ## Make what is deployed [STAGE=dev|prod OUT=dist ARCH=arm64|x86_64]
+	@$(BIN)/python -m infra.package $(STAGE) $(OUT) $(ARCH)
+
 LOCK = $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+docs: $(READY) ## Write the API's description and its page into docs/api
+	@TABLE_NAME=none BUCKET_NAME=none QUEUE_URL=none AUTH=development \
+		AWS_DEFAULT_REGION=us-east-1 $(BIN)/python -m infra.openapi
+
 lock: ## Compile the requirements of project, Keystone and clients [UPGRADE=1: to the newest]
 	@test -x $(BIN)/uv || $(MAKE) --no-print-directory $(READY)
 	@$(LOCK) --output-file requirements.txt pyproject.toml
 	@$(LOCK) --output-file requirements-dev.txt --group dev \
 		--constraint requirements.txt pyproject.toml
-	@for name in $(basename $(wildcard infra/local/*.in tests/clients/*.in)); do \
+	@for name in $(basename $(wildcard infra/local/*.in tests/*/*.in)); do \
 		$(LOCK) --output-file $$name.txt $$name.in || exit; done
 
 clean: ## Remove what the other targets made
-	rm -rf .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .venv
+	rm -rf .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .venv dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): requirements.txt requirements-dev.txt

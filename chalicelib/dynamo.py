@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from pynamodb.exceptions import PynamoDBException, TransactWriteError
 
-from chalicelib import environment
+from chalicelib import environment, telemetry
 from chalicelib.domain import Caller
 from chalicelib.errors import Unavailable
 from chalicelib.table import Item, Key, Raw, image_key, moment
@@ -51,7 +51,7 @@ _T = TypeVar("_T")
 # The subclasses share the base's connection only if it was made first (PynamoDB), and
 # a client is made once, while the function starts.
 connection = Item._get_connection()  # noqa: SLF001 - PynamoDB has no public name for it
-connection.connection.client  # noqa: B018 - made here, before any thread asks for it
+telemetry.watch(connection.connection.client)
 session = connection.connection.session
 _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="dynamodb")
 
@@ -227,6 +227,7 @@ def settle_or_log(write: Callable[[], Any], loss: str, caller: Caller) -> None:
         settle(write)
     except (PynamoDBException, Unavailable):
         log.exception("%s: %s", caller.request_id, loss)
+        telemetry.counted["LostHints"] += 1
 
 
 def _codes(exc: PynamoDBException) -> set[str]:

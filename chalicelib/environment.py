@@ -41,10 +41,13 @@ class Settings:
     sort_images_max: int = 10_000
     upload_bytes_max: int = 4_500_000
     import_allow: str = ""
+    event_bus: str = ""
+    log_projects: str = "hashed"
     token_cache_seconds: int = 60
     oidc_refetch_seconds: int = 60
 
 
+_CHOICES: Final = {"log_projects": ("hashed", "plain")}
 _MAY_BE_ZERO: Final = frozenset(
     {
         *("member_quota", "tag_quota", "property_quota", "index_lag_seconds"),
@@ -58,7 +61,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     Read the settings from environment variables.
 
     Raises:
-        SettingError: One is missing, or is not a number that it may be.
+        SettingError: One is missing, or is not what it may be.
     """
     for name in ("TABLE_NAME", "BUCKET_NAME", "QUEUE_URL", "AUTH"):
         if not environ.get(name):
@@ -69,6 +72,12 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         if text is None:
             continue
         if kind is str:
+            allowed = _CHOICES.get(field, (text,))
+            if text not in allowed:
+                raise SettingError(
+                    f"The setting {field.upper()} must be {' or '.join(allowed)},"
+                    f" not {text!r}."
+                )
             values[field] = text
             continue
         least = 0 if field in _MAY_BE_ZERO else 1

@@ -22,7 +22,7 @@ functions = Blueprint(__name__)
 parse_allowed(environment.settings.import_allow)  # A wrong setting ends the start.
 
 
-@functions.on_sqs_message(queue="cloud-images-dev-uploads", name="worker")
+@functions.on_sqs_message(queue_arn="UploadQueue.Arn", name="worker")
 def work(event: SQSEvent) -> None:
     """
     Bring the data of an upload into the bucket.

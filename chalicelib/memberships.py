@@ -72,7 +72,7 @@ def add_member(image: Image, member_id: str, caller: Caller) -> Member:
         updated_at=now,
     )
     item = member_item(member, image)
-    item.changed = change_by(caller)
+    item.changed = change_by(caller) | {"owner": image.owner}
     quota = environment.settings.member_quota
 
     def write() -> None:
@@ -132,7 +132,7 @@ def set_member_status(
                     MemberItem.status.set(status),
                     MemberItem.project_sk.set(project_sort(LIST_OF[status], position)),
                     MemberItem.updated_at.set(moment(answer.updated_at)),
-                    MemberItem.changed.set(change_by(caller)),
+                    MemberItem.changed.set(change_by(caller) | {"owner": image.owner}),
                 ],
                 condition=MemberItem.created_at == moment(member.created_at),
             ),
@@ -151,12 +151,16 @@ def remove_member(image: Image, member: Member, caller: Caller) -> None:
     """
     AP-8: end a membership, if the image is still shared.
 
-    The image's `changed` names the removed member: what is gone cannot tell who did it.
+    The image's `changed` names the removed member and its status: what is gone cannot
+    tell who did it.
 
     Raises:
         StaleError: The project is no longer a member, or the image no longer shared.
     """
-    changed = change_by(caller) | {"removed_member": member.member_id}
+    changed = change_by(caller) | {
+        "removed_member": member.member_id,
+        "removed_status": member.status,
+    }
 
     def write() -> None:
         with TransactWrite(connection=connection.connection) as transaction:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from chalicelib import bucket, jobs, store, uploads
+from chalicelib.events import event_of, send_event
 from chalicelib.table import Raw, image_id_of_tombstone, pending_upload_of
 
 log = logging.getLogger("cloud-images")
@@ -33,13 +34,19 @@ Handler = Callable[[Record], None]
 def consume(records: Iterable[Record]) -> dict[str, Any]:
     """
     Hand records on, in order, until one fails; tell Lambda from which on to try again.
+
+    Raises:
+        Exception: What the first of them failed on. Lambda halves the batch then, until
+            that record is alone; so only it is set aside, if no try succeeds.
     """
-    for record in records:
+    for number, record in enumerate(records):
         try:
             for handle in HANDLERS:
                 handle(record)
         except Exception:
             log.exception("The record %s is tried again", record.sequence_number)
+            if number == 0:
+                raise
             return {"batchItemFailures": [{"itemIdentifier": record.sequence_number}]}
     return {"batchItemFailures": []}
 
@@ -64,4 +71,17 @@ def sweep_deleted_image(record: Record) -> None:
         uploads.forget_uploads(image_id)
 
 
-HANDLERS: Final[tuple[Handler, ...]] = (dispatch_upload, sweep_deleted_image)
+def tell_change(record: Record) -> None:
+    """
+    Send the event of a change, once all else that follows from it is done.
+    """
+    event = event_of(record.old, record.new, record.sequence_number)
+    if event:
+        send_event(event)
+
+
+HANDLERS: Final[tuple[Handler, ...]] = (
+    dispatch_upload,
+    sweep_deleted_image,
+    tell_change,
+)

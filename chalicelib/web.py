@@ -6,13 +6,14 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, NoReturn
 from urllib.parse import unquote
 
 from chalice.app import Blueprint, Chalice, Request, Response
 
-from chalicelib import environment
+from chalicelib import environment, telemetry
 from chalicelib.credentials import Incoming
 from chalicelib.domain import Caller
 from chalicelib.errors import ApiError, Conflict, MethodNotAllowed, NotFound, StaleError
@@ -69,15 +70,14 @@ class App(Chalice):
         where = event["requestContext"]
         if where["resourcePath"].startswith("/{proxy"):
             where = {**where, "resourcePath": _PROXY}
-        return super().__call__(
-            {
-                **event,
-                "pathParameters": decoded,
-                _SENT: sent,
-                "requestContext": where,
-            },
-            context,
-        )
+        told = {
+            **event,
+            "pathParameters": decoded,
+            _SENT: sent,
+            "requestContext": where,
+        }
+        answer = partial(super().__call__, told, context)
+        return telemetry.observed(answer, where["httpMethod"], where)
 
 
 def install(app: App, identify: Identify) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from infra.local import gateway
-from tests import schemas
+from tests import openapi, schemas
 
 DATA_TYPE = "application/octet-stream"
 JSON_TYPE = "application/json"
@@ -59,7 +59,7 @@ def in_process(app: Any) -> Send:
         event = gateway.event(app.routes, method, target, headers, body)
         status, pairs, content = gateway.response(app(event, None))
         names = {name.lower(): value for name, value in pairs}
-        return _checked(Answer(status, names, content))
+        return _checked(method, target, Answer(status, names, content))
 
     return send
 
@@ -79,15 +79,18 @@ def over_http(url: str) -> Send:
             connection.request(method, url, body or None, dict(headers))
             answer = connection.getresponse()
             names = {name.lower(): value for name, value in answer.getheaders()}
-            return _checked(Answer(answer.status, names, answer.read()))
+            got = Answer(answer.status, names, answer.read())
+            return _checked(method, target, got)
         finally:
             connection.close()
 
     return send
 
 
-def _checked(answer: Answer) -> Answer:
+def _checked(method: str, target: str, answer: Answer) -> Answer:
     schemas.check(answer.document)
+    kind = answer.headers.get("content-type", "")
+    openapi.check(method, target, answer.status, kind, answer.document)
     return answer
 
 

@@ -15,6 +15,7 @@ ALLOWED: dict[str, set[str]] = {
     "domain": set(),
     "errors": set(),
     "environment": set(),
+    "telemetry": {"environment"},
     "policy": DOMAIN,
     "schemas": {"domain"},
     "bodies": {*DOMAIN, "environment", "schemas"},
@@ -30,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "oidc": {*DOMAIN, "credentials", "environment", "remote"},
     "identity": {"domain", "environment", "credentials", "keystone", "oidc"},
     "table": {"domain", "environment"},
-    "dynamo": {*DOMAIN, "environment", "table"},
+    "dynamo": {*DOMAIN, "environment", "table", "telemetry"},
     "hints": {"domain", "environment", "dynamo", "table"},
     "store": {*DOMAIN, "environment", "dynamo", "hints", "table"},
     "digests": set(),
@@ -42,7 +43,8 @@ ALLOWED: dict[str, set[str]] = {
         *DOMAIN,
         *("environment", "bucket", "digests", "jobs", "sources", "uploads"),
     },
-    "records": {"bucket", "jobs", "store", "table", "uploads"},
+    "events": {*DOMAIN, "environment", "dynamo", "table"},
+    "records": {"bucket", "events", "jobs", "store", "table", "uploads"},
     "sweep": {
         *("domain", "environment", "bucket", "dynamo", "jobs", "table"),
         *("transfers", "uploads"),
@@ -54,7 +56,10 @@ ALLOWED: dict[str, set[str]] = {
         *("domain", "errors", "environment", "bodies", "filters", "policy"),
         *("table", "dynamo", "hints", "store", "index"),
     },
-    "web": {*DOMAIN, "credentials", "environment", "filters", "identity"},
+    "web": {
+        *(*DOMAIN, "credentials", "environment", "filters", "identity"),
+        "telemetry",
+    },
     "documents": {*DOMAIN, "environment", "schemas", "web"},
     "images": {
         *("domain", "errors", "environment", "bodies", "filters", "listing"),
@@ -76,7 +81,7 @@ What each module of `chalicelib` may import of the others.
 
 OUTSIDE = {
     "boto3": set[str](),
-    "botocore": {"bucket", "jobs", "secret"},
+    "botocore": {"bucket", "events", "jobs", "secret"},
     "jwt": {"oidc"},
     "pynamodb": {"table", "dynamo", "store", "memberships", "index", "uploads"},
     "chalice": {

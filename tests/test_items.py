@@ -54,14 +54,16 @@ def test_an_item_says_who_changed_it_last(
     added = add_member(producer, image_id, "consumer")
     assert changes() == {
         "IMAGE": made_by(added, "producer"),
-        "MEMBER#consumer": made_by(added, "producer"),
+        "MEMBER#consumer": made_by(added, "producer", owner="producer"),
     }
     answered = consumer.put(f"{path}/members/consumer", {"status": "accepted"})
-    assert changes()["MEMBER#consumer"] == made_by(answered, "consumer")
+    told = made_by(answered, "consumer", owner="producer")
+    assert changes()["MEMBER#consumer"] == told
     renamed = set_attribute(admin, image_id, "name", "new")
     assert changes()["IMAGE"] == made_by(renamed, "operators")
     removed = remove_member(producer, image_id, "consumer")
-    last = made_by(removed, "producer", removed_member="consumer")
+    ended = {"removed_member": "consumer", "removed_status": "accepted"}
+    last = made_by(removed, "producer", **ended)
     assert changes() == {"IMAGE": last}
     deleted = producer.delete(path)
     assert changes() == {"IMAGE": made_by(deleted, "producer")}

@@ -37,6 +37,10 @@ NEEDED = {
             NEEDED | {"HINTS_MAX": "\N{SUPERSCRIPT TWO}"},
             "The setting HINTS_MAX must be a whole number, 1 or more, not '\xb2'.",
         ),
+        (
+            NEEDED | {"LOG_PROJECTS": "none"},
+            "The setting LOG_PROJECTS must be hashed or plain, not 'none'.",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named(environ: dict[str, str], words: str) -> None:

@@ -88,6 +88,13 @@ def create_queue() -> None:
     )
 
 
+def create_bus(name: str) -> None:
+    """
+    Create a bus of events, under a name.
+    """
+    get_session().create_client("events").create_event_bus(Name=name)
+
+
 def create_bucket(name: str) -> None:
     """
     Create the bucket of images' data, empty, under a name.

@@ -77,16 +77,20 @@ def _start(objects: str) -> Chalice:
     os.environ["QUEUE_URL"] = backend.QUEUE_URL
     os.environ.setdefault("TABLE_NAME", "cloud-images-local")
     os.environ.setdefault("BUCKET_NAME", "cloud-images-local")
+    os.environ.setdefault("EVENT_BUS", "cloud-images-local")
     try:
         # They read the settings, and make DynamoDB's client, as they are imported.
         from app import app  # noqa: PLC0415
         from chalicelib.dynamo import connection  # noqa: PLC0415
+        from chalicelib.telemetry import write_lines  # noqa: PLC0415
     except ValueError as wrong:  # A SettingError, whose module then has no import.
         sys.exit(str(wrong))
     client = connection.connection.client
     backend.create_table(client, connection.table_name, stream=True)
     backend.create_bucket(os.environ["BUCKET_NAME"])
     backend.create_queue()
+    backend.create_bus(os.environ["EVENT_BUS"])
+    write_lines("cloud-images.events")
     return app
 
 

@@ -70,7 +70,11 @@ class Pump:
         records = self._left
         if not records:
             return 0
-        answer = self._consumer({"Records": records}, self._context)
+        try:
+            answer = self._consumer({"Records": records}, self._context)
+        except Exception:
+            _logger.exception("The consumer broke down; it gets the records again.")
+            return 0
         failed = {one["itemIdentifier"] for one in answer["batchItemFailures"]}
         numbers = [one["dynamodb"]["SequenceNumber"] for one in records]
         first = min(map(numbers.index, failed), default=len(records))

@@ -2,9 +2,6 @@
 The deployment's template: the code's table, and no more rights than the code uses.
 """
 
-import json
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +11,6 @@ from pynamodb.attributes import Attribute
 from chalicelib import dynamo
 from chalicelib.table import ByProject, ByVisibility, Item, RecentItem
 from infra.local import backend
-from tests.readme import table as readme_table
-
-ROOT = Path(__file__).parents[2]
-OPERATION = re.compile(r"[A-Z][a-z]+(?:Write|Get)?Items?|Query")
-PARTS = {"TransactWriteItems": {"PutItem", "UpdateItem", "DeleteItem"}}
-"""
-A transaction is granted as its parts: IAM has no action of its own for it.
-"""
 
 
 @pytest.fixture
@@ -118,40 +107,3 @@ def test_the_local_table_is_that_of_the_template(properties: Any) -> None:
         (one["IndexName"], one["KeySchema"], one["Projection"])
         for one in properties["GlobalSecondaryIndexes"]
     ]
-
-
-def test_the_function_is_told_of_the_table_and_ends_before_its_caller(
-    properties: Any,
-) -> None:
-    """
-    API Gateway waits for 29 s; a slice of a list may take 300 MB of memory.
-    """
-    config = json.loads((ROOT / ".chalice/config.json").read_text("utf-8"))
-    variables = config["stages"]["dev"]["environment_variables"]
-
-    assert variables["TABLE_NAME"] == properties["TableName"]
-    assert config["lambda_timeout"] <= 29
-    assert config["lambda_memory_size"] >= 1024
-
-
-def test_the_function_may_do_what_it_does_and_no_more(properties: Any) -> None:
-    """
-    Its rights are the operations of the README's access patterns, on this table alone.
-    """
-    policy = json.loads((ROOT / ".chalice/policy-dev.json").read_text("utf-8"))
-    used = set()
-    for row in readme_table("Access patterns"):
-        for operation in OPERATION.findall(row["operation"]):
-            used |= PARTS.get(operation, {operation})
-
-    logs, data = policy["Statement"]
-
-    assert data["Action"] == sorted(f"dynamodb:{one}" for one in used)
-    arn = f"arn:aws:dynamodb:*:*:table/{properties['TableName']}"
-    assert data["Resource"] == [arn, f"{arn}/index/*"]
-    assert logs["Action"] == [
-        "logs:CreateLogGroup",
-        "logs:CreateLogStream",
-        "logs:PutLogEvents",
-    ]
-    assert "*" not in {*data["Resource"], logs["Resource"]}

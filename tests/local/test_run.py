@@ -277,13 +277,17 @@ def test_a_signal_ends_all_of_it(number: signal.Signals, server: str) -> None:
 
 def test_it_notes_requests_without_their_secrets() -> None:
     """
-    On stderr, a line each: no token, no query.
+    On stderr, a line each: no token, no query. Events stand there as well.
     """
     with running() as run:
         run.actor("producer").get("/v2/images?name=secret")
         _, stderr = run.end()
 
-    assert re.fullmatch(r"GET /v2/images 200 \d+ ms\n", stderr)
+    lines = stderr.splitlines()
+    events = [json.loads(line) for line in lines if line.startswith("{")]
+    assert {event["event"] for event in events} >= {"image.created", "member.added"}
+    (line,) = [line for line in lines if not line.startswith("{")]
+    assert re.fullmatch(r"GET /v2/images 200 \d+ ms", line)
 
 
 def test_it_never_calls_aws() -> None:

@@ -1,0 +1,300 @@
+"""
+Events: each change of an image or a membership, told to whoever subscribes.
+
+A record of the table's stream makes one event or none, the same one each time it is
+read; docs/events.md tells of them, docs/events.schema.json holds their form.
+"""
+
+import json
+import logging
+from dataclasses import dataclass, replace
+from functools import cache
+from threading import Lock
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib import environment
+from chalicelib.domain import Image, ImageStatus, Member
+from chalicelib.dynamo import session
+from chalicelib.errors import Unavailable
+from chalicelib.table import (
+    IMAGE,
+    MEMBER,
+    Raw,
+    image_id_of_tombstone,
+    image_of,
+    member_of,
+    moment,
+)
+
+log = logging.getLogger("cloud-images.events")
+
+Document = dict[str, Any]
+
+VERSION: Final = 1
+SOURCE: Final = "cloud-images"
+DETAIL_BYTES_MAX: Final = 200_000
+"""
+How large an event is, at most: EventBridge takes 256 KB of one.
+"""
+
+_IDS: Final = UUID("5d1c1a47-5d3c-4f0e-9f6e-5f6a4b1f5b0a")
+_making = Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """
+    One change: of what kind, of what, by whom, and what it was and is.
+
+    The id is the same for a duplicate. `complete` is false where properties and tags
+    had to be left out of what was and is, since they are too large.
+    """
+
+    id: str
+    type: str
+    time: str
+    sequence: str
+    image_id: str
+    producer_id: str | None
+    member_id: str | None
+    actor: Document
+    request_id: str
+    before: Document | None
+    after: Document | None
+    complete: bool = True
+
+    def document(self) -> Document:
+        """
+        Give the event as it is sent.
+        """
+        return {
+            "version": VERSION,
+            "id": self.id,
+            "type": self.type,
+            "time": self.time,
+            "sequence": self.sequence,
+            "image_id": self.image_id,
+            "producer_id": self.producer_id,
+            "member_id": self.member_id,
+            "actor": self.actor,
+            "request_id": self.request_id,
+            "before": self.before,
+            "after": self.after,
+            "complete": self.complete,
+        }
+
+
+def event_of(old: Raw | None, new: Raw | None, sequence_number: str) -> Event | None:
+    """
+    Give the event that a change of an item makes; none of what no project did.
+
+    Items are removed by sweeps, and by the transaction that removes a member: that is
+    told by its image.
+    """
+    if new is None or "changed" not in new or new.get("changed") == _changed(old):
+        return None
+    place = new["sk"]["S"]
+    if place == IMAGE:
+        return _of_image(old, new, sequence_number)
+    if place.startswith(MEMBER):
+        return _of_member(old, new, sequence_number)
+    return None
+
+
+def send_event(event: Event) -> None:
+    """
+    Send an event, and note that in the log.
+
+    Raises:
+        Unavailable: EventBridge did not take it.
+    """
+    event = _fitting(event)
+    bus = environment.settings.event_bus
+    if bus:
+        _put(bus, event)
+    line = {
+        "event": event.type,
+        "id": event.id,
+        "image_id": event.image_id,
+        "member_id": event.member_id,
+        "request_id": event.request_id,
+    }
+    log.info("%s", json.dumps(line))
+
+
+def _of_image(old: Raw | None, new: Raw, sequence_number: str) -> Event | None:
+    before, after = image_of(old) if old else None, image_of(new)
+    changed = json.loads(new["changed"]["S"])
+    if "removed_member" in changed and after:
+        was = {
+            "image_id": after.id,
+            "member_id": changed["removed_member"],
+            "status": changed.get("removed_status"),
+        }
+        return _event(
+            "member.removed", new, sequence_number, after, was["member_id"], was, None
+        )
+    kind = _kind(before, after)
+    if kind is None:
+        return None
+    return _event(
+        kind,
+        new,
+        sequence_number,
+        after or before,
+        None,
+        _image_document(before) if before else None,
+        _image_document(after) if after else None,
+    )
+
+
+def _kind(before: Image | None, after: Image | None) -> str | None:
+    if after is None:
+        return "image.deleted"
+    if before is None:
+        return "image.created"
+    if before.status is not after.status:
+        named = (ImageStatus.ACTIVE, ImageStatus.DEACTIVATED)
+        word = after.status if after.status in named else "status_changed"
+        return f"image.{'activated' if word is ImageStatus.ACTIVE else word}"
+    if after == replace(before, member_count=after.member_count):
+        return None  # A member came, which its own record tells.
+    return "image.updated"
+
+
+def _of_member(old: Raw | None, new: Raw, sequence_number: str) -> Event:
+    before, after = member_of(old) if old else None, member_of(new)
+    if before is None:
+        kind = "member.added"
+    elif before.status is after.status:
+        kind = "member.updated"
+    else:
+        kind = "member.status_changed"
+    return _event(
+        kind,
+        new,
+        sequence_number,
+        None,
+        after.member_id,
+        _member_document(before) if before else None,
+        _member_document(after),
+    )
+
+
+def _member_document(member: Member) -> Document:
+    return {
+        "image_id": member.image_id,
+        "member_id": member.member_id,
+        "status": member.status,
+        "created_at": moment(member.created_at),
+        "updated_at": moment(member.updated_at),
+    }
+
+
+def _event(  # noqa: PLR0913, PLR0917 - an event has that many parts
+    kind: str,
+    new: Raw,
+    sequence_number: str,
+    image: Image | None,
+    member_id: str | None,
+    before: Document | None,
+    after: Document | None,
+) -> Event:
+    changed = json.loads(new["changed"]["S"])
+    known = after or before or {}
+    image_id = image_id_of_tombstone(new) or known.get("image_id") or known["id"]
+    name = f"{new['pk']['S']} {new['sk']['S']} {sequence_number}"
+    return Event(
+        id=str(uuid5(_IDS, name)),
+        type=kind,
+        time=changed["at"],
+        sequence=sequence_number,
+        image_id=image_id,
+        # A membership does not have it: its `changed` does.
+        producer_id=image.owner if image else changed.get("owner"),
+        member_id=member_id,
+        actor={"project_id": changed["project_id"], "user_id": changed["user_id"]},
+        request_id=changed["request_id"],
+        before=before,
+        after=after,
+    )
+
+
+def _image_document(image: Image) -> Document:
+    """
+    Give what is told of an image: what every caller who sees it may read.
+
+    Not how its data came: a source's URL may hold a password.
+    """
+    return {
+        "id": image.id,
+        "owner": image.owner,
+        "name": image.name,
+        "visibility": image.visibility,
+        "status": image.status,
+        "protected": image.protected,
+        "os_hidden": image.os_hidden,
+        "disk_format": image.disk_format,
+        "container_format": image.container_format,
+        "min_disk": image.min_disk,
+        "min_ram": image.min_ram,
+        "size": image.size,
+        "virtual_size": image.virtual_size,
+        "checksum": image.checksum,
+        "os_hash_algo": image.os_hash_algo,
+        "os_hash_value": image.os_hash_value,
+        "tags": list(image.tags),
+        "properties": dict(image.properties),
+        "created_at": moment(image.created_at),
+        "updated_at": moment(image.updated_at),
+    }
+
+
+def _fitting(event: Event) -> Event:
+    if len(_detail(event).encode()) <= DETAIL_BYTES_MAX:
+        return event
+    before, after = (
+        one and {key: one[key] for key in one if key not in ("tags", "properties")}
+        for one in (event.before, event.after)
+    )
+    return replace(event, before=before, after=after, complete=False)
+
+
+def _detail(event: Event) -> str:
+    return json.dumps(event.document(), ensure_ascii=False)
+
+
+def _changed(old: Raw | None) -> Any:  # noqa: ANN401 - an attribute, or none
+    return old.get("changed") if old else None
+
+
+def _put(bus: str, event: Event) -> None:
+    entry = {
+        "EventBusName": bus,
+        "Source": SOURCE,
+        "DetailType": event.type,
+        "Detail": _detail(event),
+    }
+    try:
+        answer = _client().put_events(Entries=[entry])
+    except (BotoCoreError, ClientError) as exc:
+        raise Unavailable("The bus of events cannot answer just now.") from exc
+    if answer["FailedEntryCount"]:
+        reason = answer["Entries"][0].get("ErrorCode")
+        raise Unavailable(f"The bus of events did not take an event: {reason}")
+
+
+def _client() -> Any:  # noqa: ANN401 - botocore's own
+    with _making:
+        return _made_client()
+
+
+@cache
+def _made_client() -> Any:  # noqa: ANN401 - botocore's own
+    retries = {"mode": "standard", "total_max_attempts": 3}
+    config = Config(connect_timeout=2, read_timeout=5, retries=retries)
+    return session.create_client("events", config=config)

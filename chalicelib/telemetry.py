@@ -1,0 +1,129 @@
+"""
+What a request cost, counted and told in one line of the log.
+
+The line is JSON that CloudWatch makes metrics of (its embedded metric format). Counted
+is what a process does: Lambda gives it one request at a time.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from chalicelib import environment
+
+NAMESPACE: Final = "CloudImages"
+UNITS: Final = {
+    "Milliseconds": "Milliseconds",
+    "Calls": "Count",
+    "ReadUnits": "Count",
+    "WriteUnits": "Count",
+    "LostHints": "Count",
+    "Cold": "Count",
+}
+"""
+The metrics, and what each is counted in.
+"""
+
+LINES: Final = ("cloud-images.requests", "cloud-images.events")
+"""
+The logs whose lines are JSON, and stand as they are in Lambda's log.
+"""
+
+log = logging.getLogger(LINES[0])
+counted: Counter[str] = Counter()
+_FUNCTION: Final = "AWS_LAMBDA_FUNCTION_NAME"
+_READS: Final = ("BatchGetItem", "Query")
+_METRICS: Final = {
+    "Namespace": NAMESPACE,
+    "Dimensions": [["function"]],
+    "Metrics": [{"Name": name, "Unit": unit} for name, unit in UNITS.items()],
+}
+
+
+def observed(
+    call: Callable[[], Mapping[str, Any]],
+    method: str,
+    where: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    """
+    Answer a request, and tell what that took; *where* is its context at API Gateway.
+
+    Neither token nor query nor body are told: they may be secret.
+    """
+    if not log.isEnabledFor(logging.INFO):
+        return call()
+    before, start = counted.copy(), time.perf_counter()
+    answer = call()
+    milliseconds = (time.perf_counter() - start) * 1000
+    now = Counter(counted)
+    now.subtract(before)
+    caller = where.get("caller")
+    line = {
+        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [_METRICS]},
+        "function": os.environ.get(_FUNCTION, "local"),
+        "request_id": answer["headers"].get("x-openstack-request-id"),
+        "gateway_id": where.get("requestId"),
+        "method": method,
+        "route": where["resourcePath"],
+        "status": answer["statusCode"],
+        "project": _named(caller.project_id) if caller else None,
+        **{name: now[name] for name in UNITS},
+        "Milliseconds": round(milliseconds, 1),
+        "Cold": 0 if counted["Requests"] else 1,
+    }
+    counted["Requests"] += 1
+    log.info("%s", json.dumps(line))
+    return answer
+
+
+def watch(client: Any) -> None:  # noqa: ANN401 - botocore's own
+    """
+    Count the calls of DynamoDB that a client makes, and the units that they take.
+    """
+    events = client.meta.events
+    events.register("provide-client-params.dynamodb.TransactWriteItems", _ask_units)
+    events.register("before-call.dynamodb.*", _count_call)
+    events.register("after-call.dynamodb.*", _count_units)
+
+
+def write_lines(name: str) -> None:
+    """
+    Write what a log is told as it is, a line each, to where Lambda reads it.
+    """
+    logger, handler = logging.getLogger(name), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def _named(project_id: str) -> str:
+    if environment.settings.log_projects == "plain":
+        return project_id
+    return hashlib.sha256(project_id.encode()).hexdigest()[:16]
+
+
+def _ask_units(params: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - botocore's own
+    params["ReturnConsumedCapacity"] = "TOTAL"
+
+
+def _count_call(**_: Any) -> None:  # noqa: ANN401 - botocore's own
+    counted["Calls"] += 1
+
+
+def _count_units(model: Any, parsed: Any, **_: Any) -> None:  # noqa: ANN401 - botocore's own
+    consumed = parsed.get("ConsumedCapacity") or []
+    several = consumed if isinstance(consumed, list) else [consumed]
+    kind = "ReadUnits" if model.name in _READS else "WriteUnits"
+    counted[kind] += sum(one.get("CapacityUnits", 0) for one in several)
+
+
+if _FUNCTION in os.environ:
+    for _name in LINES:
+        write_lines(_name)

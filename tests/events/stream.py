@@ -1,0 +1,130 @@
+"""
+Lambda's half of a stream: batches, tries, and what is set aside; and what was sent.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from chalicelib import bucket, dynamo, events, functions, jobs
+
+Records = list[dict[str, Any]]
+
+
+class Stopped(BaseException):
+    """
+    The process ends, wherever it is: nothing in the service catches it.
+    """
+
+
+@dataclass
+class Mapping:
+    """
+    How Lambda brings a stream's records to the function, as the template sets it.
+
+    A batch that ends in an exception is halved until one record is left, which is set
+    aside when its tries are over; a batch that tells where it failed goes on there.
+    """
+
+    tries: int = 3
+    batch_size: int = 100
+    aside: list[str] = field(default_factory=list)
+    runs: int = 0
+
+    def follow(self, records: Records) -> None:
+        """
+        Bring all records to the function, whatever becomes of each.
+        """
+        for start in range(0, len(records), self.batch_size):
+            self._batch(records[start : start + self.batch_size])
+
+    def _batch(self, records: Records) -> None:
+        failures = 0
+        while records:
+            self.runs += 1
+            try:
+                answer = functions.follow({"Records": records}, None)
+            except (Exception, Stopped):  # noqa: BLE001 - as Lambda does
+                if len(records) > 1:
+                    half = len(records) // 2
+                    self._batch(records[:half])
+                    records = records[half:]
+                    continue
+                failures += 1
+                if failures == self.tries:
+                    self.aside += [number(one) for one in records]
+                    return
+                continue
+            failed = [one["itemIdentifier"] for one in answer["batchItemFailures"]]
+            numbers = [number(one) for one in records]
+            first = min(map(numbers.index, failed), default=len(records))
+            records = records[first:]
+
+
+def number(record: dict[str, Any]) -> str:
+    """
+    Give a record's sequence number.
+    """
+    return str(record["dynamodb"]["SequenceNumber"])
+
+
+def _clients() -> list[Any]:
+    made = [one._client() for one in (bucket, jobs, events)]  # noqa: SLF001
+    return [dynamo.connection.connection.client, *made]
+
+
+@contextmanager
+def hooked(event: str, react: Callable[..., Any]) -> Iterator[None]:
+    """
+    React to an event of every client of the service while the context lasts.
+    """
+    clients = _clients()
+    for client in clients:
+        client.meta.events.register(event, react)
+    try:
+        yield
+    finally:
+        for client in clients:
+            client.meta.events.unregister(event, react)
+
+
+@contextmanager
+def sending() -> Iterator[list[Any]]:
+    """
+    Note each event that the bus takes, in order.
+    """
+    sent: list[Any] = []
+    asked: list[Any] = []
+
+    def ask(params: Any, **_: Any) -> None:
+        (entry,) = json.loads(params["body"])["Entries"]
+        asked[:] = [json.loads(entry["Detail"])]
+
+    def take(**_: Any) -> None:
+        sent.extend(asked)
+
+    with (
+        hooked("before-call.events.PutEvents", ask),
+        hooked("after-call.events.PutEvents", take),
+    ):
+        yield sent
+
+
+@contextmanager
+def stopping_at(step: int) -> Iterator[list[str]]:
+    """
+    End the process at one of its steps: before a call of AWS, or once it is done.
+
+    Gives the steps that were reached.
+    """
+    steps: list[str] = []
+
+    def count(model: Any, **_: Any) -> None:
+        steps.append(model.name)
+        if len(steps) == step:
+            raise Stopped
+
+    with hooked("before-call.*.*", count), hooked("after-call.*.*", count):
+        yield steps

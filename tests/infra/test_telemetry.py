@@ -1,0 +1,138 @@
+"""
+One line of the log for each request: who, what, how long, how dear; and no secret.
+"""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib import environment, telemetry
+from infra.package.template import merged
+from tests.actors import Actor
+from tests.aws_faults import overloaded
+
+
+@pytest.fixture(autouse=True)
+def _told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "cloud-images.requests")
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[Any]:
+    """
+    Give what the log of requests has.
+    """
+    return [
+        json.loads(one.message)
+        for one in caplog.records
+        if one.name == "cloud-images.requests"
+    ]
+
+
+def test_a_request_is_told_in_one_line(
+    producer: Actor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    By its route, never its path, query, token or body.
+    """
+    image_id = producer.make_image(name="secret")
+    caplog.clear()
+    answer = producer.get(f"/v2/images/{image_id}?secret=1")
+
+    (line,) = lines(caplog)
+    metrics = line.pop("_aws")["CloudWatchMetrics"]
+    gateway_id, milliseconds = line.pop("gateway_id"), line.pop("Milliseconds")
+    assert gateway_id
+    assert milliseconds > 0
+    assert line == {
+        "function": "local",
+        "request_id": answer.headers["x-openstack-request-id"],
+        "method": "GET",
+        "route": "/v2/images/{image_id}",
+        "status": 200,
+        "project": "d1990f97a1f4fe7b",
+        "Calls": 1,
+        "ReadUnits": line["ReadUnits"],
+        "WriteUnits": 0,
+        "LostHints": 0,
+        "Cold": 0,
+    }
+    assert line["ReadUnits"] > 0
+    assert metrics == [
+        {
+            "Namespace": "CloudImages",
+            "Dimensions": [["function"]],
+            "Metrics": [
+                {"Name": name, "Unit": unit} for name, unit in telemetry.UNITS.items()
+            ],
+        }
+    ]
+    assert "secret" not in caplog.text
+
+
+def test_a_project_is_told_plainly_where_that_is_set(
+    producer: Actor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    And nobody, where nobody was identified.
+    """
+    plain = replace(environment.settings, log_projects="plain")
+    monkeypatch.setattr(environment, "settings", plain)
+
+    producer.get("/v2/images")
+    producer.get("/")
+    producer.send("GET", "/v2/images", {}, b"")
+
+    assert [(one["project"], one["status"]) for one in lines(caplog)] == [
+        ("producer", 200),
+        (None, 300),
+        (None, 401),
+    ]
+
+
+def test_the_first_request_of_a_process_is_cold(
+    producer: Actor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    And the ones after it are not.
+    """
+    monkeypatch.setitem(telemetry.counted, "Requests", 0)
+
+    producer.get("/")
+    producer.get("/")
+
+    assert [one["Cold"] for one in lines(caplog)] == [1, 0]
+
+
+def test_a_lost_hint_is_counted(
+    producer: Actor, image_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    The change itself succeeded; a list may lag behind it.
+    """
+    path = f"/v2/images/{image_id}"
+    caplog.clear()
+    with overloaded("PutItem"):
+        renamed = producer.patch(
+            path, [{"op": "replace", "path": "/name", "value": "new"}]
+        )
+
+    (line,) = lines(caplog)
+    assert renamed.status == 200
+    assert (line["LostHints"], line["Calls"]) == (1, 3)
+
+
+def test_alarms_and_dashboard_know_the_metrics() -> None:
+    """
+    By the names and the dimension that the line has.
+    """
+    resources = merged("prod")["Resources"]
+    board = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    alarm = resources["LostHints"]["Properties"]
+
+    assert alarm["Namespace"] == telemetry.NAMESPACE
+    assert alarm["MetricName"] in telemetry.UNITS
+    assert [one["Name"] for one in alarm["Dimensions"]] == ["function"]
+    for name in ("Milliseconds", "ReadUnits", "WriteUnits", "LostHints", "Cold"):
+        assert f'"{name}"' in board

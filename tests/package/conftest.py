@@ -1,0 +1,58 @@
+"""
+What the tests of the package stand on: packages, made once, and an AWS that they reach.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from tests.package.packaged import Lambda, Package, made, running
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    The folder of all packages that this run of the tests makes.
+    """
+    root = tmp_path_factory.getbasetemp().parent / "packages"
+    root.mkdir(exist_ok=True)
+    return root
+
+
+@pytest.fixture(scope="session")
+def dev(packages: Path) -> Package:
+    """
+    The package of the stage `dev`, for machines as this one.
+    """
+    return made(packages, "dev", "x86_64")
+
+
+@pytest.fixture(scope="session")
+def prod(packages: Path) -> Package:
+    """
+    The package of the stage `prod`, for the processor that it runs on.
+    """
+    return made(packages, "prod", "arm64")
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[str]:
+    """
+    The embedded AWS of this process, over HTTP; its URL.
+    """
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def function(dev: Package, aws: str) -> Iterator[Lambda]:
+    """
+    The packaged functions, in a process that has nothing but them.
+    """
+    with running(dev.unzipped, aws) as process:
+        yield process

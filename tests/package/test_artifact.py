@@ -1,0 +1,159 @@
+"""
+The artifact: what is in it, and what is not.
+"""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.package.artifact import SERVICES
+from tests.package.packaged import Lambda, Package, made
+
+ROOT = Path(__file__).parents[2]
+BYTES_MAX = 9_500_000
+"""
+What the artifact may weigh: Lambda fetches it at each cold start. Two thirds of it is
+the code that checks the signatures of tokens.
+"""
+
+MACHINES = {"x86_64": 62, "arm64": 183}
+"""
+How ELF, the form of native code, names processors.
+"""
+
+
+def test_the_same_code_gives_the_same_bytes(dev: Package, packages: Path) -> None:
+    """
+    Artifact and template, whenever and wherever they are made.
+    """
+    again = made(packages, "dev", "x86_64", "-again")
+
+    assert dev.artifact.read_bytes() == again.artifact.read_bytes()
+    assert dev.template == again.template
+
+
+def test_the_artifact_is_small(dev: Package, prod: Package) -> None:
+    """
+    Less than half of what Chalice packs.
+    """
+    sizes = [package.artifact.stat().st_size for package in (dev, prod)]
+
+    assert max(sizes) < BYTES_MAX
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_the_artifact_has_what_is_deployed_and_nothing_else(
+    stage: str, request: pytest.FixtureRequest
+) -> None:
+    """
+    The app, Chalice's runtime, and the distributions of requirements.txt.
+    """
+    package: Package = request.getfixturevalue(stage)
+    requirements = (ROOT / "requirements.txt").read_text("utf-8")
+    wanted = re.findall(r"(?m)^([\w.-]+)==([\w.]+)", requirements)
+
+    found = {
+        name.partition(".dist-info/")[0]
+        for name in package.names
+        if ".dist-info/" in name
+    }
+
+    assert found == {f"{name.replace('-', '_')}-{version}" for name, version in wanted}
+    tops = {name.partition("/")[0] for name in package.names}
+    code = {path.name for path in ROOT.glob("chalicelib/*.py")}
+    assert {"app.py", "chalicelib", "chalice"} <= tops
+    assert not tops & {"boto3", "s3transfer", "moto", "pytest", "tests", "infra"}
+    assert code == {
+        name.removeprefix("chalicelib/")
+        for name in package.names
+        if re.fullmatch(r"chalicelib/\w+\.py", name)
+    }
+    assert {
+        name.split("/")[1]
+        for name in package.names
+        if re.match(r"chalice/\w+\.py$", name)
+    } == {"app.py", "__init__.py"}
+
+
+def test_botocore_knows_the_services_in_use(dev: Package) -> None:
+    """
+    Those that it makes clients of, what keeps secrets, and what gives credentials.
+    """
+    data = "botocore/data/"
+    folders = {
+        name.removeprefix(data).partition("/")[0]
+        for name in dev.names
+        if re.match(data + r"[^/]+/", name)
+    }
+    code = "".join(path.read_text("utf-8") for path in ROOT.glob("chalicelib/*.py"))
+    clients = set(re.findall(r'create_client\(\s*"(\w+)"', code))
+
+    assert folders == set(SERVICES)
+    assert {*clients, "dynamodb", "secretsmanager", "ssm", "sts"} == folders
+
+
+def test_every_module_has_bytecode_that_lambda_takes(dev: Package) -> None:
+    """
+    Of Lambda's Python, and never checked against its source: times are all of 1980.
+    """
+    sources = [name for name in dev.names if name.endswith(".py")]
+    magic, unchecked = importlib.util.MAGIC_NUMBER, (1).to_bytes(4, "little")
+
+    headers = {
+        (dev.unzipped / importlib.util.cache_from_source(name)).read_bytes()[:8]
+        for name in sources
+    }
+
+    assert headers == {magic + unchecked}
+    assert {
+        function["Runtime"]
+        for function in dev.of_type("AWS::Serverless::Function").values()
+    } == {"python{}.{}".format(*sys.version_info[:2])}
+
+
+def test_nothing_is_imported_from_elsewhere(dev: Package, function: Lambda) -> None:
+    """
+    But Python's own library; and nothing is compiled when it starts.
+    """
+    functions = dev.of_type("AWS::Serverless::Function").values()
+    modules = [one["Handler"].rpartition(".")[0] for one in functions]
+    before = set(dev.unzipped.rglob("*"))
+
+    files = function.imported(*modules)
+
+    library = Path(sys.base_prefix)
+    strays = {
+        name: source
+        for name, (source, _) in files.items()
+        if source
+        and name != "__main__"
+        and not Path(source).is_relative_to(dev.unzipped)
+        and (not Path(source).is_relative_to(library) or "site-packages" in source)
+    }
+    assert strays == {}
+    assert set(dev.unzipped.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("stage", "processor"), [("dev", "x86_64"), ("prod", "arm64")])
+def test_native_code_is_for_the_functions_processor(
+    stage: str, processor: str, request: pytest.FixtureRequest
+) -> None:
+    """
+    Where a dependency has any.
+    """
+    package: Package = request.getfixturevalue(stage)
+    native = [name for name in package.names if name.endswith(".so")]
+
+    machines = {
+        int.from_bytes((package.unzipped / name).read_bytes()[18:20], "little")
+        for name in native
+    }
+
+    assert machines <= {MACHINES[processor]}
+    functions = package.of_type("AWS::Serverless::Function")
+    assert {name: [processor] for name in functions} == {
+        name: one["Architectures"] for name, one in functions.items()
+    }

@@ -1,0 +1,27 @@
+"""
+The recorded conversations, held with the packaged artifact behind a stage.
+"""
+
+import pytest
+
+from tests.contract.player import Conversation, read
+from tests.contract.test_replay import NAMES, QUOTAS
+from tests.package.packaged import Lambda, Package, running, through_gateway
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_package_answers_as_recorded(
+    name: str, dev: Package, function: Lambda, aws: str
+) -> None:
+    """
+    By API Gateway's events, under `/api`, in a Python that has nothing else.
+    """
+    if name in QUOTAS:
+        with running(dev.unzipped, aws, MEMBER_QUOTA=str(QUOTAS[name])) as other:
+            talk = Conversation(through_gateway(dev, other))
+            differences = [wrong for step in read(name) for wrong in talk.play(step)]
+    else:
+        talk = Conversation(through_gateway(dev, function))
+        differences = [wrong for step in read(name) for wrong in talk.play(step)]
+
+    assert differences == []

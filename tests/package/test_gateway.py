@@ -1,0 +1,173 @@
+"""
+API Gateway's own events, through the packaged artifact; and what it answers by itself.
+"""
+
+import base64
+import json
+import re
+from typing import Any
+
+import pytest
+
+import app as service
+from chalicelib.web import METHODS
+from infra.local import gateway
+from tests.actors import Actor
+from tests.package.packaged import Lambda, Package, through_gateway
+
+TOKEN = {"X-Auth-Token": "someone:producer:member", "Accept": "application/json"}
+
+
+def call(
+    package: Package, function: Lambda, method: str, target: str, **changes: Any
+) -> dict[str, Any]:
+    """
+    Send one event, some of whose fields are as told; give the function's own result.
+    """
+    headers = changes.pop("headers", TOKEN)
+    prefix = changes.pop("prefix", "")
+    event = gateway.event(
+        package.paths, method, prefix + target, headers, b"", prefix=prefix
+    )
+    result: dict[str, Any] = function.call("app.app", event | changes)
+    return result
+
+
+def test_api_gateway_has_every_route_and_method(dev: Package) -> None:
+    """
+    Those of the API, the others to be refused by us, and all paths that are not there.
+    """
+    paths = {path: {one.upper() for one in ways} for path, ways in dev.paths.items()}
+
+    assert set(paths) == set(service.app.routes)
+    assert {frozenset(ways) for ways in paths.values()} == {frozenset(METHODS)}
+    assert "/{proxy+}" in paths
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/v2/nothing/at/all", 404),
+        ("PUT", "/v2/images", 405),
+        ("OPTIONS", "/v2/images", 405),
+        ("HEAD", "/v2/images", 405),
+    ],
+)
+def test_other_paths_and_methods_are_refused_by_us(
+    method: str, target: str, status: int, dev: Package, function: Lambda
+) -> None:
+    """
+    In the forms of our errors, with a request id, and no CORS header.
+    """
+    result = call(dev, function, method, target)
+
+    assert result["statusCode"] == status
+    names = {name.lower() for name in result["headers"]}
+    assert "x-openstack-request-id" in names
+    assert not [name for name in names if name.startswith("access-control-")]
+
+
+def test_a_path_comes_as_it_was_sent(dev: Package, function: Lambda) -> None:
+    """
+    A tag with a slash, a space and letters beyond ASCII.
+    """
+    producer = Actor(through_gateway(dev, function), "producer")
+    image_id = producer.make_image(name="ubuntu")
+
+    answer = producer.put(f"/v2/images/{image_id}/tags/a%2Fb%20%C3%A9")
+
+    assert answer.status == 204
+    assert producer.get(f"/v2/images/{image_id}").document["tags"] == ["a/b é"]
+
+
+def test_a_repeated_key_of_a_query_counts_each_time(
+    dev: Package, function: Lambda
+) -> None:
+    """
+    Although the event also has a form of the query that keeps the last one.
+    """
+    producer = Actor(through_gateway(dev, function), "producer-of-tags")
+    producer.make_image(name="one", tags=["a"])
+    both = producer.make_image(name="both", tags=["a", "b"])
+
+    assert producer.listed("?tag=a&tag=b") == [both]
+
+
+def test_a_body_may_come_in_base64(dev: Package, function: Lambda) -> None:
+    """
+    Data does, byte by byte.
+    """
+    content = bytes(range(256))
+    producer = Actor(through_gateway(dev, function), "producer")
+    image_id = producer.make_image(disk_format="raw", container_format="bare")
+
+    result = call(
+        dev,
+        function,
+        "PUT",
+        f"/v2/images/{image_id}/file",
+        headers=TOKEN | {"Content-Type": "application/octet-stream"},
+        body=base64.b64encode(content).decode(),
+        isBase64Encoded=True,
+    )
+
+    assert result["statusCode"] == 204
+    assert producer.download(image_id).body == content
+
+
+@pytest.mark.parametrize(
+    ("prefix", "host"),
+    [
+        ("/api", "abc123.execute-api.eu-west-1.amazonaws.com"),
+        ("", "images.example.org"),
+        ("/images", "cloud.example.org"),
+    ],
+    ids=["stage", "domain", "base path of a domain"],
+)
+def test_links_lead_back_to_where_the_client_came_from(
+    prefix: str, host: str, dev: Package, function: Lambda
+) -> None:
+    """
+    Behind a stage, a domain, and a path of a domain.
+    """
+    headers = TOKEN | {"Host": host, "X-Forwarded-Proto": "https"}
+
+    result = call(dev, function, "GET", "/versions", prefix=prefix, headers=headers)
+
+    links = re.findall(r'"href": "([^"]+)"', result["body"])
+    assert links
+    assert {link.partition("/v2")[0] for link in links} == {f"https://{host}{prefix}"}
+
+
+def test_what_api_gateway_refuses_looks_like_our_refusals(dev: Package) -> None:
+    """
+    In both forms, with a request id; a path that is not there is 404.
+    """
+    body = dev.resources["RestAPI"]["Properties"]["DefinitionBody"]
+    answers: dict[str, Any] = body["x-amazon-apigateway-gateway-responses"]
+
+    for kind, answer in answers.items():
+        header = "gatewayresponse.header.x-openstack-request-id"
+        assert answer["responseParameters"][header] == "context.requestId"
+        forms = answer["responseTemplates"]
+        assert set(forms) == {"application/json", "text/plain"}
+        filled = forms["application/json"].replace("$context.error.messageString", '""')
+        error = json.loads(filled)
+        assert set(error) == {"code", "title", "message"}
+        if not kind.startswith("DEFAULT"):
+            assert error["code"] == f"{answer['statusCode']} {error['title']}"
+            assert forms["text/plain"].startswith(f"{error['code']}\n\n")
+    assert answers["MISSING_AUTHENTICATION_TOKEN"]["statusCode"] == 404
+    assert answers["THROTTLED"]["statusCode"] == 503
+    assert {"DEFAULT_4XX", "DEFAULT_5XX", "REQUEST_TOO_LARGE"} <= set(answers)
+
+
+def test_data_is_binary_to_api_gateway(dev: Package) -> None:
+    """
+    What it is not told of, it would take for text and spoil.
+    """
+    body = dev.resources["RestAPI"]["Properties"]["DefinitionBody"]
+
+    types = body["x-amazon-apigateway-binary-media-types"]
+    assert set(types) == gateway.BINARY_TYPES

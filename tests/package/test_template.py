@@ -1,0 +1,234 @@
+"""
+The packaged template: what protects data, what limits, what wakes somebody.
+"""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from infra.package.template import read
+from tests.package.packaged import ROOT, Package
+
+STATEFUL = ("DataBucket", "ImagesTable")
+TAGGED = re.compile(
+    r"AWS::(Serverless::|SQS|SNS::Topic|S3::Bucket$|DynamoDB|Logs|IAM::Role$|Events"
+    r"|CloudWatch::Alarm|ApiGateway::DomainName)"
+)
+
+
+@pytest.fixture(params=["dev", "prod"])
+def package(request: pytest.FixtureRequest) -> Package:
+    """
+    The package of each stage.
+    """
+    made: Package = request.getfixturevalue(request.param)
+    return made
+
+
+def test_what_holds_data_outlives_its_stack(package: Package) -> None:
+    """
+    And can be restored; in `prod` the table cannot be deleted at all.
+    """
+    resources = package.resources
+    for name in STATEFUL:
+        policies = ("DeletionPolicy", "UpdateReplacePolicy")
+        assert {"Retain"} == {resources[name][policy] for policy in policies}
+    table = resources["ImagesTable"]["Properties"]
+    assert table["PointInTimeRecoverySpecification"] == {
+        "PointInTimeRecoveryEnabled": True
+    }
+    assert table["DeletionProtectionEnabled"] is (package.folder.name[:4] == "prod")
+
+
+def test_stages_differ_in_what_they_protect_and_allow_alone(
+    dev: Package, prod: Package
+) -> None:
+    """
+    In nothing that is not written in `infra/stages`.
+    """
+
+    def differing(one: Any, other: Any, where: str = "") -> set[str]:
+        if isinstance(one, dict) and isinstance(other, dict):
+            return {
+                found
+                for key in one.keys() | other.keys()
+                for found in differing(
+                    one.get(key), other.get(key), f"{where}.{key}".strip(".")
+                )
+            }
+        return set() if one == other else {where}
+
+    written = {
+        f"Resources.{name}.Properties.{key}"
+        for name, resource in read(ROOT / "infra/stages/prod.yaml")["Resources"].items()
+        for key in resource["Properties"]
+    }
+    always = re.compile(r"Resources\.\w+\.Properties\.(Tags|Architectures)(\.stage)?$")
+
+    found = differing(dev.template, prod.template)
+    assert {where for where in found if not always.match(where)} == written
+
+
+def test_everything_is_tagged_that_can_be(package: Package) -> None:
+    """
+    With service and stage.
+    """
+    stage = package.folder.name.partition("-")[0]
+    tags = {"service": "cloud-images", "stage": stage}
+    for name, resource in package.resources.items():
+        if not TAGGED.match(resource["Type"]):
+            continue
+        found = resource["Properties"]["Tags"]
+        if isinstance(found, list):
+            found = {one["Key"]: one["Value"] for one in found}
+        assert found == tags, name
+
+
+def test_every_log_is_kept_for_a_while(package: Package) -> None:
+    """
+    Each function and the API write to a log group of the stack's own.
+    """
+    groups = package.of_type("AWS::Logs::LogGroup")
+    days = {"dev": 14, "prod": 365}[package.folder.name.partition("-")[0]]
+
+    assert {one["RetentionInDays"] for one in groups.values()} == {days}
+    written = {
+        one["LoggingConfig"]["LogGroup"]["Ref"]
+        for one in package.of_type("AWS::Serverless::Function").values()
+    }
+    api = package.resources["RestAPI"]["Properties"]
+    access = api["AccessLogSetting"]["DestinationArn"]["Fn::GetAtt"][0]
+    assert written | {access} == set(groups)
+    fields = set(json.loads(api["AccessLogSetting"]["Format"]))
+    assert {"request_id", "status", "route"} <= fields
+
+
+def test_the_api_is_limited_and_traced(package: Package) -> None:
+    """
+    And its function ends before API Gateway does, with memory for a slice of a list.
+    """
+    api = package.resources["RestAPI"]["Properties"]
+    function = package.resources["APIHandler"]["Properties"]
+
+    (limits,) = api["MethodSettings"]
+    assert (limits["HttpMethod"], limits["ResourcePath"]) == ("*", "/*")
+    assert limits["ThrottlingBurstLimit"] >= limits["ThrottlingRateLimit"] > 0
+    assert api["TracingEnabled"] is True
+    assert function["Timeout"] <= 29
+    assert function["MemorySize"] >= 1024
+    functions = package.of_type("AWS::Serverless::Function")
+    assert {one["Tracing"] for one in functions.values()} == {"Active"}
+
+
+def test_a_message_stays_hidden_while_a_worker_runs(package: Package) -> None:
+    """
+    What no run could do goes to a queue of its own, which keeps it for two weeks.
+    """
+    worker = package.resources["Worker"]["Properties"]
+    queue = package.resources["UploadQueue"]["Properties"]
+    dead = queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+
+    assert worker["Timeout"] == 900
+    assert worker["MemorySize"] >= 1024
+    assert queue["VisibilityTimeout"] > worker["Timeout"]
+    (source,) = worker["Events"].values()
+    assert source["Properties"]["Queue"] == {"Fn::GetAtt": ["UploadQueue", "Arn"]}
+    assert source["Properties"]["BatchSize"] == 1
+    for name in (dead, "RecordDeadLetterQueue"):
+        kept = package.resources[name]["Properties"]["MessageRetentionPeriod"]
+        assert kept == 14 * 24 * 3600
+
+
+def test_the_stream_is_read_in_order_and_what_fails_is_set_aside(
+    package: Package,
+) -> None:
+    """
+    Alone, after tries that end long before the stream forgets it, in 24 hours.
+    """
+    (source,) = package.resources["Consumer"]["Properties"]["Events"].values()
+
+    assert source["Type"] == "DynamoDB"
+    how = source["Properties"]
+    assert how["Stream"] == {"Fn::GetAtt": ["ImagesTable", "StreamArn"]}
+    assert how["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert how["BisectBatchOnFunctionError"] is True
+    assert 0 < how["MaximumRetryAttempts"] <= 100
+    assert 0 < how["MaximumRecordAgeInSeconds"] <= 12 * 3600
+    aside = how["DestinationConfig"]["OnFailure"]
+    assert aside == {
+        "Type": "SQS",
+        "Destination": {"Fn::GetAtt": ["RecordDeadLetterQueue", "Arn"]},
+    }
+    assert "ParallelizationFactor" not in how  # It would mix an image's records.
+
+
+def test_the_bucket_is_private_and_forgets_abandoned_parts(package: Package) -> None:
+    """
+    Encrypted, owned by the bucket's owner, reached by TLS alone.
+    """
+    bucket = package.resources["DataBucket"]["Properties"]
+    policy = package.resources["DataBucketPolicy"]["Properties"]["PolicyDocument"]
+
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    # Later than the sweep ends an upload that its client left alone.
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 8}
+    (statement,) = policy["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_every_alarm_tells_somebody_and_watches_what_is_there(
+    package: Package,
+) -> None:
+    """
+    And says where its runbook is.
+    """
+    alarms = package.of_type("AWS::CloudWatch::Alarm")
+    known = {*package.resources, "AWS::StackName"}
+
+    assert alarms
+    for name, alarm in alarms.items():
+        assert alarm["AlarmActions"] == [{"Ref": "Alarms"}]
+        assert f"See {name} in docs/operations.md." in alarm["AlarmDescription"]
+        for one in alarm["Dimensions"]:
+            value = one["Value"]
+            if isinstance(value, dict):
+                target = value.get("Ref") or value["Fn::GetAtt"][0]
+                assert target in known
+    watched = json.dumps(alarms)
+    for name in ("APIHandler", "Worker", "Consumer", "Sweeper"):
+        assert name in watched
+    for name in ("UploadDeadLetterQueue", "RecordDeadLetterQueue", "IteratorAge"):
+        assert name in watched
+
+
+def test_the_dashboard_is_json(package: Package) -> None:
+    """
+    Once CloudFormation has filled it in.
+    """
+    (board,) = package.of_type("AWS::CloudWatch::Dashboard").values()
+
+    widgets = json.loads(board["DashboardBody"]["Fn::Sub"])["widgets"]
+    assert len(widgets) > 4
+
+
+def test_no_cors_unless_set_and_a_domain_by_parameter(package: Package) -> None:
+    """
+    A stack without parameters has neither.
+    """
+    template = package.template
+
+    assert template["Parameters"]["DomainName"]["Default"] == ""
+    conditional = {
+        name
+        for name, resource in template["Resources"].items()
+        if resource.get("Condition") == "HasDomain"
+    }
+    assert conditional == {"Domain", "DomainMapping"}
+    assert "Access-Control" not in json.dumps(template)
+    assert template["Parameters"]["Auth"]["AllowedValues"] == ["keystone", "oidc"]
