@@ -176,7 +176,7 @@ def test_the_bucket_is_private_and_forgets_abandoned_parts(package: Package) -> 
     assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
     (rule,) = bucket["LifecycleConfiguration"]["Rules"]
     # Later than the sweep ends an upload that its client left alone.
-    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 8}
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 30}
     (statement,) = policy["Statement"]
     assert statement["Effect"] == "Deny"
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
