@@ -170,7 +170,6 @@ RACES = [
     ("remove member", "unshare image", UNSHARED, ["consumer"]),
     ("remove member", "delete image", NO_MEMBER, ["consumer"]),
     ("set status", "remove member", NO_MEMBER, []),
-    ("set status", "delete image", NO_MEMBER, ["consumer"]),
     ("rename image", "delete image", NO_IMAGE, ["consumer"]),
     ("delete image", "delete image", NO_IMAGE, ["consumer"]),
     ("delete image", "rename image", DONE, ["consumer"]),
@@ -204,6 +203,22 @@ def test_what_was_done_meanwhile_decides(  # noqa: PLR0913 - a row and two actor
     document = json.loads(json.dumps(answer.document).replace(image_id, "{id}"))
     assert wanted == (answer.status, document)
     assert left == [item["member_id"]["S"] for item in truth()[1:]]
+
+
+def test_a_status_set_while_an_image_is_deleted_does_nothing(
+    producer: Actor, consumer: Actor, pump: Pump
+) -> None:
+    """
+    The membership is there until the deletion's work is done; nobody sees it any more.
+    """
+    image_id = shared_image(producer)
+    with second_writer(UPDATE, partial(producer.delete, f"/v2/images/{image_id}")):
+        accept(consumer, image_id)
+
+    assert consumer.get(f"/v2/images/{image_id}").status == 404
+    assert consumer.listed() == []
+    pump.settle()
+    assert [item["sk"]["S"] for item in truth()] == ["IMAGE"]
 
 
 def test_a_change_made_meanwhile_is_kept(producer: Actor, image_id: str) -> None:

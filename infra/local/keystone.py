@@ -18,7 +18,12 @@ from urllib.parse import urlsplit
 
 from infra.local.environments import install
 
-HERE: Final = Path(__file__).parent
+SERVER: Final = Path(__file__).parent / "keystone_server.py"
+REQUIREMENTS: Final = Path(__file__).parent / "keystone.txt"
+"""
+Which Keystone is installed, with all that it stands on.
+"""
+
 PEOPLE: Final = {
     "producer": ("alice", "producer", "member"),
     "consumer": ("bob", "consumer", "member"),
@@ -173,14 +178,14 @@ def running(image_url: str) -> Iterator[Keystone]:
     """
     Run a new Keystone whose catalog has the Images API at a URL.
     """
-    commands = install(HERE / "keystone.txt")
+    commands = install(REQUIREMENTS)
     password = secrets.token_urlsafe(16)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v3"
         process = subprocess.Popen(  # noqa: S603 - as installed
             [
                 *(commands / "python", "-P", "-W", "ignore"),
-                *(HERE / "keystone_server.py", str(listener.fileno()), url, password),
+                *(SERVER, str(listener.fileno()), url, password),
             ],
             env={"PATH": os.environ["PATH"]},
             pass_fds=[listener.fileno()],

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from chalicelib import environment
-from infra.local.keystone import Keystone
+from infra.local.environments import install
+from infra.local.keystone import REQUIREMENTS, Keystone
 from tests.local.service import Run, running
 
 
@@ -30,6 +31,7 @@ def cloud() -> Iterator[Cloud]:
     """
     A service and a Keystone, with the examples.
     """
+    install(REQUIREMENTS)  # Here, as the service's surroundings may have no index.
     with running(AUTH="keystone") as run:
         ((url, password),) = re.findall(
             r"Keystone serves at (\S+)\.\n.* password (\S+)\.\n", run.greeting
