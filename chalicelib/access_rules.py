@@ -5,6 +5,17 @@ What an application credential's access rules allow: paths, by patterns of its u
 import re
 from typing import Final
 
+PATH_MAX: Final = 512
+"""
+How long a path may be that a rule allows: users write patterns, and what they take to
+compare grows with it.
+"""
+
+RULES_MAX: Final = 50
+"""
+How many rules on images count, for the same reason; what is left out allows nothing.
+"""
+
 _PATTERN: Final = re.compile(r"(?P<any>\*\*)|(?P<one>\*|{[^}]*})|(?P<text>[^*{}]+)")
 
 
@@ -16,6 +27,8 @@ def allows(pattern: str, path: str) -> bool:
     rest for itself. Users write rules: no regular expression, which could take for
     ever. What is kept are the places in the path that the pattern so far may end at.
     """
+    if len(path) > PATH_MAX:
+        return False
     ends = {0}
     for token in _PATTERN.finditer(pattern):
         if token.lastgroup == "text":

@@ -46,7 +46,7 @@ class Incoming:
             scheme, _, text = self.headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer":
                 return None
-        text = (text or "").strip()
+        text = (text or "").strip(" \t")
         return text if _TOKEN.fullmatch(text) else None
 
 

@@ -48,6 +48,8 @@ class Settings:
 
 
 _CHOICES: Final = {"log_projects": ("hashed", "plain")}
+_DIGITS_MAX = 9
+_SHOWN = 40
 _MAY_BE_ZERO: Final = frozenset(
     {
         *("member_quota", "tag_quota", "property_quota", "index_lag_seconds"),
@@ -81,10 +83,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             values[field] = text
             continue
         least = 0 if field in _MAY_BE_ZERO else 1
-        if not (text.isascii() and text.isdigit() and int(text) >= least):
+        digits = text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX
+        if not (digits and int(text) >= least):
             raise SettingError(
                 f"The setting {field.upper()} must be a whole number, {least} or more,"
-                f" not {text!r}."
+                f" of {_DIGITS_MAX} digits at most, not {text[:_SHOWN]!r}."
             )
         values[field] = int(text)
     return Settings(**values)

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, Final, Generic, TypeVar
 
 from chalicelib import environment
-from chalicelib.access_rules import allows
+from chalicelib.access_rules import RULES_MAX, allows
 from chalicelib.credentials import Incoming, highest_role, unauthorized
 from chalicelib.domain import Caller, Role, is_project_id
 from chalicelib.environment import SettingError
@@ -143,7 +143,8 @@ class Keystone:
             Unauthorized: Keystone does not know the token, or it may not do this.
             Unavailable: Keystone can't be asked; what is remembered still counts.
         """
-        token = incoming.token()
+        # Keystone reads a Fernet token with any number of `=` behind it.
+        token = (incoming.token() or "").rstrip("=")
         found = self._find(token) if token else None
         if found is None or not found.may(incoming):
             raise self._refusal()
@@ -242,7 +243,9 @@ class Keystone:
             raise RemoteError("Keystone refused the service just now.")
         known = self._auth
         if known is None:
+            self._signs_in_from = time.monotonic() + PAUSE_SECONDS
             self._auth = self._read_secret()
+            self._signs_in_from = time.monotonic()
         reply = self._ask_for_token(deadline)
         # 401, or 404 for an application credential that is gone.
         if reply.status != HTTPStatus.CREATED and self._secret and known:
@@ -296,7 +299,7 @@ def _read(reply: Reply) -> tuple[_Identity, datetime]:
                 (str(rule["method"]), str(rule["path"]))
                 for rule in rules
                 if rule["service"] == _SERVICE
-            )
+            )[:RULES_MAX]
         project_id = "" if project is None else project["id"]
     except (AttributeError, KeyError, TypeError):
         raise RemoteError("Keystone describes a token in no known form.") from None

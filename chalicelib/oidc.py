@@ -201,11 +201,15 @@ class Oidc:
             raise RemoteError(f"{self._issuer} publishes no list of keys.")
         keys = {}
         for one in published:
-            if not isinstance(one, dict) or one.get("use", "sig") != "sig":
-                continue
+            if (
+                not isinstance(one, dict)
+                or one.get("use", "sig") != "sig"
+                or "d" in one
+            ):
+                continue  # Not to check signatures with, or private.
             try:
                 key = jwt.PyJWK(one)
-            except _BROKEN:
+            except (*_BROKEN, NotImplementedError):
                 continue  # Of a kind that is not for us.
             if key.algorithm_name in self._algorithms and isinstance(key.key_id, str):
                 keys[key.key_id] = key

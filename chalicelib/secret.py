@@ -12,7 +12,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.remote import RemoteError
 
-ARN: Final = re.compile(r"arn:[\w-]+:(secretsmanager|ssm):([\w-]+):\d*:.+")
+ARN: Final = re.compile(
+    r"arn:[\w-]+:(secretsmanager|ssm):([a-z]{2,}(?:-[a-z]+)+-\d+):\d*:.+"
+)
 """
 The ARN of a secret or of a parameter: its service and its region.
 """

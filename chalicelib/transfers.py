@@ -340,7 +340,6 @@ def _succeed(run: _Run, digests: Digests) -> None:
     def change(image: Image) -> Image:
         return image.with_data(upload.id, content)
 
-    log.info("%s: upload %s succeeds", upload.request_id, upload.id)
     done = replace(upload, state=UploadState.SUCCESS, message="", reached=digests.size)
     if uploads.end_upload(upload, done, change) is None:
         raise FailedError("The image does not wait for this upload any more.")

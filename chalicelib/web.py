@@ -16,7 +16,14 @@ from chalice.app import Blueprint, Chalice, Request, Response
 from chalicelib import environment, telemetry
 from chalicelib.credentials import Incoming
 from chalicelib.domain import Caller
-from chalicelib.errors import ApiError, Conflict, MethodNotAllowed, NotFound, StaleError
+from chalicelib.errors import (
+    ApiError,
+    Conflict,
+    MethodNotAllowed,
+    NotFound,
+    StaleError,
+    Unavailable,
+)
 from chalicelib.filters import Params
 from chalicelib.identity import Identify
 
@@ -84,7 +91,7 @@ def install(app: App, identify: Identify) -> None:
     """
     Put the middleware around every route, and answer every other path and method.
     """
-    app.log.setLevel(logging.INFO)
+    app.log.setLevel(logging.WARNING)
     allowed = {
         path: [method for method in METHODS if method in methods]
         for path, methods in app.routes.items()
@@ -217,9 +224,13 @@ def _admit(request: Request, identify: Identify, request_id: str) -> None:
     if path in _WITH_SLASH:
         return
     if path.startswith(("/v2/", OWN)):
-        request.context["caller"] = identify(
-            Incoming(request.method, path, request.headers, request_id)
-        )
+        incoming = Incoming(request.method, path, request.headers, request_id)
+        try:
+            request.context["caller"] = identify(incoming)
+        except ApiError:
+            raise
+        except Exception as exc:  # Whatever breaks there, nobody gets by.
+            raise Unavailable("It can't be found out who calls.") from exc
     if path.endswith("/") and not OTHER_VERSION.match(path):
         raise NotFound(NO_RESOURCE)
 

@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from functools import partial
 from threading import Event
 from time import sleep
+from typing import NoReturn
 
 import pytest
 
 from chalicelib import dynamo, environment
+from chalicelib.web import ANY_TYPE, App, install, no_content
 from infra.local.worker import Pump
-from tests.actors import Actor, Answer
+from tests.actors import Actor, Answer, in_process
 from tests.aws_faults import (
     CANCELLED,
     CONFLICTS,
@@ -352,3 +354,21 @@ def test_calls_made_together_end_together() -> None:
         dynamo.together(fail, take_longer)
 
     assert ended.is_set()
+
+
+def test_an_identity_that_breaks_lets_nobody_by() -> None:
+    """
+    503, in the API's own form, and the log tells of it.
+    """
+    broken = App(app_name="broken")
+    broken.route("/v2/images", content_types=ANY_TYPE)(no_content)
+
+    def identify(_: object) -> NoReturn:
+        raise OverflowError
+
+    install(broken, identify)
+    answer = Actor(in_process(broken), "producer").get("/v2/images")
+
+    message = "It can't be found out who calls."
+    wanted = error(503, "Service Unavailable", message)
+    assert wanted == (answer.status, answer.document)

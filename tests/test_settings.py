@@ -27,15 +27,31 @@ NEEDED = {
         (NEEDED | {"AUTH": ""}, "The setting AUTH is missing."),
         (
             NEEDED | {"PAGE_SIZE": "0"},
-            "The setting PAGE_SIZE must be a whole number, 1 or more, not '0'.",
+            (
+                "The setting PAGE_SIZE must be a whole number, 1 or more, of 9 digits"
+                " at most, not '0'."
+            ),
         ),
         (
             NEEDED | {"TAG_QUOTA": "-1"},
-            "The setting TAG_QUOTA must be a whole number, 0 or more, not '-1'.",
+            (
+                "The setting TAG_QUOTA must be a whole number, 0 or more, of 9 digits"
+                " at most, not '-1'."
+            ),
+        ),
+        (
+            NEEDED | {"PAGE_SIZE": "1234567890"},
+            (
+                "The setting PAGE_SIZE must be a whole number, 1 or more, of 9 digits"
+                " at most, not '1234567890'."
+            ),
         ),
         (
             NEEDED | {"HINTS_MAX": "\N{SUPERSCRIPT TWO}"},
-            "The setting HINTS_MAX must be a whole number, 1 or more, not '\xb2'.",
+            (
+                "The setting HINTS_MAX must be a whole number, 1 or more, of 9 digits"
+                " at most, not '\xb2'."
+            ),
         ),
         (
             NEEDED | {"LOG_PROJECTS": "none"},

@@ -4,7 +4,7 @@ The paths of an application credential's access rules.
 
 import pytest
 
-from chalicelib.access_rules import allows
+from chalicelib.access_rules import PATH_MAX, allows
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,14 @@ def test_a_path_of_a_rule(pattern: str, path: str, *, allowed: bool) -> None:
     As keystonemiddleware reads it, but for what is a regular expression there.
     """
     assert allows(pattern, path) is allowed
+
+
+def test_a_very_long_path_is_allowed_by_no_rule() -> None:
+    """
+    What a pattern takes to compare grows with it.
+    """
+    path = "/v2/images/"
+    longest = path + "a" * (PATH_MAX - len(path))
+
+    assert allows("/v2/images/**", longest)
+    assert not allows("/v2/images/**", longest + "a")

@@ -552,6 +552,8 @@ def test_keys_that_are_not_for_us_are_left_out(
         *("key", 1, {}, {"kty": "RSA"}, {"kty": "new", "kid": "new"}),
         {**good, "kid": "encrypting", "use": "enc"},
         {**good, "kid": 1},
+        {**good, "kid": "none", "alg": "none"},
+        {**good, "kid": "private", "d": "AQAB"},
         {**good, "kid": "longer", "alg": "RS512"},
         {"kty": "oct", "kid": "shared", "k": shared},
         {**weak, "kid": "short"},
