@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
@@ -17,7 +18,15 @@ from chalicelib.credentials import Incoming, highest_role, unauthorized
 from chalicelib.domain import Caller, Role, is_project_id
 from chalicelib.environment import SettingError
 from chalicelib.errors import Unauthorized, Unavailable
-from chalicelib.remote import RemoteError, Reply, ask, is_url, patience, trust
+from chalicelib.remote import (
+    RemoteError,
+    Reply,
+    ask,
+    is_url,
+    patience,
+    trust,
+    within,
+)
 
 SETTINGS: Final = (
     "OS_AUTH_URL",
@@ -244,12 +253,12 @@ class Keystone:
         known = self._auth
         if known is None:
             self._signs_in_from = time.monotonic() + PAUSE_SECONDS
-            self._auth = self._read_secret()
+            self._auth = self._read_secret(deadline)
             self._signs_in_from = time.monotonic()
         reply = self._ask_for_token(deadline)
         # 401, or 404 for an application credential that is gone.
         if reply.status != HTTPStatus.CREATED and self._secret and known:
-            self._auth = self._read_secret()
+            self._auth = self._read_secret(deadline)
             if self._auth != known:
                 reply = self._ask_for_token(deadline)
         if reply.status != HTTPStatus.CREATED:
@@ -274,10 +283,12 @@ class Keystone:
             ca_file=self._ca_file,
         )
 
-    def _read_secret(self) -> Any:  # noqa: ANN401 - JSON, as Keystone takes it
+    def _read_secret(self, deadline: float) -> Any:  # noqa: ANN401 - JSON, as Keystone takes it
         from chalicelib.secret import read_secret  # noqa: PLC0415 - in AWS alone
 
-        return _auth({**self._environ, **read_secret(str(self._secret))})
+        arn = str(self._secret)
+        values = within(deadline, arn, partial(read_secret, arn))
+        return _auth({**self._environ, **values})
 
 
 def _read(reply: Reply) -> tuple[_Identity, datetime]:

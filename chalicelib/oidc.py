@@ -46,6 +46,7 @@ PAUSE: Final = timedelta(seconds=5)
 How long nothing is fetched after the issuer failed to answer.
 """
 
+_SILENT = "The issuer of tokens can't be asked just now."
 _USER_ID_CHARACTERS = 255
 _BROKEN = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 """
@@ -73,6 +74,7 @@ class Oidc:
         self._role_map = _role_map(environ.get("OIDC_ROLE_MAP"))
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched: datetime | None = None
+        self._tried: datetime | None = None
         self._paused_until: datetime | None = None
         self._lock = Lock()
 
@@ -163,23 +165,31 @@ class Oidc:
             if not self._is_fresh(now, KEYS_FOR):
                 self._fetch(now)
             elif key_id not in self._keys:
-                seldom = timedelta(seconds=environment.settings.oidc_refetch_seconds)
-                if not self._is_fresh(now, seldom):
-                    self._fetch(now)
+                self._fetch_seldom(now)
             return self._keys.get(key_id)
+
+    def _fetch_seldom(self, now: datetime) -> None:
+        """
+        Fetch, unless that was tried just now.
+        """
+        seldom = timedelta(seconds=environment.settings.oidc_refetch_seconds)
+        if self._tried is None or now - self._tried >= seldom:
+            self._fetch(now)
+        elif self._tried != self._fetched:
+            raise Unavailable(_SILENT)
 
     def _is_fresh(self, now: datetime, age: timedelta) -> bool:
         return self._fetched is not None and now - self._fetched < age
 
     def _fetch(self, now: datetime) -> None:
-        said = "The issuer of tokens can't be asked just now."
         if self._paused_until is not None and now < self._paused_until:
-            raise Unavailable(said)
+            raise Unavailable(_SILENT)
+        self._tried = now
         try:
             self._keys = self._published(patience())
         except RemoteError as error:
             self._paused_until = environment.now() + PAUSE
-            raise Unavailable(said) from error
+            raise Unavailable(_SILENT) from error
         self._fetched = now
 
     def _published(self, deadline: float) -> dict[str, jwt.PyJWK]:

@@ -7,15 +7,17 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
+
+T = TypeVar("T")
 
 PATIENCE_SECONDS: Final = 8.0
 """
@@ -163,3 +165,29 @@ def ask(  # noqa: PLR0913 - a request has that many parts
     if len(got.body) > ANSWER_MAX:
         raise RemoteError(f"{parts.netloc} answers too much.")
     return got
+
+
+def within(deadline: float, name: str, call: Callable[[], T]) -> T:
+    """
+    Make a call that has no bound of its own, and wait until *deadline* at the most.
+
+    Raises:
+        RemoteError: It gave nothing in time; what is named is told.
+        Exception: What the call raised.
+    """
+    answers: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put((call(), None))
+        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+            answers.put((None, error))
+
+    Thread(target=run, name="remote", daemon=True).start()
+    try:
+        found, error = answers.get(timeout=max(deadline - time.monotonic(), 0))
+    except Empty:
+        raise RemoteError(f"{name} did not answer in time.") from None
+    if error is not None:
+        raise error
+    return cast("T", found)

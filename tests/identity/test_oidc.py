@@ -522,6 +522,28 @@ def test_known_keys_count_while_the_issuer_is_down(
     assert isinstance(refusal(identify, token), Unavailable)
 
 
+def test_invented_keys_are_no_reason_to_ask_an_issuer_that_is_down(
+    between: tuple[Issuer, Fickle], clock: Clock
+) -> None:
+    """
+    Once in OIDC_REFETCH_SECONDS, as while it is well.
+    """
+    issuer, way = between
+    identify, token = choose(way.url), issuer.sign(claims(issuer))
+    unknown = with_header({"alg": "RS256", "kid": "unknown"})(issuer)
+    ask(identify, token)
+    way.answer = (500, "")
+    clock.advance(60)
+    before = len(way.asked)
+
+    for _ in range(11):
+        assert isinstance(refusal(identify, unknown), Unavailable)
+        clock.advance(5)
+
+    assert len(way.asked) == before + 1
+    assert ask(identify, token).user_id == "alice"
+
+
 @pytest.mark.parametrize("where", ["http://192.0.2.1/keys", "file:///keys", 1])
 def test_keys_come_by_a_safe_way(between: tuple[Issuer, Fickle], where: object) -> None:
     """

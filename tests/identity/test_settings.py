@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
+from threading import Event
 from typing import Any
 
 import botocore.session
@@ -16,6 +18,7 @@ import pytest
 from chalicelib.environment import SettingError
 from chalicelib.errors import Unavailable
 from chalicelib.identity import choose_identity
+from chalicelib.remote import RemoteError, within
 from infra.local.keystone import (
     PASSWORD,
     SERVICE,
@@ -338,3 +341,30 @@ def test_a_secret_that_is_gone_is_503(way: Fickle, keystone: Keystone) -> None:
 
     assert isinstance(refused, Unavailable)
     assert ARN in str(refused.__cause__)
+
+
+def test_a_secret_that_is_long_in_coming_is_not_waited_for() -> None:
+    """
+    Botocore bounds each wait for a few bytes, and nothing bounds how many those are.
+    """
+    ended = Event()
+    deadline = time.monotonic() + 0.2
+
+    with pytest.raises(RemoteError, match="the secret did not answer in time"):
+        within(deadline, "the secret", ended.wait)
+    ended.set()
+
+
+def test_what_a_call_within_a_bound_gives_or_raises_comes_back() -> None:
+    """
+    As if it had been made at once.
+    """
+
+    def fail() -> None:
+        raise SettingError("wrong")
+
+    deadline = time.monotonic() + 30
+
+    assert within(deadline, "a call", lambda: "found") == "found"
+    with pytest.raises(SettingError, match="wrong"):
+        within(deadline, "a call", fail)
