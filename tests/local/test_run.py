@@ -203,7 +203,10 @@ def test_a_taken_port_is_one_clear_line() -> None:
         (
             "MEMBER_QUOTA",
             "many",
-            "The setting MEMBER_QUOTA must be a whole number, 0 or more, not 'many'.\n",
+            (
+                "The setting MEMBER_QUOTA must be a whole number, 0 or more, of 9"
+                " digits at most, not 'many'.\n"
+            ),
         ),
     ],
 )
