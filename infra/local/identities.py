@@ -3,10 +3,11 @@ Who may call a local run, and what tells it: nothing, a Keystone, or an issuer o
 """
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from infra.local.examples import DEVELOPERS, People
 
@@ -15,17 +16,29 @@ EXTERNAL = {"keystone": "OS_AUTH_URL", "oidc": "OIDC_ISSUER"}
 The setting that names somebody else's, so that none is started.
 """
 
+OF_EXTERNAL = {
+    "keystone": re.compile(
+        "OS_(CACERT|PASSWORD|SYSTEM_SCOPE|(APPLICATION_CREDENTIAL|USER|PROJECT).*)"
+        "|KEYSTONE_CREDENTIAL"
+    ),
+    "oidc": re.compile("OIDC_(AUDIENCE|ALGORITHMS|[A-Z]+_CLAIM|ROLE_MAP)"),
+}
+"""
+The settings that belong to that one, and would not fit the one that is started here.
+"""
+
 
 @dataclass(frozen=True)
 class Known:
     """
     Who may call: people, where their tokens are known, and what to tell of them.
 
-    In a cloud `openstack` finds them by what is told.
+    Commands name tokens by `words`. In a cloud `openstack` finds them by what is told.
     """
 
     people: People | None
     told: list[str]
+    words: People | None = None
     in_a_cloud: bool = False
 
 
@@ -37,16 +50,25 @@ def known(way: str, url: str) -> Iterator[Known]:
     Its settings are put in the environment.
     """
     os.environ["AUTH"] = way
-    if os.environ.get(EXTERNAL.get(way, "")):
+    if way == "development":
+        yield Known(DEVELOPERS, _tokens(DEVELOPERS), DEVELOPERS)
+    elif os.environ.get(EXTERNAL[way]):
         yield Known(None, [f"Its callers are those of {os.environ[EXTERNAL[way]]}."])
-    elif way == "keystone":
-        with _keystone(url) as who:
-            yield who
-    elif way == "oidc":
-        with _issuer() as who:
-            yield who
     else:
-        yield Known(DEVELOPERS, _tokens(DEVELOPERS))
+        left = _leave_aside(way)
+        with _keystone(url) if way == "keystone" else _issuer() as who:
+            yield replace(who, told=[*left, *who.told])
+
+
+def _leave_aside(way: str) -> list[str]:
+    """
+    Take what is meant for somebody else's out of the environment; give what to tell.
+    """
+    names = sorted(filter(OF_EXTERNAL[way].fullmatch, os.environ))
+    for name in names:
+        del os.environ[name]
+    why = f"Left aside, as {EXTERNAL[way]} is not set: {', '.join(names)}.\n"
+    return [why] if names else []
 
 
 def tries(url: str, who: Known, offered: str | None) -> dict[str, str]:
@@ -59,14 +81,14 @@ def tries(url: str, who: Known, offered: str | None) -> dict[str, str]:
     pending = f"{images}?visibility=shared&member_status=pending"
     if who.in_a_cloud:
         return _openstack(offered)
-    if who.people is None:
+    if who.words is None:
         curl = 'curl -s -H "X-Auth-Token: $TOKEN"'
         return {
             "See what there is, with a token of yours:": f"{curl} {images}",
             "Create an image:": f"{curl} -d '{{}}' {images}",
             "See what was offered to you:": f"{curl} '{pending}'",
         }
-    people = who.people
+    people = who.words
     image_id = offered or str(uuid.uuid4())
     members = f"{images}/{image_id}/members"
     if offered:
@@ -108,6 +130,7 @@ def _keystone(url: str) -> Iterator[Known]:
             f"Its administrator is admin of admin, password {started.password}.\n",
             "This is the clouds.yaml to use:\n",
             file.read_text("utf-8"),
+            "unset OS_AUTH_TYPE OS_ENDPOINT OS_TOKEN",
             f"export OS_CLIENT_CONFIG_FILE={file}\n",
             "A member is named by its project's id, which only administrators look up:",
             f"the consumer's is {people.consumer_project}.",
@@ -121,20 +144,28 @@ def _issuer() -> Iterator[Known]:
 
     with issuer.running() as started:
         os.environ["OIDC_ISSUER"] = started.url
-        os.environ.setdefault("OIDC_AUDIENCE", issuer.AUDIENCE)
+        os.environ["OIDC_AUDIENCE"] = issuer.AUDIENCE
 
-        def token(user: str, project: str, roles: str) -> str:
-            return started.sign(started.claims(user, project, roles))
+        def sign(user: str, project: str, role: str) -> str:
+            return started.sign(started.claims(user, project, role))
 
+        def ask_for(user: str, project: str, role: str) -> str:
+            query = f"user={user}&project={project}&roles={role}"
+            return f"$(curl -s '{started.url}/token?{query}')"
+
+        told = [
+            "Tokens are good for an hour. Anybody's is asked for as these two are:\n",
+            f"  PRODUCER={ask_for('alice', 'producer', 'member')}",
+            f"  CONSUMER={ask_for('bob', 'consumer', 'member')}",
+        ]
         people = People(
-            producer=token("alice", "producer", "member"),
-            consumer=token("bob", "consumer", "member"),
-            admin=token("carol", "operators", "admin"),
+            producer=sign("alice", "producer", "member"),
+            consumer=sign("bob", "consumer", "member"),
+            admin=sign("carol", "operators", "admin"),
             consumer_project="consumer",
         )
-        another = f"{started.url}/token?user=dave&project=other&roles=reader,member"
-        told = [*_tokens(people), f"Another token: curl -s '{another}'"]
-        yield Known(people, told)
+        words = replace(people, producer="$PRODUCER", consumer="$CONSUMER")
+        yield Known(people, told, words)
 
 
 def _tokens(people: People) -> list[str]:
@@ -164,4 +195,4 @@ def _openstack(offered: str | None) -> dict[str, str]:
 
 def _curl(token: str, url: str, method: str = "", body: str = "") -> str:
     sending = f"-X {method} -d '{body}' " if method else ""
-    return f"curl -s -H 'X-Auth-Token: {token}' {sending}'{url}'"
+    return f"curl -s -H \"X-Auth-Token: {token}\" {sending}'{url}'"

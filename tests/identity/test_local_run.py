@@ -4,10 +4,14 @@ A local run with a Keystone of one's own, which then dies.
 
 import re
 import shutil
+import subprocess
 
 import pytest
 
+from chalicelib.keystone import SETTINGS as OF_KEYSTONE
+from chalicelib.oidc import SETTINGS as OF_OIDC
 from infra.local import keystone as local_keystone
+from infra.local.identities import EXTERNAL, OF_EXTERNAL
 from infra.local.keystone import PASSWORD, PEOPLE, scope_to, service_environment
 from tests.actors import Answer, over_http
 from tests.identity.conftest import Cloud
@@ -80,6 +84,41 @@ def test_a_keystone_of_ones_own_is_used_until_it_dies() -> None:
     assert keystone.url in run.greeting
     assert "ConnectionRefusedError" in log
     assert [token for token in (first, second) if token in log] == []
+
+
+def test_its_commands_work_with_an_issuer() -> None:
+    """
+    Copied and pasted in their order; what the shell had for another issuer is no harm.
+    """
+    if shutil.which("curl") is None:
+        pytest.skip("The printed commands need curl, which is not installed.")
+    with running(AUTH="oidc", OIDC_PROJECT_CLAIM="tenant", OIDC_AUDIENCE="b") as run:
+        tokens = re.findall(r"(?m)^  ([A-Z]+=.+)$", run.greeting)
+        script = "\n".join([*tokens, *run.commands])
+        done = subprocess.run(
+            ["/bin/sh", "-euc", script],
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=60,
+        )
+
+    left = "Left aside, as OIDC_ISSUER is not set: OIDC_AUDIENCE, OIDC_PROJECT_CLAIM.\n"
+    assert left in run.greeting
+    assert len(tokens) == 2
+    assert '"status":"accepted"' in done.stdout.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("way", "settings"), [("keystone", OF_KEYSTONE), ("oidc", OF_OIDC)]
+)
+def test_what_belongs_to_another_is_known(way: str, settings: tuple[str, ...]) -> None:
+    """
+    It is what the service reads, but for what names the other.
+    """
+    left = {name for name in settings if not OF_EXTERNAL[way].fullmatch(name)}
+
+    assert left == {EXTERNAL[way]}
 
 
 @pytest.mark.parametrize(
