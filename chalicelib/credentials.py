@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chalicelib.domain import Role
+from chalicelib.environment import SettingError
 from chalicelib.errors import Unauthorized
 
 ROLES: Final = {
@@ -48,6 +49,53 @@ class Incoming:
                 return None
         text = (text or "").strip(" \t")
         return text if _TOKEN.fullmatch(text) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """
+    The settings of one way of identification, as they were given; none is empty.
+    """
+
+    way: str
+    values: Mapping[str, str] = field(repr=False)
+
+    def needed(self, name: str) -> str:
+        """
+        Give a setting that must be there.
+
+        Raises:
+            SettingError: It is not.
+        """
+        if name not in self.values:
+            raise SettingError(
+                f"The setting {name} is missing: AUTH={self.way} needs it."
+            )
+        return self.values[name]
+
+    def get(self, name: str, otherwise: str = "") -> str:
+        """
+        Give a setting, or what holds where it is missing.
+        """
+        return self.values.get(name, otherwise)
+
+
+def given(way: str, names: Iterable[str], environ: Mapping[str, str]) -> Given:
+    """
+    Take the settings of a way of identification from where they are.
+
+    Raises:
+        SettingError: One has a blank at an end, or a control character: the mark of a
+            slip, which nobody would see in what goes wrong later.
+    """
+    values = {name: environ[name] for name in names if environ.get(name)}
+    for name, text in values.items():
+        if not text.isprintable() or text != text.strip():
+            raise SettingError(
+                f"The setting {name} has a blank at its end, or a character that does"
+                " not print."
+            )
+    return Given(way, values)
 
 
 def highest_role(names: Iterable[str]) -> Role:

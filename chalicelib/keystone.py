@@ -3,6 +3,7 @@ Tokens of a Keystone v3: validated, remembered shortly, and kept to their rules.
 """
 
 import hashlib
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,13 @@ from typing import Any, Final, Generic, TypeVar
 
 from chalicelib import environment
 from chalicelib.access_rules import RULES_MAX, allows
-from chalicelib.credentials import Incoming, highest_role, unauthorized
+from chalicelib.credentials import (
+    Given,
+    Incoming,
+    given,
+    highest_role,
+    unauthorized,
+)
 from chalicelib.domain import Caller, Role, is_project_id
 from chalicelib.environment import SettingError
 from chalicelib.errors import Unauthorized, Unavailable
@@ -25,6 +32,7 @@ from chalicelib.remote import (
     is_url,
     patience,
     trust,
+    turn,
     within,
 )
 
@@ -49,6 +57,12 @@ SETTINGS: Final = (
 The settings of this way alone; `docs/settings.md` tells what each is for.
 """
 
+TOKEN_MAX: Final = 4096
+"""
+How long a token may be: Keystone's have some hundred characters, and a server before
+it may break off a request at 8,000.
+"""
+
 REMEMBERED_MAX: Final = 2000
 """
 How many tokens are remembered, and how many refusals.
@@ -70,6 +84,7 @@ How long the service does not sign in after Keystone refused it, lest it be lock
 """
 
 _SERVICE: Final = "image"
+_ANOTHER_VERSION: Final = re.compile(r".*/v(?!3$)[\d.]+")
 
 T = TypeVar("T")
 
@@ -126,11 +141,16 @@ class Keystone:
         Raises:
             SettingError: One is missing or wrong.
         """
-        self._environ = environ
-        self._url = _auth_url(environ)
-        self._ca_file = _ca_file(environ)
-        self._secret = environ.get("KEYSTONE_CREDENTIAL")
+        self._given = given("keystone", SETTINGS, environ)
+        self._url = _auth_url(self._given)
+        if "AWS_LAMBDA_FUNCTION_NAME" in environ and self._url.startswith("http://"):
+            raise SettingError(
+                "The setting OS_AUTH_URL must start with https:// in Lambda."
+            )
+        self._ca_file = _ca_file(self._given)
+        self._secret = self._given.get("KEYSTONE_CREDENTIAL")
         self._auth: Any = None
+        self._signing_in = Lock()
         self._own: tuple[str, datetime] | None = None
         self._known_at = environment.now()
         self._signs_in_from = time.monotonic()
@@ -139,7 +159,7 @@ class Keystone:
         if self._secret:
             _check_arn(self._secret)
         else:
-            self._auth = _auth(environ)
+            self._auth = _auth(self._given)
 
     def identify(self, incoming: Incoming) -> Caller:
         """
@@ -154,7 +174,7 @@ class Keystone:
         """
         # Keystone reads a Fernet token with any number of `=` behind it.
         token = (incoming.token() or "").rstrip("=")
-        found = self._find(token) if token else None
+        found = self._find(token) if 0 < len(token) <= TOKEN_MAX else None
         if found is None or not found.may(incoming):
             raise self._refusal()
         return Caller(found.project_id, found.user_id, found.role, incoming.request_id)
@@ -192,12 +212,13 @@ class Keystone:
             RemoteError: Keystone gave no answer, or refuses the service itself.
             SettingError: The secret lacks something.
         """
-        reply = self._ask_about(token, self._own_token(deadline), deadline)
+        own = self._own_token(deadline)
+        reply = self._ask_about(token, own, deadline)
         if reply.status == HTTPStatus.UNAUTHORIZED or (
-            reply.status == HTTPStatus.NOT_FOUND and not self._is_known(deadline)
+            reply.status == HTTPStatus.NOT_FOUND and not self._is_known(own, deadline)
         ):
-            self._own = None
-            reply = self._ask_about(token, self._own_token(deadline), deadline)
+            own = self._own_token(deadline, refused=own)
+            reply = self._ask_about(token, own, deadline)
         if reply.status == HTTPStatus.NOT_FOUND:
             return None
         if reply.status != HTTPStatus.OK:
@@ -205,9 +226,9 @@ class Keystone:
         self._known_at = environment.now()
         return _read(reply)
 
-    def _is_known(self, deadline: float) -> bool:
+    def _is_known(self, own: str, deadline: float) -> bool:
         """
-        Tell whether Keystone knows the service's own token, once in a while.
+        Tell whether Keystone knows the service's *own* token, once in a while.
 
         It answers 404, as to a bad token, where the service's own user, project or
         application credential is gone.
@@ -216,7 +237,6 @@ class Keystone:
             RemoteError: Keystone gave no answer.
         """
         if environment.now() - self._known_at >= REFUSED_FOR:
-            own = self._own_token(deadline)
             if self._ask_about(own, own, deadline).status != HTTPStatus.OK:
                 return False
             self._known_at = environment.now()
@@ -234,12 +254,21 @@ class Keystone:
             "GET", url, headers=headers, deadline=deadline, ca_file=self._ca_file
         )
 
-    def _own_token(self, deadline: float) -> str:
-        own = self._own
-        if own is None or own[1] - environment.now() < RENEWED_BEFORE:
-            self._own = own = self._sign_in(deadline)
-            self._known_at = environment.now()
-        return own[0]
+    def _own_token(self, deadline: float, *, refused: str = "") -> str:
+        """
+        Give the service's own token, a new one where what it has ends or was *refused*.
+        """
+        with turn(self._signing_in, deadline):
+            own = self._own
+            if (
+                own is None
+                or own[0] == refused
+                or own[1] - environment.now() < RENEWED_BEFORE
+            ):
+                self._own = None
+                self._own = own = self._sign_in(deadline)
+                self._known_at = environment.now()
+            return own[0]
 
     def _sign_in(self, deadline: float) -> tuple[str, datetime]:
         """
@@ -288,7 +317,7 @@ class Keystone:
 
         arn = str(self._secret)
         values = within(deadline, arn, partial(read_secret, arn))
-        return _auth({**self._environ, **values})
+        return _auth(given("keystone", SETTINGS, {**self._given.values, **values}))
 
 
 def _read(reply: Reply) -> tuple[_Identity, datetime]:
@@ -333,20 +362,15 @@ def _expiry(token: Any) -> datetime:  # noqa: ANN401 - any JSON
     return expires
 
 
-def _auth_url(environ: Mapping[str, str]) -> str:
-    url = _needed(environ, "OS_AUTH_URL").rstrip("/")
-    url = url if url.endswith("/v3") else f"{url}/v3"
-    if not is_url(url):
+def _auth_url(given: Given) -> str:
+    url = given.needed("OS_AUTH_URL").rstrip("/")
+    if not is_url(url) or _ANOTHER_VERSION.fullmatch(url):
         raise SettingError("The setting OS_AUTH_URL must be the URL of a Keystone v3.")
-    if "AWS_LAMBDA_FUNCTION_NAME" in environ and not url.startswith("https://"):
-        raise SettingError(
-            "The setting OS_AUTH_URL must start with https:// in Lambda."
-        )
-    return url
+    return url if url.endswith("/v3") else f"{url}/v3"
 
 
-def _ca_file(environ: Mapping[str, str]) -> str | None:
-    path = environ.get("OS_CACERT") or None
+def _ca_file(given: Given) -> str | None:
+    path = given.get("OS_CACERT") or None
     try:
         if path:
             trust(path)
@@ -357,44 +381,47 @@ def _ca_file(environ: Mapping[str, str]) -> str | None:
     return path
 
 
-def _auth(environ: Mapping[str, str]) -> dict[str, Any]:
+def _auth(given: Given) -> dict[str, Any]:
     """
     Make the request by which the service signs in.
 
     Raises:
-        SettingError: Something of it is missing.
+        SettingError: Something of it is missing, or says two things.
     """
-    if environ.get("OS_APPLICATION_CREDENTIAL_ID"):
+    application_credential = given.get("OS_APPLICATION_CREDENTIAL_ID")
+    if application_credential:
         method = "application_credential"
-        given = {
-            "id": environ["OS_APPLICATION_CREDENTIAL_ID"],
-            "secret": _needed(environ, "OS_APPLICATION_CREDENTIAL_SECRET"),
-        }
-        return {"auth": {"identity": {"methods": [method], method: given}}}
-    password = _needed(environ, "OS_PASSWORD")
-    user = {**_named(environ, "OS_USER", "OS_USERNAME"), "password": password}
-    if environ.get("OS_SYSTEM_SCOPE"):
-        scope: dict[str, Any] = {"system": {"all": True}}
-    else:
-        scope = {"project": _named(environ, "OS_PROJECT", "OS_PROJECT_NAME")}
+        secret = given.needed("OS_APPLICATION_CREDENTIAL_SECRET")
+        by = {"id": application_credential, "secret": secret}
+        return {"auth": {"identity": {"methods": [method], method: by}}}
+    password = given.needed("OS_PASSWORD")
+    user = {**_named(given, "OS_USER", "OS_USERNAME"), "password": password}
     identity = {"methods": ["password"], "password": {"user": user}}
-    return {"auth": {"identity": identity, "scope": scope}}
+    return {"auth": {"identity": identity, "scope": _scope(given)}}
 
 
-def _named(environ: Mapping[str, str], prefix: str, name: str) -> dict[str, Any]:
-    if environ.get(f"{prefix}_ID"):
-        return {"id": environ[f"{prefix}_ID"]}
-    if environ.get(f"{prefix}_DOMAIN_ID"):
-        domain = {"id": environ[f"{prefix}_DOMAIN_ID"]}
+def _scope(given: Given) -> dict[str, Any]:
+    system = given.get("OS_SYSTEM_SCOPE")
+    if not system:
+        return {"project": _named(given, "OS_PROJECT", "OS_PROJECT_NAME")}
+    if system != "all":
+        raise SettingError(f"The setting OS_SYSTEM_SCOPE must be all, not {system!r}.")
+    for name in ("OS_PROJECT_ID", "OS_PROJECT_NAME"):
+        if given.get(name):
+            raise SettingError(
+                f"The settings OS_SYSTEM_SCOPE and {name} exclude each other."
+            )
+    return {"system": {"all": True}}
+
+
+def _named(given: Given, prefix: str, name: str) -> dict[str, Any]:
+    if given.get(f"{prefix}_ID"):
+        return {"id": given.get(f"{prefix}_ID")}
+    if given.get(f"{prefix}_DOMAIN_ID"):
+        domain = {"id": given.get(f"{prefix}_DOMAIN_ID")}
     else:
-        domain = {"name": _needed(environ, f"{prefix}_DOMAIN_NAME")}
-    return {"name": _needed(environ, name), "domain": domain}
-
-
-def _needed(environ: Mapping[str, str], name: str) -> str:
-    if not environ.get(name):
-        raise SettingError(f"The setting {name} is missing: AUTH=keystone needs it.")
-    return environ[name]
+        domain = {"name": given.needed(f"{prefix}_DOMAIN_NAME")}
+    return {"name": given.needed(name), "domain": domain}
 
 
 def _check_arn(arn: str) -> None:

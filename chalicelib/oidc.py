@@ -12,11 +12,25 @@ from typing import Any, Final
 import jwt
 
 from chalicelib import environment
-from chalicelib.credentials import ROLES, Incoming, highest_role, unauthorized
+from chalicelib.credentials import (
+    ROLES,
+    Given,
+    Incoming,
+    given,
+    highest_role,
+    unauthorized,
+)
 from chalicelib.domain import Caller, is_project_id
 from chalicelib.environment import SettingError
 from chalicelib.errors import Unavailable
-from chalicelib.remote import RemoteError, ask, is_safe_url, patience
+from chalicelib.remote import (
+    RemoteError,
+    ask,
+    is_query,
+    is_safe_url,
+    patience,
+    turn,
+)
 
 SETTINGS: Final = (
     "OIDC_ISSUER",
@@ -66,12 +80,15 @@ class Oidc:
         Raises:
             SettingError: One is missing or wrong.
         """
-        self._issuer = _issuer(environ)
-        self._audience = _needed(environ, "OIDC_AUDIENCE")
-        self._algorithms = _algorithms(environ.get("OIDC_ALGORITHMS") or "RS256")
-        self._project_claim = _path(environ.get("OIDC_PROJECT_CLAIM") or "project_id")
-        self._roles_claim = _path(environ.get("OIDC_ROLES_CLAIM") or "roles")
-        self._role_map = _role_map(environ.get("OIDC_ROLE_MAP"))
+        settings = given("oidc", SETTINGS, environ)
+        self._issuer = _issuer(
+            settings, must_be_https="AWS_LAMBDA_FUNCTION_NAME" in environ
+        )
+        self._audience = settings.needed("OIDC_AUDIENCE")
+        self._algorithms = _algorithms(settings.get("OIDC_ALGORITHMS", "RS256"))
+        self._project_claim = _path(settings, "OIDC_PROJECT_CLAIM", "project_id")
+        self._roles_claim = _path(settings, "OIDC_ROLES_CLAIM", "roles")
+        self._role_map = _role_map(settings.get("OIDC_ROLE_MAP"))
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched: datetime | None = None
         self._tried: datetime | None = None
@@ -160,36 +177,46 @@ class Oidc:
         Raises:
             Unavailable: The issuer does not tell its keys.
         """
-        with self._lock:
-            now = environment.now()
-            if not self._is_fresh(now, KEYS_FOR):
-                self._fetch(now)
-            elif key_id not in self._keys:
-                self._fetch_seldom(now)
-            return self._keys.get(key_id)
+        known = self._known(key_id)
+        if known is not None:
+            return known  # Without a turn, which those who fetch may hold for long.
+        deadline = patience()
+        try:
+            with turn(self._lock, deadline):
+                now = environment.now()
+                if not self._is_fresh(now):
+                    self._fetch(now, deadline)
+                elif key_id not in self._keys:
+                    self._fetch_seldom(now, deadline)
+                return self._keys.get(key_id)
+        except RemoteError as error:
+            raise Unavailable(_SILENT) from error
 
-    def _fetch_seldom(self, now: datetime) -> None:
+    def _known(self, key_id: str) -> jwt.PyJWK | None:
+        return self._keys.get(key_id) if self._is_fresh(environment.now()) else None
+
+    def _fetch_seldom(self, now: datetime, deadline: float) -> None:
         """
         Fetch, unless that was tried just now.
         """
         seldom = timedelta(seconds=environment.settings.oidc_refetch_seconds)
         if self._tried is None or now - self._tried >= seldom:
-            self._fetch(now)
+            self._fetch(now, deadline)
         elif self._tried != self._fetched:
-            raise Unavailable(_SILENT)
+            raise RemoteError("The issuer failed to answer not long ago.")
 
-    def _is_fresh(self, now: datetime, age: timedelta) -> bool:
-        return self._fetched is not None and now - self._fetched < age
+    def _is_fresh(self, now: datetime) -> bool:
+        return self._fetched is not None and now - self._fetched < KEYS_FOR
 
-    def _fetch(self, now: datetime) -> None:
+    def _fetch(self, now: datetime, deadline: float) -> None:
         if self._paused_until is not None and now < self._paused_until:
-            raise Unavailable(_SILENT)
+            raise RemoteError("The issuer failed to answer just now.")
         self._tried = now
         try:
-            self._keys = self._published(patience())
-        except RemoteError as error:
+            self._keys = self._published(deadline)
+        except RemoteError:
             self._paused_until = environment.now() + PAUSE
-            raise Unavailable(_SILENT) from error
+            raise
         self._fetched = now
 
     def _published(self, deadline: float) -> dict[str, jwt.PyJWK]:
@@ -204,7 +231,7 @@ class Oidc:
         where = about.get("jwks_uri")
         if about.get("issuer") != self._issuer or not isinstance(where, str):
             raise RemoteError(f"{self._issuer} describes another issuer, or no keys.")
-        if not is_safe_url(where):
+        if not self._is_as_safe(where):
             raise RemoteError(f"{self._issuer} has its keys where anyone could be.")
         published = _get(where, deadline).get("keys")
         if not isinstance(published, list):
@@ -225,6 +252,14 @@ class Oidc:
                 keys[key.key_id] = key
         return keys
 
+    def _is_as_safe(self, url: str) -> bool:
+        """
+        Tell whether nobody can answer at a URL who can't at the issuer's.
+        """
+        address, _, query = url.partition("?")
+        is_as_safe = url.startswith("https://") or self._issuer.startswith("http://")
+        return is_safe_url(address) and is_query(query) and is_as_safe
+
 
 def _get(url: str, deadline: float) -> dict[str, Any]:
     reply = ask("GET", url, headers={"Accept": "application/json"}, deadline=deadline)
@@ -242,15 +277,9 @@ def _at(claims: Any, path: list[str]) -> Any:  # noqa: ANN401 - any JSON
     return claims
 
 
-def _needed(environ: Mapping[str, str], name: str) -> str:
-    if not environ.get(name):
-        raise SettingError(f"The setting {name} is missing: AUTH=oidc needs it.")
-    return environ[name]
-
-
-def _issuer(environ: Mapping[str, str]) -> str:
-    issuer = _needed(environ, "OIDC_ISSUER")
-    if not is_safe_url(issuer):
+def _issuer(given: Given, *, must_be_https: bool) -> str:
+    issuer = given.needed("OIDC_ISSUER")
+    if not is_safe_url(issuer) or (must_be_https and issuer.startswith("http://")):
         raise SettingError(
             "The setting OIDC_ISSUER must be an https:// URL, to the letter as the"
             f" issuer's tokens have it, not {issuer!r}."
@@ -268,23 +297,36 @@ def _algorithms(text: str) -> list[str]:
     return names
 
 
-def _path(text: str) -> list[str]:
+def _path(given: Given, name: str, otherwise: str) -> list[str]:
     r"""
     Read the path to a claim: names with `.` between; one that is a name's own is `\.`.
     """
-    return [name.replace("\\.", ".") for name in re.split(r"(?<!\\)\.", text)]
+    text = given.get(name, otherwise)
+    parts = re.split(r"(?<!\\)\.", text)
+    if not all(part and part == part.strip() for part in parts):
+        raise SettingError(
+            f"The setting {name} must be a claim's name, or several with a dot between,"
+            f" not {text!r}."
+        )
+    return [part.replace("\\.", ".") for part in parts]
 
 
-def _role_map(text: str | None) -> dict[str, str]:
+def _role_map(text: str) -> dict[str, str]:
     """
     Read which of the issuer's roles is which role here: `theirs=reader,others=member`.
     """
     if not text:
         return {role: role for role in ROLES}
     pairs = [pair.rpartition("=") for pair in text.split(",")]
-    if not all(theirs and ours in ROLES for theirs, _, ours in pairs):
+    roles = {theirs: ours for theirs, _, ours in pairs}
+    are_roles = all(
+        theirs and theirs == theirs.strip() and ours in ROLES
+        for theirs, ours in roles.items()
+    )
+    if not are_roles or len(roles) < len(pairs):
         raise SettingError(
-            "The setting OIDC_ROLE_MAP must read theirs=reader,theirs=member and so"
-            f" on, with reader, member or admin, not {text!r}."
+            "The setting OIDC_ROLE_MAP must read theirs=reader,others=member and so"
+            " on, each of theirs once, with reader, member or admin, no blanks between,"
+            f" not {text!r}."
         )
-    return {theirs: ours for theirs, _, ours in pairs}
+    return roles

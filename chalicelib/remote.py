@@ -7,13 +7,13 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -30,7 +30,13 @@ The largest answer that is read, in bytes.
 """
 
 
-_URL: Final = re.compile(r"https?://[\w.-]+(:\d{1,5})?(/[\w.~/-]*)?", re.ASCII)
+_NAME = r"[a-z\d_](?:[\w-]*\w)?"
+_URL: Final = re.compile(
+    rf"https?://(?:{_NAME}(?:\.{_NAME})*|\[[\da-f:.]+\])(?::\d{{1,5}})?"
+    r"(?:/(?:[\w.~!$&'()*+,;=:@/-]|%[\da-f]{2})*)?",
+    re.ASCII | re.IGNORECASE,
+)
+_QUERY: Final = re.compile(r"[!-~]*", re.ASCII)
 _LOOPBACK: Final = re.compile(r"http://(127\.0\.0\.1|localhost)[:/]")
 
 
@@ -68,13 +74,13 @@ class Reply:
 
 def is_url(text: str) -> bool:
     """
-    Tell whether *text* is an address that can be asked.
+    Tell whether *text* is an address that can be asked, without user, query, fragment.
     """
     if not _URL.fullmatch(text):
         return False
     try:
         return urlsplit(text).port != 0
-    except ValueError:  # A port above 65,535.
+    except ValueError:  # A port above 65,535, or no address between the brackets.
         return False
 
 
@@ -86,6 +92,13 @@ def is_safe_url(text: str) -> bool:
     """
     is_private = text.startswith("https://") or _LOOPBACK.match(text)
     return is_url(text) and bool(is_private)
+
+
+def is_query(text: str) -> bool:
+    """
+    Tell whether *text* can stand behind the `?` of an address.
+    """
+    return bool(_QUERY.fullmatch(text)) and "#" not in text
 
 
 def patience() -> float:
@@ -165,6 +178,22 @@ def ask(  # noqa: PLR0913 - a request has that many parts
     if len(got.body) > ANSWER_MAX:
         raise RemoteError(f"{parts.netloc} answers too much.")
     return got
+
+
+@contextmanager
+def turn(lock: Lock, deadline: float) -> Iterator[None]:
+    """
+    Take a turn at what threads do one after the other, waiting until *deadline*.
+
+    Raises:
+        RemoteError: The others took all the time.
+    """
+    if not lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
+        raise RemoteError("Others were asking, and no time is left.")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def within(deadline: float, name: str, call: Callable[[], T]) -> T:

@@ -5,7 +5,9 @@ How Keystone is asked: seldom, by a credential that is renewed, and never for to
 import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -155,7 +157,16 @@ def test_what_cannot_be_a_token_is_not_asked_about(
     """
     Too long, with odd bytes, or none at all.
     """
-    for token in ("", " ", "x" * 8193, "a b", "\xe9", "a\r\nX-Auth-Token: b", "\x00"):
+    for token in (
+        "",
+        " ",
+        "x" * 4097,
+        "x" * 8193,
+        "a b",
+        "\xe9",
+        "a\r\nX-Auth-Token: b",
+        "\x00",
+    ):
         assert refused(identify, token)
 
     assert way.asked == []
@@ -215,6 +226,26 @@ def test_the_services_own_token_is_renewed_when_it_is_refused(
 
     assert caller.role is Role.MEMBER
     assert way.asked == [VALIDATE, SIGN_IN, VALIDATE]
+
+
+def test_many_at_once_sign_in_once(
+    identify: Identify, way: Fickle, keystone: Keystone
+) -> None:
+    """
+    At the start, and when what the service had is refused.
+    """
+    tokens = [token_of(keystone) for _ in range(8)]
+
+    def ask_all(tokens: list[str]) -> None:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(partial(ask, identify), tokens))
+
+    ask_all(tokens[:4])
+    assert way.asked.count(SIGN_IN) == 1
+    keystone.revoke(way.headers["X-Auth-Token"])
+    ask_all(tokens[4:])
+
+    assert way.asked.count(SIGN_IN) == 2
 
 
 def test_an_application_credential_signs_in(way: Fickle, keystone: Keystone) -> None:

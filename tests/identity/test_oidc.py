@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from threading import Thread
 from typing import Any
 
 import jwt
@@ -544,7 +545,50 @@ def test_invented_keys_are_no_reason_to_ask_an_issuer_that_is_down(
     assert ask(identify, token).user_id == "alice"
 
 
-@pytest.mark.parametrize("where", ["http://192.0.2.1/keys", "file:///keys", 1])
+def test_keys_may_lie_behind_a_query(between: tuple[Issuer, Fickle]) -> None:
+    """
+    As those of Azure's policies do.
+    """
+    issuer, way = between
+    where = f"{way.url}/keys?p=b2c_1_sign-in&x=%20"
+    about = json.dumps({"issuer": way.url, "jwks_uri": where})
+    way.to, way.answer = ("GET /.well-known",), (200, about)
+
+    assert ask(choose(way.url), issuer.sign(claims(issuer))).user_id == "alice"
+    assert way.asked[-1] == "GET /keys?p=b2c_1_sign-in&x=%20"
+
+
+def test_who_has_a_known_key_waits_for_nobody(
+    between: tuple[Issuer, Fickle], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Not for another request whose key is unknown, and an issuer that is slow.
+    """
+    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 4.0)
+    issuer, way = between
+    identify, token = choose(way.url), issuer.sign(claims(issuer))
+    unknown = with_header({"alg": "RS256", "kid": "unknown"})(issuer)
+    ask(identify, token)
+    clock.advance(60)
+    way.asked.clear()
+    way.slow = True
+    other = Thread(target=refusal, args=(identify, unknown))
+    other.start()
+    while not way.asked:
+        time.sleep(0.01)
+
+    assert ask(identify, token).user_id == "alice"
+    assert other.is_alive()
+    other.join()
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        *("http://192.0.2.1/keys", "file:///keys", 1, "https://k/keys# ?"),
+        "https://k/keys?a b",
+    ],
+)
 def test_keys_come_by_a_safe_way(between: tuple[Issuer, Fickle], where: object) -> None:
     """
     By TLS, or from this machine.
@@ -603,8 +647,8 @@ def test_the_service_serves_with_an_issuer() -> None:
     As `make run AUTH=oidc` starts both: its tokens work, and no token is in the log.
     """
     with running(AUTH="oidc", DATA="none") as run:
-        (another,) = re.findall(r"Another token: curl -s '(\S+)'", run.greeting)
-        where, _, query = another.partition("/token")
+        (consumers,) = re.findall(r"CONSUMER=\$\(curl -s '(\S+)'\)", run.greeting)
+        where, _, query = consumers.partition("/token")
         token = over_http(where)("GET", f"/token{query}", {}, b"").document
         send = over_http(run.url)
         good = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
@@ -613,7 +657,7 @@ def test_the_service_serves_with_an_issuer() -> None:
         none = send("GET", "/v2/images", {}, b"")
         _, log = run.end()
 
-    assert (made.status, made.document["owner"]) == (201, "other")
+    assert (made.status, made.document["owner"]) == (201, "consumer")
     assert (bad.status, none.status) == (401, 401)
     assert bad.headers["www-authenticate"] == none.headers["www-authenticate"]
     assert bad.body == none.body

@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from threading import Event
+from threading import Event, Lock
 from typing import Any
 
 import botocore.session
@@ -18,7 +18,8 @@ import pytest
 from chalicelib.environment import SettingError
 from chalicelib.errors import Unavailable
 from chalicelib.identity import choose_identity
-from chalicelib.remote import RemoteError, within
+from chalicelib.oidc import SETTINGS
+from chalicelib.remote import RemoteError, turn, within
 from infra.local.keystone import (
     PASSWORD,
     SERVICE,
@@ -65,9 +66,14 @@ BAD_ALGORITHMS = (
     "The setting OIDC_ALGORITHMS must be some of RS256,ES256,EdDSA, not {!r}."
 )
 BAD_MAP = (
-    "The setting OIDC_ROLE_MAP must read theirs=reader,theirs=member and so on, with"
-    " reader, member or admin, not {!r}."
+    "The setting OIDC_ROLE_MAP must read theirs=reader,others=member and so on, each of"
+    " theirs once, with reader, member or admin, no blanks between, not {!r}."
 )
+BAD_CLAIM = (
+    "The setting OIDC_PROJECT_CLAIM must be a claim's name, or several with a dot"
+    " between, not {!r}."
+)
+BAD_END = "The setting {} has a blank at its end, or a character that does not print."
 
 
 def python(command: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -93,11 +99,16 @@ def python(command: str, **settings: str) -> subprocess.CompletedProcess[str]:
         ("keystone", KEYSTONE | {"OS_AUTH_URL": "http://10.0.0.1:5000/identity/v3/"}),
         ("keystone", KEYSTONE | {"OS_PROJECT_NAME": "", "OS_SYSTEM_SCOPE": "all"}),
         ("keystone", {"OS_AUTH_URL": "https://k/v3", "KEYSTONE_CREDENTIAL": ARN}),
+        ("keystone", KEYSTONE | {"OS_AUTH_URL": "https://[2001:db8::1]:5000"}),
+        ("keystone", KEYSTONE | {"OS_AUTH_URL": "https://k/v2.0/v3/"}),
+        ("keystone", KEYSTONE | {"OS_PASSWORD": "a b"}),
         ("oidc", OIDC),
         ("oidc", OIDC | LAMBDA),
         ("oidc", OIDC | {"OIDC_ISSUER": "http://127.0.0.1:9000"}),
         ("oidc", OIDC | {"OIDC_ALGORITHMS": "EdDSA,ES256"}),
         ("oidc", OIDC | {"OIDC_ROLE_MAP": "cloudImages:observer=reader,a=b=admin"}),
+        ("oidc", OIDC | {"OIDC_ISSUER": "https://k.example.org:8443/realms/a%20b/"}),
+        ("oidc", OIDC | {"OIDC_PROJECT_CLAIM": r"https://example\.org/project.id"}),
     ],
 )
 def test_a_setting_that_is_complete_is_taken(way: str, environ: dict[str, str]) -> None:
@@ -135,6 +146,8 @@ def test_a_setting_that_is_complete_is_taken(way: str, environ: dict[str, str]) 
             for url in (
                 *("keystone", "ftp://k", "https://", "https://k:port", "https://k:0"),
                 *("https://k:99999", "https://u:p@k", "https://k/?a", "https://k/ b"),
+                *("https://k..org", "https://-k", "https://[k]", "https://k/%2"),
+                *("https://k/v2.0", "https://k/v2.0/", "https://k/v4", "https://k#"),
             )
         ),
         (
@@ -150,6 +163,21 @@ def test_a_setting_that_is_complete_is_taken(way: str, environ: dict[str, str]) 
         ("keystone", {"OS_CACERT": __file__}, BAD_FILE.format(__file__)),
         (
             "keystone",
+            {"OS_SYSTEM_SCOPE": "project"},
+            "The setting OS_SYSTEM_SCOPE must be all, not 'project'.",
+        ),
+        (
+            "keystone",
+            {"OS_SYSTEM_SCOPE": "all"},
+            "The settings OS_SYSTEM_SCOPE and OS_PROJECT_NAME exclude each other.",
+        ),
+        *(
+            ("keystone", {name: text}, BAD_END.format(name))
+            for name in ("OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD")
+            for text in (" ", "images ", "images\n", "ima\x00ges")
+        ),
+        (
+            "keystone",
             {"KEYSTONE_CREDENTIAL": "my-secret"},
             BAD_ARN.format("my-secret"),
         ),
@@ -158,13 +186,26 @@ def test_a_setting_that_is_complete_is_taken(way: str, environ: dict[str, str]) 
             ("oidc", {"OIDC_ISSUER": url}, BAD_ISSUER.format(url))
             for url in ("issuer", "http://issuer", "http://127.0.0.1.example.org")
         ),
+        (
+            "oidc",
+            {"OIDC_ISSUER": "http://127.0.0.1:9000", **LAMBDA},
+            BAD_ISSUER.format("http://127.0.0.1:9000"),
+        ),
+        *(("oidc", {name: " "}, BAD_END.format(name)) for name in SETTINGS),
+        *(
+            ("oidc", {"OIDC_PROJECT_CLAIM": path}, BAD_CLAIM.format(path))
+            for path in (".", "a..b", ".a", "a.", "a. b")
+        ),
         *(
             ("oidc", {"OIDC_ALGORITHMS": names}, BAD_ALGORITHMS.format(names))
             for names in ("none", "HS256", "RS256,HS256", "RS256, ES256", ",")
         ),
         *(
             ("oidc", {"OIDC_ROLE_MAP": text}, BAD_MAP.format(text))
-            for text in ("reader", "a=owner", "=admin", "a=reader,", "a=Admin")
+            for text in (
+                *("reader", "a=owner", "=admin", "a=reader,", "a=Admin"),
+                *("a=reader, b=member", "a =reader", "a=reader,a=admin"),
+            )
         ),
     ],
 )
@@ -353,6 +394,23 @@ def test_a_secret_that_is_long_in_coming_is_not_waited_for() -> None:
     with pytest.raises(RemoteError, match="the secret did not answer in time"):
         within(deadline, "the secret", ended.wait)
     ended.set()
+
+
+def test_a_turn_is_not_waited_for_beyond_the_bound() -> None:
+    """
+    Once the others are done, the next one has it.
+    """
+    lock = Lock()
+
+    with (
+        turn(lock, time.monotonic()),
+        pytest.raises(RemoteError, match="no time is left"),
+        turn(lock, time.monotonic() + 0.1),
+    ):
+        pass
+
+    with turn(lock, time.monotonic()):
+        assert lock.locked()
 
 
 def test_what_a_call_within_a_bound_gives_or_raises_comes_back() -> None:
