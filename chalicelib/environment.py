@@ -41,6 +41,7 @@ class Settings:
     sort_images_max: int = 10_000
     upload_bytes_max: int = 4_500_000
     import_allow: str = ""
+    cors_origins: str = ""
     event_bus: str = ""
     log_projects: str = "hashed"
     token_cache_seconds: int = 60

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from chalice.app import Blueprint, Chalice, Request, Response
 
-from chalicelib import environment, telemetry
+from chalicelib import cors, environment, telemetry
 from chalicelib.credentials import Incoming
 from chalicelib.domain import Caller
 from chalicelib.errors import (
@@ -92,6 +92,7 @@ def install(app: App, identify: Identify) -> None:
     Put the middleware around every route, and answer every other path and method.
     """
     app.log.setLevel(logging.WARNING)
+    cors.parse_origins(environment.settings.cors_origins)  # A wrong one ends the start.
     allowed = {
         path: [method for method in METHODS if method in methods]
         for path, methods in app.routes.items()
@@ -102,12 +103,14 @@ def install(app: App, identify: Identify) -> None:
         request: Request, proceed: Callable[[Request], Response]
     ) -> Response:
         request_id = f"req-{environment.new_id()}"
+        methods = allowed[request.context["resourcePath"]]
         try:
-            _admit(request, identify, request_id)
-            response = _settled(request, proceed)
+            response = cors.preflight(request, methods)
+            if response is None:
+                _admit(request, identify, request_id)
+                response = _settled(request, proceed)
             if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-                # Chalice's own, for a method of no standard.
-                _refusing(allowed[request.context["resourcePath"]])()
+                _refusing(methods)()  # Chalice's own, for a method of no standard.
         except ApiError as error:
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 app.log.exception("%s", request_id)
@@ -118,6 +121,7 @@ def install(app: App, identify: Identify) -> None:
             app.log.error("%s: the bug above", request_id)
             response = _refusal(request, HTTPStatus(response.status_code), None)
         response.headers["x-openstack-request-id"] = request_id
+        response.headers |= cors.granted(request.headers.get("origin"))
         return response
 
     for path, methods in allowed.items():

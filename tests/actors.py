@@ -59,7 +59,7 @@ def in_process(app: Any) -> Send:
         event = gateway.event(app.routes, method, target, headers, body)
         status, pairs, content = gateway.response(app(event, None))
         names = {name.lower(): value for name, value in pairs}
-        return _checked(method, target, Answer(status, names, content))
+        return checked(method, target, Answer(status, names, content))
 
     return send
 
@@ -80,14 +80,17 @@ def over_http(url: str) -> Send:
             answer = connection.getresponse()
             names = {name.lower(): value for name, value in answer.getheaders()}
             got = Answer(answer.status, names, answer.read())
-            return _checked(method, target, got)
+            return checked(method, target, got)
         finally:
             connection.close()
 
     return send
 
 
-def _checked(method: str, target: str, answer: Answer) -> Answer:
+def checked(method: str, target: str, answer: Answer) -> Answer:
+    """
+    Hold an answer against the served schemas and the API's description; give it.
+    """
     schemas.check(answer.document)
     kind = answer.headers.get("content-type", "")
     openapi.check(method, target, answer.status, kind, answer.document)

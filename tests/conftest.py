@@ -25,6 +25,7 @@ import app as service
 from chalicelib import dynamo, functions
 from infra.local.worker import Pump
 from tests.actors import Actor, Send, in_process
+from tests.infra.rights import Watch, watching
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +38,16 @@ def table() -> Iterator[str]:
     backend.create_table(client, name)
     yield name
     client.delete_table(TableName=name)
+
+
+@pytest.fixture(autouse=True)
+def rights() -> Iterator[Watch]:
+    """
+    Fail a test in which a function does what its role does not allow.
+    """
+    with watching() as watch:
+        yield watch
+    assert watch.excess == []
 
 
 @pytest.fixture

@@ -1,20 +1,29 @@
 """
 Which function makes which calls of AWS, and which rights they take.
 
+While any test runs, each call that a function makes is held against what its role
+allows (`conftest.py`); that it is allowed no more, `test_rights.py` counts alone.
+
 IAM has actions of its own: a transaction is granted as its parts, what is signed is
 checked as if it were done, and S3 says that something is missing only to who may list.
 """
 
-import json
+import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, wraps
+from pathlib import Path
+from types import FrameType
 from typing import Any
 from unittest.mock import patch
 
-from botocore.session import get_session
+from botocore.auth import S3SigV4QueryAuth
+from botocore.client import BaseClient
 
-from chalicelib import bucket, dynamo, events, jobs
-from infra.package.template import merged
+from chalicelib import dynamo, functions, records, secret, sweep, transfers, web
+from infra.package.template import INFRA, read
 
 Right = tuple[str, str]
 """
@@ -67,11 +76,12 @@ SIGNED = {"GET": "s3:GetObject", "PUT": "s3:PutObject"}
 PARTS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
 
 
+@cache
 def granted() -> dict[str, set[Right]]:
     """
     Give what each function's role allows.
     """
-    resources = merged("prod")["Resources"]
+    resources = read(INFRA / "functions.yaml")["Resources"]
     found: dict[str, set[Right]] = {function: set() for function in ROLES}
     for function, role in ROLES.items():
         policies = [*resources[role]["Properties"]["Policies"]]
@@ -102,98 +112,116 @@ def always(function: str) -> set[Right]:
     )
 
 
+_ENTRIES = {
+    web.App.__call__.__code__: "api",
+    secret.read_secret.__code__: "api",  # In a thread of its own.
+    functions.work.func.__code__: "worker",
+    transfers.transfer.__code__: "worker",
+    functions.follow.func.__code__: "consumer",
+    records.consume.__code__: "consumer",
+    functions.clean.func.__code__: "sweeper",
+    sweep.sweep.__code__: "sweeper",
+}
+"""
+Where each function begins; tests call some of them without Lambda's part.
+"""
+
+_TESTS = str(Path(__file__).parents[1])
+_submitter: ContextVar[str | None] = ContextVar("submitter", default=None)
+
+
 class Watch:
     """
-    Notes the rights that the function takes that runs just now.
+    Notes the rights that each function takes, and those that it was not given.
     """
 
     def __init__(self) -> None:
-        self.function: str | None = None
         self.used: dict[str, set[Right]] = {function: set() for function in ROLES}
 
-    @contextmanager
-    def running(self, function: str) -> Iterator[None]:
+    @property
+    def excess(self) -> list[str]:
         """
-        Let it be one function that runs.
+        What was used and is not granted: function, action, resource.
         """
-        before, self.function = self.function, function
-        try:
-            yield
-        finally:
-            self.function = before
-
-    def wrapped(self, function: str, handler: Callable[..., Any]) -> Callable[..., Any]:
-        """
-        Give a handler whose calls are noted as a function's.
-        """
-
-        def run(*arguments: Any) -> Any:
-            with self.running(function):
-                return handler(*arguments)
-
-        return run
-
-    def note(self, model: Any, params: Any, **_: Any) -> None:
-        """
-        Note a call that is made.
-        """
-        service, name = model.service_model.service_name, model.name
-        if service == "s3":
-            self._use(S3[name])
-        elif service in SECRETS:
-            self._use({(f"{service}:{name}", "KeystoneCredential")})
-        elif service == "dynamodb":
-            self._use(_of_dynamodb(name, json.loads(params["body"])))
-        elif service == "sqs":
-            self._use({(f"sqs:{name}", "UploadQueue.Arn")})
-        else:
-            self._use({(f"{service}:{name}", "EventBus.Arn")})
-
-    def sign(self, method: str, *rest: Any) -> str:
-        """
-        Note what a URL is signed for, and sign it.
-        """
-        self._use({(SIGNED[method], OBJECTS)})
-        return _signed_url(method, *rest)
-
-    def _use(self, rights: set[Right]) -> None:
-        if self.function:
-            self.used[self.function] |= rights
-
-
-_signed_url = bucket._signed_url  # noqa: SLF001 - signing is no call
+        return [
+            f"{function} may not {action} on {resource}"
+            for function, rights in self.used.items()
+            if rights  # Nothing is read for a test that makes no call.
+            for action, resource in sorted(rights - granted()[function])
+        ]
 
 
 @contextmanager
 def watching() -> Iterator[Watch]:
     """
-    Watch every client of the service while the context lasts.
+    Watch every client of AWS in this process, and whatever is signed.
     """
     watch = Watch()
-    clients = [dynamo.connection.connection.client]
-    clients += [one._client() for one in (bucket, jobs, events)]  # noqa: SLF001
-    for client in clients:
-        client.meta.events.register("before-call.*.*", watch.note)
-    session = get_session()
-    session.register("before-call.*.*", watch.note)
-    try:
-        with (
-            patch.object(bucket, "_signed_url", watch.sign),
-            # Each secret is read by a client of its own.
-            patch("botocore.session.get_session", lambda: session),
-        ):
-            yield watch
-    finally:
-        for client in clients:
-            client.meta.events.unregister("before-call.*.*", watch.note)
+    call, sign = BaseClient._make_api_call, S3SigV4QueryAuth.add_auth  # noqa: SLF001
+    submit = dynamo._pool.submit  # noqa: SLF001 - its threads work for who submits
+
+    @wraps(call)
+    def noted_call(client: Any, operation: str, asked: Any) -> Any:
+        if function := _running():
+            service = client.meta.service_model.service_name
+            watch.used[function] |= _rights(service, operation, asked)
+        return call(client, operation, asked)
+
+    @wraps(sign)
+    def noted_sign(auth: Any, request: Any) -> Any:
+        if function := _running():
+            watch.used[function] |= {(SIGNED[request.method], OBJECTS)}
+        return sign(auth, request)
+
+    def submit_for(job: Callable[[], Any]) -> Future[Any]:
+        function = _running()
+
+        def run() -> Any:
+            _submitter.set(function)
+            return job()
+
+        return submit(run)
+
+    with (
+        patch.object(BaseClient, "_make_api_call", noted_call),
+        patch.object(S3SigV4QueryAuth, "add_auth", noted_sign),
+        patch.object(dynamo._pool, "submit", submit_for),  # noqa: SLF001 - as above
+    ):
+        yield watch
 
 
-def _of_dynamodb(name: str, asked: Any) -> set[Right]:
-    if name == "TransactWriteItems":
+def _running() -> str | None:
+    """
+    Tell which function makes the current call; none where a test itself makes it.
+    """
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - Python's own way
+    while frame:
+        if function := _ENTRIES.get(frame.f_code):
+            return function
+        file = frame.f_code.co_filename
+        if file.startswith(_TESTS) and file != __file__:
+            return None
+        frame = frame.f_back
+    return _submitter.get()
+
+
+def _rights(service: str, operation: str, asked: Any) -> set[Right]:
+    if service == "s3":
+        return S3.get(operation, {(f"s3:{operation}", BUCKET)})
+    if service in SECRETS:
+        return {(f"{service}:{operation}", "KeystoneCredential")}
+    if service == "dynamodb":
+        return _of_dynamodb(operation, asked)
+    place = {"sqs": "UploadQueue.Arn", "events": "EventBus.Arn"}.get(service)
+    return {(f"{service}:{operation}", place or "*")}
+
+
+def _of_dynamodb(operation: str, asked: Any) -> set[Right]:
+    if operation == "TransactWriteItems":
         parts = {part for item in asked["TransactItems"] for part in item}
         return {(f"dynamodb:{PARTS[part]}", TABLE) for part in parts}
     place = INDEXES if "IndexName" in asked else TABLE
-    return {(f"dynamodb:{name}", place)}
+    return {(f"dynamodb:{operation}", place)}
 
 
 def _listed(value: Any) -> list[str]:

@@ -1,7 +1,8 @@
 """
 The API's description: of every route and no other, and of every answer.
 
-`tests/actors.py` holds each answer of every test against it.
+`tests/actors.py` holds each answer of every test against it, in process, over HTTP and
+of the packaged artifact.
 """
 
 import re

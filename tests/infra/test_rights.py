@@ -1,8 +1,10 @@
 """
 Each function may do what it does and no more: counted, call by call.
+
+That it may do what it does is held in every test: the fixture `rights` sees to it. That
+it may do no more is held here, where one test makes every call that there is.
 """
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -11,15 +13,14 @@ from typing import Any
 import pytest
 import requests
 
-import app as service
 from chalicelib import bucket, environment, functions, sweep, transfers
 from chalicelib.remote import RemoteError
 from chalicelib.secret import read_secret
 from infra.local.worker import Pump
-from tests.actors import Actor, in_process
+from tests.actors import Actor, Send
 from tests.bucket_faults import small_parts
 from tests.contract.player import Conversation, read
-from tests.infra.rights import ROLES, SECRETS, Watch, always, granted, watching
+from tests.infra.rights import INDEXES, SECRETS, Watch, always, granted
 from tests.web_source import WebSource, allow, serving
 
 CONTENT = b"cloud images" * 100
@@ -29,67 +30,34 @@ The recorded conversations that make every call which needs no large data.
 """
 
 
-@pytest.fixture
-def watch(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
+def test_each_function_may_do_what_it_does_and_no_more(
+    rights: Watch, send: Send, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    What notes the rights that each function takes.
+    Recorded conversations, every way of data, and what crashes leave.
     """
-    assert pump
     small_parts(monkeypatch)
     monkeypatch.setattr(transfers, "PART_BYTES", 500)
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
     allow(monkeypatch, "127.0.0.1")
     bus = replace(environment.settings, event_bus="default")
     monkeypatch.setattr(environment, "settings", bus)
-    with watching() as watch:
-        yield watch
-
-
-def api(watch: Watch) -> Any:
-    """
-    Call the API's function, watched.
-    """
-
-    class Watched:
-        routes = service.app.routes
-
-        def __call__(self, event: Any, context: Any) -> Any:
-            with watch.running("api"):
-                return service.app(event, context)
-
-    return in_process(Watched())
-
-
-def test_each_function_may_do_what_it_does_and_no_more(
-    watch: Watch, table: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """
-    Recorded conversations, every way of data, and what crashes leave.
-    """
-    send = api(watch)
-    pump = Pump(
-        table,
-        watch.wrapped("consumer", functions.follow),
-        watch.wrapped("worker", functions.work),
-    )
     for name in RECORDINGS:
         talk = Conversation(send)
         for step in read(name):
             talk.play(step)
     pump.settle()
     _use_data(send, pump)
-    with watch.running("api"):
-        _read_secrets()
-    _leave_and_sweep(watch, send, pump, monkeypatch)
+    _read_secrets()
+    _leave_and_sweep(send, pump, monkeypatch)
 
-    rights = granted()
-    for function in ROLES:
-        used = watch.used[function] | always(function)
-        assert used - rights[function] == set(), f"{function} lacks rights"
-        assert rights[function] - used == set(), f"{function} needs no such rights"
+    for function, granted_rights in granted().items():
+        used = rights.used[function] | always(function)
+        assert used - granted_rights == set(), f"{function} lacks rights"
+        assert granted_rights - used == set(), f"{function} needs no such rights"
 
 
-def _use_data(send: Any, pump: Pump) -> None:
+def _use_data(send: Send, pump: Pump) -> None:
     producer = Actor(send, "producer")
     disk = {"disk_format": "raw", "container_format": "bare"}
     source = WebSource(CONTENT, cut_at=[700])  # The worker comes a second time.
@@ -135,9 +103,7 @@ def _send_parts(producer: Actor, image_id: str, asked: Any) -> None:
     producer.post(f"{path}/{upload['id']}/complete")
 
 
-def _leave_and_sweep(
-    watch: Watch, send: Any, pump: Pump, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _leave_and_sweep(send: Send, pump: Pump, monkeypatch: pytest.MonkeyPatch) -> None:
     producer = Actor(send, "producer")
     disk = {"disk_format": "raw", "container_format": "bare"}
     waiting = producer.make_image(**disk)
@@ -154,5 +120,22 @@ def _leave_and_sweep(
     monkeypatch.setattr(environment, "now", lambda: later)
     event = {"version": "0", "source": "aws.events", "detail": {}}
     event |= dict.fromkeys(("account", "region", "time", "id", "detail-type"), "local")
-    watch.wrapped("sweeper", functions.clean)({**event, "resources": []}, None)
+    functions.clean({**event, "resources": []}, None)
     pump.settle()
+
+
+def test_what_a_function_may_not_do_is_found(
+    rights: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Function, action and resource are named.
+    """
+    query = ("dynamodb:Query", INDEXES)
+    fewer = granted() | {"sweeper": granted()["sweeper"] - {query}}
+
+    sweep.sweep()
+
+    assert rights.excess == []
+    with monkeypatch.context() as changed:
+        changed.setattr("tests.infra.rights.granted", lambda: fewer)
+        assert rights.excess == [f"sweeper may not dynamodb:Query on {INDEXES}"]

@@ -19,8 +19,7 @@ from chalicelib import environment
 from infra.local import gateway
 from infra.package.package import ARTIFACT, TEMPLATE, package
 from infra.package.template import read
-from tests import schemas
-from tests.actors import Answer, Send
+from tests.actors import Answer, Send, checked
 
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).parent / "driver.py"
@@ -183,8 +182,6 @@ def through_gateway(made: Package, function: Lambda, prefix: str = "/api") -> Se
         assert method.lower() in known, f"{method} {target}: API Gateway refuses it"
         status, pairs, content = gateway.response(function.call("app.app", event))
         names = {name.lower(): value for name, value in pairs}
-        answer = Answer(status, names, content)
-        schemas.check(answer.document)
-        return answer
+        return checked(method, target, Answer(status, names, content))
 
     return send

@@ -13,7 +13,7 @@ import app as service
 from chalicelib.web import METHODS
 from infra.local import gateway
 from tests.actors import Actor
-from tests.package.packaged import Lambda, Package, through_gateway
+from tests.package.packaged import Lambda, Package, running, through_gateway
 
 TOKEN = {"X-Auth-Token": "someone:producer:member", "Accept": "application/json"}
 
@@ -66,6 +66,37 @@ def test_other_paths_and_methods_are_refused_by_us(
     names = {name.lower() for name in result["headers"]}
     assert "x-openstack-request-id" in names
     assert not [name for name in names if name.startswith("access-control-")]
+
+
+@pytest.mark.parametrize(("target", "status"), [("/v2/images", 200), ("/no", 404)])
+def test_a_page_of_an_allowed_origin_uses_the_api(
+    target: str, status: int, dev: Package, aws: str
+) -> None:
+    """
+    Its browser asks first, on any path; then the page reads the answer.
+    """
+    page = "https://app.example.org"
+    with running(dev.unzipped, aws, CORS_ORIGINS=page) as process:
+        send = through_gateway(dev, process)
+        question = {"Origin": page, "Access-Control-Request-Method": "GET"}
+        asked = send("OPTIONS", target, question, b"")
+        answer = send("GET", target, TOKEN | {"Origin": page}, b"")
+
+    assert (asked.status, answer.status) == (204, status)
+    assert asked.headers["access-control-allow-origin"] == page
+    assert answer.headers["access-control-allow-origin"] == page
+    assert "GET" in asked.headers["access-control-allow-methods"]
+
+
+def test_a_wrong_origin_ends_the_start(dev: Package, aws: str) -> None:
+    """
+    And is named.
+    """
+    with (
+        running(dev.unzipped, aws, CORS_ORIGINS="app.example.org") as process,
+        pytest.raises(AssertionError, match="The setting CORS_ORIGINS must be"),
+    ):
+        process.call("app.app", {})
 
 
 def test_a_path_comes_as_it_was_sent(dev: Package, function: Lambda) -> None:

@@ -217,9 +217,9 @@ def test_the_dashboard_is_json(package: Package) -> None:
     assert len(widgets) > 4
 
 
-def test_no_cors_unless_set_and_a_domain_by_parameter(package: Package) -> None:
+def test_a_domain_by_parameter(package: Package) -> None:
     """
-    A stack without parameters has neither.
+    A stack without parameters has none.
     """
     template = package.template
 
@@ -230,5 +230,54 @@ def test_no_cors_unless_set_and_a_domain_by_parameter(package: Package) -> None:
         if resource.get("Condition") == "HasDomain"
     }
     assert conditional == {"Domain", "DomainMapping"}
-    assert "Access-Control" not in json.dumps(template)
     assert template["Parameters"]["Auth"]["AllowedValues"] == ["keystone", "oidc"]
+
+
+def test_no_cors_unless_set(package: Package) -> None:
+    """
+    Neither in what API Gateway answers by itself, nor in the bucket.
+    """
+    parameters = package.template["Parameters"]
+
+    resources = deployed(package.resources, {"HasCors": False})
+
+    assert parameters["CorsOrigins"]["Default"] == ""
+    assert package.template["Conditions"]["HasCors"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "CorsOrigins"}, ""]}]
+    }
+    assert "Access-Control" not in json.dumps(resources)
+    assert "CorsConfiguration" not in json.dumps(resources)
+
+
+def test_pages_of_origins_that_are_set_reach_all_that_answers(package: Package) -> None:
+    """
+    The function, API Gateway by itself, and the bucket.
+    """
+    resources = deployed(package.resources, {"HasCors": True})
+
+    variables = resources["APIHandler"]["Properties"]["Environment"]["Variables"]
+    assert variables["CORS_ORIGINS"] == {"Ref": "CorsOrigins"}
+    body = resources["RestAPI"]["Properties"]["DefinitionBody"]
+    header = "gatewayresponse.header.Access-Control-Allow-Origin"
+    answers = body["x-amazon-apigateway-gateway-responses"].values()
+    assert {one["responseParameters"][header] for one in answers} == {"'*'"}
+    rules = resources["DataBucket"]["Properties"]["CorsConfiguration"]["CorsRules"]
+    assert {one["AllowedMethods"][0]: one["AllowedOrigins"] for one in rules} == {
+        "GET": ["*"],  # A browser that was redirected names no origin.
+        "PUT": {"Fn::Split": [",", {"Ref": "CorsOrigins"}]},
+    }
+
+
+def deployed(template: Any, conditions: dict[str, bool]) -> Any:
+    """
+    Give what CloudFormation makes of a template's `Fn::If` where conditions are known.
+    """
+    if isinstance(template, list):
+        return [deployed(one, conditions) for one in template]
+    if not isinstance(template, dict):
+        return template
+    if list(template) == ["Fn::If"] and template["Fn::If"][0] in conditions:
+        name, yes, no = template["Fn::If"]
+        return deployed(yes if conditions[name] else no, conditions)
+    filled = {key: deployed(one, conditions) for key, one in template.items()}
+    return {key: one for key, one in filled.items() if one != {"Ref": "AWS::NoValue"}}

@@ -1,0 +1,101 @@
+"""
+CORS: the pages of which origins may read the answers, in a browser. None, unless set.
+
+A page sends its token in a header that it sets itself, so a browser's own credentials,
+as cookies, are never asked for.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from http import HTTPStatus
+from typing import Final
+
+from chalice.app import Request, Response
+
+from chalicelib import environment
+from chalicelib.environment import SettingError
+
+READ: Final = (
+    *("Authorization", "Content-Type", "Range", "X-Auth-Token"),
+    "X-OpenStack-Image-Size",
+)
+"""
+The headers of requests that the service reads, but for those that any page may send.
+"""
+
+SENT: Final = (
+    *("Allow", "Location", "OpenStack-image-import-methods", "Retry-After"),
+    *("WWW-Authenticate", "X-OpenStack-Request-Id", "X-Reason"),
+)
+"""
+The headers of answers that the service sends, but for those that any page may read.
+"""
+
+MAX_AGE_SECONDS: Final = 3600
+"""
+For how long a browser need not ask again before a request.
+"""
+
+ANY: Final = "*"
+
+_ORIGIN: Final = re.compile(
+    r"(?:http(?!.*:80$)|https(?!.*:443$))"  # A browser leaves the usual port out.
+    r"://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(?::[1-9][0-9]{0,4})?"
+)
+
+
+@cache
+def parse_origins(text: str) -> frozenset[str]:
+    """
+    Read the setting `CORS_ORIGINS`: origins, separated by commas, or `*` alone.
+
+    Raises:
+        SettingError: It is something else.
+    """
+    if not text:
+        return frozenset()
+    origins = text.split(",")
+    if origins == [ANY] or all(map(_ORIGIN.fullmatch, origins)):
+        return frozenset(origins)
+    raise SettingError(
+        "The setting CORS_ORIGINS must be origins as browsers send them, like"
+        " https://app.example.org or http://localhost:3000, separated by commas,"
+        f" or * alone, not {text!r}."
+    )
+
+
+def granted(origin: str | None) -> dict[str, str]:
+    """
+    Give the headers by which a page of an origin may read an answer, or may not.
+    """
+    origins = parse_origins(environment.settings.cors_origins)
+    if not origins:
+        return {}
+    exposed = {"Access-Control-Expose-Headers": ", ".join(SENT)}
+    if ANY in origins:
+        return {"Access-Control-Allow-Origin": ANY, **exposed}
+    vary = {"Vary": "Origin"}  # A cache must not hand it to another origin's page.
+    if origin is None or origin not in origins:
+        return vary
+    return {"Access-Control-Allow-Origin": origin, **exposed, **vary}
+
+
+def preflight(request: Request, methods: Iterable[str]) -> Response | None:
+    """
+    Answer what a browser asks before a request, without any token; None for all else.
+
+    The path has some methods; the request itself still has to be allowed.
+    """
+    if request.method != "OPTIONS":
+        return None
+    if "access-control-request-method" not in request.headers:
+        return None
+    if "Access-Control-Allow-Origin" not in granted(request.headers.get("origin")):
+        return None
+    headers: dict[str, str | list[str]] = {
+        "Access-Control-Allow-Methods": ", ".join(methods),
+        "Access-Control-Allow-Headers": ", ".join(READ),
+        "Access-Control-Max-Age": str(MAX_AGE_SECONDS),
+    }
+    return Response("", headers=headers, status_code=HTTPStatus.NO_CONTENT)
