@@ -281,3 +281,17 @@ def deployed(template: Any, conditions: dict[str, bool]) -> Any:
         return deployed(yes if conditions[name] else no, conditions)
     filled = {key: deployed(one, conditions) for key, one in template.items()}
     return {key: one for key, one in filled.items() if one != {"Ref": "AWS::NoValue"}}
+
+
+def test_what_was_deployed_can_be_deployed_again(package: Package) -> None:
+    """
+    CloudFormation goes back to an artifact of any age: none expires.
+    """
+    account = read(ROOT / "infra/account.yaml")["Resources"]["ArtifactBucket"]
+
+    assert account["DeletionPolicy"] == "Retain"
+    assert "LifecycleConfiguration" not in account["Properties"]
+    code = {
+        one["CodeUri"] for one in package.of_type("AWS::Serverless::Function").values()
+    }
+    assert code == {"./deployment.zip"}
