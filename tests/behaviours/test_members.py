@@ -348,7 +348,7 @@ def test_a_request_without_a_good_token_is_not_authenticated(
         words = "The request you have made requires authentication."
         wanted = error(401, "Unauthorized", words)
         assert wanted == (answer.status, answer.document)
-        challenge = answer.headers["www-authenticate"]
+        challenge = answer.headers["x-amzn-remapped-www-authenticate"]
         assert challenge == 'Development realm="cloud-images"'
 
 
