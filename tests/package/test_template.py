@@ -230,6 +230,9 @@ def test_a_domain_by_parameter(package: Package) -> None:
         if resource.get("Condition") == "HasDomain"
     }
     assert conditional == {"Domain", "DomainMapping"}
+    bare = deployed(package.resources, {"HasBasePath": False})
+    assert template["Parameters"]["BasePath"]["Default"] == ""
+    assert "BasePath" not in bare["DomainMapping"]["Properties"]
     assert template["Parameters"]["Auth"]["AllowedValues"] == ["keystone", "oidc"]
 
 
