@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format package docs lock clean
+.PHONY: help run test check bench format package docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -25,6 +25,9 @@ check: $(READY) ## Check style, types and the infrastructure's template
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
 	@$(BIN)/cfn-lint infra/resources.yaml infra/account.yaml
+
+bench: $(READY) ## Measure cold starts of what is deployed (needs Linux)
+	@$(BIN)/python -m tests.package.cold_start
 
 format: $(READY) ## Set the code in its form
 	@$(BIN)/ruff check --fix-only --quiet

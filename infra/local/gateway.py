@@ -25,6 +25,29 @@ BINARY_TYPES: Final = frozenset(APIGateway().binary_types)
 The media types whose bodies arrive in base64: Chalice deploys these.
 """
 
+DROPPED: Final = frozenset(
+    {
+        *("connection", "content-length", "content-md5", "expect", "max-forwards"),
+        *("proxy-authenticate", "server", "te", "trailer", "transfer-encoding"),
+        *("upgrade", "www-authenticate"),
+    }
+)
+"""
+The headers of a request that no function gets to see.
+"""
+
+REMAPPED: Final = frozenset(
+    {"connection", "content-length", "date", "server", "www-authenticate"}
+)
+"""
+The headers of a function's answer that clients get by another name.
+"""
+
+REMAP: Final = "x-amzn-Remapped-"
+"""
+What that name begins with.
+"""
+
 _GREEDY = re.compile(r"\\{(\w+)\\\+\\}")
 _PARAMETER = re.compile(r"\\{(\w+)\\}")
 
@@ -61,7 +84,7 @@ def event(  # noqa: PLR0913 - a request has that many parts
     path = whole.removeprefix(prefix) or "/"
     resource, parameters = match(routes, path)
     pairs = headers.items() if isinstance(headers, Mapping) else headers
-    sent = _gather(pairs)
+    sent = _gather(pair for pair in pairs if pair[0].lower() not in DROPPED)
     asked = _gather(parse_qsl(query, keep_blank_values=True))
     named = {name.lower(): values[-1] for name, values in sent.items()}
     text, is_base64 = _body(named.get("content-type", ""), body)
@@ -125,6 +148,10 @@ def response(result: Mapping[str, Any]) -> Answer:
     single = result.get("headers") or {}
     pairs = [(name, str(one)) for name, one in single.items() if name not in lists]
     pairs += [(name, str(one)) for name, values in lists.items() for one in values]
+    pairs = [
+        (REMAP + name if name.lower() in REMAPPED else name, value)
+        for name, value in pairs
+    ]
     body = result.get("body") or ""
     content = base64.b64decode(body) if result.get("isBase64Encoded") else body.encode()
     return int(result["statusCode"]), pairs, content

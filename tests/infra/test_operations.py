@@ -16,10 +16,16 @@ from filelock import FileLock
 from moto.server import ThreadedMotoServer
 
 import app as service
-from chalicelib import bucket
+from chalicelib import bucket, dynamo, functions
+from infra.local import backend
+from infra.local.mended_moto import take_records
 from infra.local.server import serve
+from infra.local.worker import Pump
 from infra.package.template import merged
+from infra.tools import records
+from infra.tools.restore import restore
 from tests.actors import Actor
+from tests.aws_faults import stored
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "actionlint"
@@ -114,6 +120,52 @@ def test_the_smoke_test_tells_what_works(
     assert done.returncode == int(broken), done.stderr
     assert ("It works." in done.stdout) is not broken
     assert (producer.listed(), consumer.listed()) == ([], [])
+
+
+@pytest.mark.parametrize("one", [True, False], ids=["an image", "everything"])
+def test_what_was_lost_is_put_back(
+    one: bool,  # noqa: FBT001 - a parameter of a test
+    producer: Actor,
+    consumer: Actor,
+    table: str,
+) -> None:
+    """
+    One image with its members, or all that there was; what is new stays.
+    """
+    lost, other = producer.make_image(), [producer.make_image() for _ in range(30)]
+    producer.share(lost, "consumer")
+    client = dynamo.connection.connection.client
+    backend.create_table(client, "restored")
+    before = stored()
+    for item in before:
+        client.put_item(TableName="restored", Item=item)
+    for image_id in (lost, other[0]):
+        producer.delete(f"/v2/images/{image_id}")
+    new = producer.make_image()
+
+    copied = restore("restored", table, *[lost][: int(one)])
+
+    client.delete_table(TableName="restored")
+    assert copied == (2 if one else len(before))
+    assert consumer.get(f"/v2/images/{lost}").status == 200
+    assert producer.get(f"/v2/images/{new}").status == 200
+    assert producer.get(f"/v2/images/{other[0]}").status == (404 if one else 200)
+
+
+def test_records_that_were_set_aside_can_be_handed_over(
+    producer: Actor, pump: Pump, table: str
+) -> None:
+    """
+    As the command line prints them: with times as text, and without Lambda's part.
+    """
+    assert pump
+    producer.make_image()
+    printed = json.dumps({"Records": take_records(table)}, default=str)
+
+    event = records.event(json.loads(printed))
+
+    assert event["Records"]
+    assert functions.follow(event, None) == {"batchItemFailures": []}
 
 
 @pytest.mark.xdist_group("actionlint")

@@ -121,6 +121,23 @@ def test_a_repeated_header_keeps_every_value() -> None:
     assert made["headers"] == {"X-Tag": "b", "Accept": "*/*"}
 
 
+def test_some_headers_reach_no_function_and_some_no_client() -> None:
+    """
+    Those that API Gateway itself is in charge of, and the challenge of a 401.
+    """
+    made = event("/", headers=[("Content-MD5", "x"), ("Expect", "y"), ("Range", "z")])
+    names = ["Content-Type", "WWW-Authenticate", "date"]
+    answer = {"statusCode": 401, "headers": dict.fromkeys(names, "v")}
+
+    _, pairs, _ = gateway.response(answer)
+
+    assert made["headers"] == {"Range": "z"}
+    assert [name for name, _ in pairs] == [
+        *("Content-Type", "x-amzn-Remapped-WWW-Authenticate"),
+        "x-amzn-Remapped-date",
+    ]
+
+
 @pytest.mark.parametrize(
     ("media_type", "body", "text", "is_base64"),
     [

@@ -230,6 +230,9 @@ def test_a_domain_by_parameter(package: Package) -> None:
         if resource.get("Condition") == "HasDomain"
     }
     assert conditional == {"Domain", "DomainMapping"}
+    bare = deployed(package.resources, {"HasBasePath": False})
+    assert template["Parameters"]["BasePath"]["Default"] == ""
+    assert "BasePath" not in bare["DomainMapping"]["Properties"]
     assert template["Parameters"]["Auth"]["AllowedValues"] == ["keystone", "oidc"]
 
 
@@ -281,3 +284,17 @@ def deployed(template: Any, conditions: dict[str, bool]) -> Any:
         return deployed(yes if conditions[name] else no, conditions)
     filled = {key: deployed(one, conditions) for key, one in template.items()}
     return {key: one for key, one in filled.items() if one != {"Ref": "AWS::NoValue"}}
+
+
+def test_what_was_deployed_can_be_deployed_again(package: Package) -> None:
+    """
+    CloudFormation goes back to an artifact of any age: none expires.
+    """
+    account = read(ROOT / "infra/account.yaml")["Resources"]["ArtifactBucket"]
+
+    assert account["DeletionPolicy"] == "Retain"
+    assert "LifecycleConfiguration" not in account["Properties"]
+    code = {
+        one["CodeUri"] for one in package.of_type("AWS::Serverless::Function").values()
+    }
+    assert code == {"./deployment.zip"}
