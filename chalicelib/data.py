@@ -20,7 +20,7 @@ from chalicelib.domain import (
     UploadState,
 )
 from chalicelib.errors import BadRequest, Conflict, StaleError
-from chalicelib.sources import SourceRefused, check_uri
+from chalicelib.targets import BadUri, parse_uri
 from chalicelib.web import ANY_TYPE, TEXT_TYPE, answer, body, caller, no_content
 
 IMAGE: Final = "/v2/images/{image_id}"
@@ -174,8 +174,8 @@ def _import_from(uri: str | None, image: Image, upload: Upload) -> tuple[Image, 
     if uri is None:
         raise BadRequest("method.uri must be the URL to import from.")
     try:
-        check_uri(uri)
-    except SourceRefused as exc:
+        parse_uri(uri)
+    except BadUri as exc:
         raise BadRequest(str(exc)) from exc
     upload = replace(upload, uri=uri)
     after = replace(

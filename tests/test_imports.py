@@ -35,13 +35,14 @@ ALLOWED: dict[str, set[str]] = {
     "hints": {"domain", "environment", "dynamo", "table"},
     "store": {*DOMAIN, "environment", "dynamo", "hints", "table"},
     "digests": set(),
-    "sources": set(),
+    "targets": set(),
+    "sources": {"targets"},
     "uploads": {*DOMAIN, "environment", "dynamo", "store", "table"},
     "bucket": {*DOMAIN, "environment", "dynamo"},
     "jobs": {"errors", "environment", "dynamo"},
     "transfers": {
-        *DOMAIN,
-        *("environment", "bucket", "digests", "jobs", "sources", "uploads"),
+        *(*DOMAIN, "environment", "bucket", "digests", "jobs"),
+        *("sources", "targets", "uploads"),
     },
     "events": {*DOMAIN, "environment", "dynamo", "table"},
     "records": {"bucket", "events", "jobs", "store", "table", "uploads"},
@@ -49,7 +50,7 @@ ALLOWED: dict[str, set[str]] = {
         *("domain", "environment", "bucket", "dynamo", "jobs", "table"),
         *("transfers", "uploads"),
     },
-    "functions": {"environment", "jobs", "records", "sources", "sweep", "transfers"},
+    "functions": {"environment", "jobs", "records", "sweep", "targets", "transfers"},
     "memberships": {*DOMAIN, "environment", "dynamo", "hints", "table"},
     "index": {"domain", "environment", "dynamo", "filters", "table"},
     "listing": {
@@ -67,7 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "data": {
         *("domain", "errors", "environment", "bodies", "bucket", "policy"),
-        *("sources", "store", "uploads", "web"),
+        *("store", "targets", "uploads", "web"),
     },
     "direct": {
         *("domain", "errors", "environment", "bodies", "bucket", "policy"),
