@@ -9,7 +9,7 @@ from typing import Final
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import bodies, bucket, environment, policy, store, uploads
+from chalicelib import answers, bodies, bucket, environment, policy, store, uploads
 from chalicelib.domain import (
     GLANCE_DIRECT,
     Caller,
@@ -109,7 +109,7 @@ def list_tasks(image_id: str) -> Response:
     me = caller(data)
     found = store.load_image(image_id, me.project_id)
     policy.authorize("list_tasks", me, found)
-    return answer(bodies.present_tasks(uploads.list_uploads(image_id), me))
+    return answer(answers.present_tasks(uploads.list_uploads(image_id), me))
 
 
 def _content() -> bytes:

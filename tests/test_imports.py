@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "policy": DOMAIN,
     "schemas": {"domain"},
     "bodies": {*DOMAIN, "environment", "schemas"},
+    "answers": {"domain", "schemas"},
     "patches": {*DOMAIN, "bodies", "schemas"},
     "filters": {*DOMAIN, "environment"},
     "credentials": DOMAIN,
@@ -54,7 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "memberships": {*DOMAIN, "environment", "dynamo", "hints", "table"},
     "index": {"domain", "environment", "dynamo", "filters", "table"},
     "listing": {
-        *("domain", "errors", "environment", "bodies", "filters", "policy"),
+        *("domain", "errors", "environment", "answers", "filters", "policy"),
         *("table", "dynamo", "hints", "store", "index"),
     },
     "web": {
@@ -63,18 +64,18 @@ ALLOWED: dict[str, set[str]] = {
     },
     "documents": {*DOMAIN, "environment", "schemas", "web"},
     "images": {
-        *("domain", "errors", "environment", "bodies", "filters", "listing"),
-        *("patches", "policy", "schemas", "store", "web"),
+        *("domain", "errors", "environment", "answers", "bodies", "filters"),
+        *("listing", "patches", "policy", "schemas", "store", "web"),
     },
     "data": {
-        *("domain", "errors", "environment", "bodies", "bucket", "policy"),
-        *("store", "targets", "uploads", "web"),
+        *("domain", "errors", "environment", "answers", "bodies", "bucket"),
+        *("policy", "store", "targets", "uploads", "web"),
     },
     "direct": {
-        *("domain", "errors", "environment", "bodies", "bucket", "policy"),
+        *("domain", "errors", "answers", "bodies", "bucket", "policy"),
         *("schemas", "store", "uploads", "web"),
     },
-    "members": {"bodies", "memberships", "policy", "store", "web"},
+    "members": {"answers", "bodies", "memberships", "policy", "store", "web"},
 }
 """
 What each module of `chalicelib` may import of the others.
