@@ -39,13 +39,14 @@ ALLOWED: dict[str, set[str]] = {
     "targets": set(),
     "sources": {"targets"},
     "uploads": {*DOMAIN, "environment", "dynamo", "store", "table"},
-    "bucket": {*DOMAIN, "environment", "dynamo"},
-    "jobs": {"errors", "environment", "dynamo"},
+    "clients": {"dynamo"},
+    "bucket": {*DOMAIN, "clients", "environment", "dynamo"},
+    "jobs": {"clients", "errors", "environment"},
     "transfers": {
         *(*DOMAIN, "environment", "bucket", "digests", "jobs"),
         *("sources", "targets", "uploads"),
     },
-    "events": {*DOMAIN, "environment", "dynamo", "table"},
+    "events": {*DOMAIN, "clients", "environment", "table"},
     "records": {"bucket", "events", "jobs", "store", "table", "uploads"},
     "sweep": {
         *("domain", "environment", "bucket", "dynamo", "jobs", "table"),
@@ -83,7 +84,7 @@ What each module of `chalicelib` may import of the others.
 
 OUTSIDE = {
     "boto3": set[str](),
-    "botocore": {"bucket", "events", "jobs", "secret"},
+    "botocore": {"bucket", "clients", "events", "jobs", "secret"},
     "jwt": {"oidc"},
     "pynamodb": {"table", "dynamo", "store", "memberships", "index", "uploads"},
     "chalice": {

@@ -13,7 +13,8 @@ from unittest.mock import patch
 
 from botocore.session import get_session
 
-from chalicelib import bucket, dynamo, events, jobs
+from chalicelib import bucket, dynamo
+from chalicelib.clients import client
 from infra.package.template import merged
 
 Right = tuple[str, str]
@@ -171,9 +172,10 @@ def watching() -> Iterator[Watch]:
     """
     watch = Watch()
     clients = [dynamo.connection.connection.client]
-    clients += [one._client() for one in (bucket, jobs, events)]  # noqa: SLF001
-    for client in clients:
-        client.meta.events.register("before-call.*.*", watch.note)
+    clients.append(bucket._client())  # noqa: SLF001 - for tests alone
+    clients += [client("sqs"), client("events")]
+    for one in clients:
+        one.meta.events.register("before-call.*.*", watch.note)
     session = get_session()
     session.register("before-call.*.*", watch.note)
     try:
@@ -184,8 +186,8 @@ def watching() -> Iterator[Watch]:
         ):
             yield watch
     finally:
-        for client in clients:
-            client.meta.events.unregister("before-call.*.*", watch.note)
+        for one in clients:
+            one.meta.events.unregister("before-call.*.*", watch.note)
 
 
 def _of_dynamodb(name: str, asked: Any) -> set[Right]:
