@@ -12,18 +12,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from hashlib import md5
-from threading import Lock
 from typing import Any, Final
 from urllib.parse import quote
 
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import environment
+from chalicelib.clients import client
 from chalicelib.domain import DATA_TYPE, Image, Upload
 from chalicelib.dynamo import session
 from chalicelib.errors import Unavailable
@@ -39,8 +37,6 @@ How long the sending of a part may be begun.
 """
 
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchUpload"})
-_DELETED_AT_ONCE = 1000
-_making = Lock()
 
 
 class MissingError(LookupError):
@@ -319,23 +315,13 @@ def _ask(operation: str, **asked: Any) -> Any:  # noqa: ANN401 - botocore's own
 
 
 def _client() -> Any:  # noqa: ANN401 - botocore's own
-    with _making:  # A client is made by one thread; each may use it.
-        return _made_client()
-
-
-@cache
-def _made_client() -> Any:  # noqa: ANN401 - botocore's own
-    return session.create_client(
+    return client(
         "s3",
-        config=Config(
-            connect_timeout=2,
-            read_timeout=20,
-            retries={"mode": "standard", "total_max_attempts": 3},
-            s3={"addressing_style": "path"} if _endpoint() else None,
-            # Each call that sends data says its MD5.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        ),
+        read_timeout=20,
+        s3={"addressing_style": "path"} if _endpoint() else None,
+        # Each call that sends data says its MD5.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
     )
 
 

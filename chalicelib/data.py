@@ -9,7 +9,7 @@ from typing import Final
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import bodies, bucket, environment, policy, store, uploads
+from chalicelib import answers, bodies, bucket, environment, policy, store, uploads
 from chalicelib.domain import (
     GLANCE_DIRECT,
     Caller,
@@ -20,7 +20,7 @@ from chalicelib.domain import (
     UploadState,
 )
 from chalicelib.errors import BadRequest, Conflict, StaleError
-from chalicelib.sources import SourceRefused, check_uri
+from chalicelib.targets import BadUri, parse_uri
 from chalicelib.web import ANY_TYPE, TEXT_TYPE, answer, body, caller, no_content
 
 IMAGE: Final = "/v2/images/{image_id}"
@@ -109,7 +109,7 @@ def list_tasks(image_id: str) -> Response:
     me = caller(data)
     found = store.load_image(image_id, me.project_id)
     policy.authorize("list_tasks", me, found)
-    return answer(bodies.present_tasks(uploads.list_uploads(image_id), me))
+    return answer(answers.present_tasks(uploads.list_uploads(image_id), me))
 
 
 def _content() -> bytes:
@@ -174,8 +174,8 @@ def _import_from(uri: str | None, image: Image, upload: Upload) -> tuple[Image, 
     if uri is None:
         raise BadRequest("method.uri must be the URL to import from.")
     try:
-        check_uri(uri)
-    except SourceRefused as exc:
+        parse_uri(uri)
+    except BadUri as exc:
         raise BadRequest(str(exc)) from exc
     upload = replace(upload, uri=uri)
     after = replace(

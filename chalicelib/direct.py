@@ -13,7 +13,7 @@ from typing import Final
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import bodies, bucket, policy, store, uploads
+from chalicelib import answers, bodies, bucket, policy, store, uploads
 from chalicelib.bucket import MissingError
 from chalicelib.domain import (
     DIRECT_UPLOAD,
@@ -61,7 +61,7 @@ def begin_upload(image_id: str) -> Response:
     except StaleError:
         bucket.delete_upload(upload)
         raise
-    document = bodies.present_upload(upload)
+    document = answers.present_upload(upload)
     location = base_url(direct.current_request) + document["self"]
     first = range(1, min(upload.part_count, bodies.URLS_MAX) + 1)
     return answer(
@@ -80,7 +80,7 @@ def list_uploads(image_id: str) -> Response:
     some = [
         one for one in uploads.list_uploads(image_id) if one.method == DIRECT_UPLOAD
     ]
-    return answer({"uploads": [bodies.present_upload(one) for one in some]})
+    return answer({"uploads": [answers.present_upload(one) for one in some]})
 
 
 @direct.route(UPLOAD, methods=["GET"], content_types=ANY_TYPE)
@@ -89,7 +89,7 @@ def show_upload(image_id: str, upload_id: str) -> Response:
     See how far a direct upload has come: which parts S3 has, while it is open.
     """
     upload = _load_upload(image_id, upload_id, caller(direct))
-    document = bodies.present_upload(upload)
+    document = answers.present_upload(upload)
     if upload.state is UploadState.OPEN:
         document["arrived"] = [
             {"part_number": part.number, "size": part.size, "etag": part.etag}
@@ -127,7 +127,7 @@ def complete_upload(image_id: str, upload_id: str) -> Response:
         upload = uploads.save_upload(upload, pending)
     if upload.state is UploadState.FAILURE:
         raise Conflict(f"The upload failed: {upload.message}")
-    return answer(bodies.present_upload(upload), HTTPStatus.ACCEPTED)
+    return answer(answers.present_upload(upload), HTTPStatus.ACCEPTED)
 
 
 @direct.route(UPLOAD, methods=["DELETE"], content_types=ANY_TYPE)

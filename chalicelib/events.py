@@ -8,17 +8,14 @@ read; docs/events.md tells of them, docs/events.schema.json holds their form.
 import json
 import logging
 from dataclasses import dataclass, replace
-from functools import cache
-from threading import Lock
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import environment
+from chalicelib.clients import client
 from chalicelib.domain import Image, ImageStatus, Member
-from chalicelib.dynamo import session
 from chalicelib.errors import Unavailable
 from chalicelib.table import (
     IMAGE,
@@ -42,7 +39,6 @@ How large an event is, at most: EventBridge takes 256 KB of one.
 """
 
 _IDS: Final = UUID("5d1c1a47-5d3c-4f0e-9f6e-5f6a4b1f5b0a")
-_making = Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,21 +276,9 @@ def _put(bus: str, event: Event) -> None:
         "Detail": _detail(event),
     }
     try:
-        answer = _client().put_events(Entries=[entry])
+        answer = client("events").put_events(Entries=[entry])
     except (BotoCoreError, ClientError) as exc:
         raise Unavailable("The bus of events cannot answer just now.") from exc
     if answer["FailedEntryCount"]:
         reason = answer["Entries"][0].get("ErrorCode")
         raise Unavailable(f"The bus of events did not take an event: {reason}")
-
-
-def _client() -> Any:  # noqa: ANN401 - botocore's own
-    with _making:
-        return _made_client()
-
-
-@cache
-def _made_client() -> Any:  # noqa: ANN401 - botocore's own
-    retries = {"mode": "standard", "total_max_attempts": 3}
-    config = Config(connect_timeout=2, read_timeout=5, retries=retries)
-    return session.create_client("events", config=config)

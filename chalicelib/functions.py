@@ -9,8 +9,8 @@ from chalice.app import Blueprint, CloudWatchEvent, DynamoDBEvent, Rate, SQSEven
 from chalicelib import environment
 from chalicelib.jobs import read_job
 from chalicelib.records import Record, consume
-from chalicelib.sources import parse_allowed
 from chalicelib.sweep import sweep
+from chalicelib.targets import parse_allowed
 from chalicelib.transfers import transfer
 
 RESERVE_SECONDS: Final = 60

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import bodies, environment, listing, patches, policy, store
+from chalicelib import answers, bodies, environment, listing, patches, policy, store
 from chalicelib.domain import IMPORT_METHODS, Caller, Found, Image, ImageStatus
 from chalicelib.errors import Forbidden, NotFound
 from chalicelib.filters import Params, parse_list_query
@@ -47,7 +47,7 @@ def create_image() -> Response:
     bodies.check_owner(image.owner)
     store.create_image(image, me)
     return answer(
-        bodies.present_image(image),
+        answers.present_image(image),
         HTTPStatus.CREATED,
         {
             "Location": f"{base_url(images.current_request)}/v2/images/{image.id}",
@@ -76,7 +76,7 @@ def show_image(image_id: str) -> Response:
     me = caller(images)
     found = store.load_image(image_id, me.project_id)
     image = policy.authorize("show_image", me, found)
-    return answer(bodies.present_image(image))
+    return answer(answers.present_image(image))
 
 
 @images.route("/v2/images/{image_id}", methods=["PATCH"], content_types=ANY_TYPE)
@@ -93,7 +93,7 @@ def update_image(image_id: str) -> Response:
     bodies.check_owner(after.owner)
     # As in the reference, a patch that changes nothing is an update, an empty one none.
     image = store.update_image(before, after, me) if operations else before
-    return answer(bodies.present_image(image))
+    return answer(answers.present_image(image))
 
 
 @images.route("/v2/images/{image_id}", methods=["DELETE"], content_types=ANY_TYPE)
@@ -184,7 +184,7 @@ def _present_page(page: listing.Page, asked: Params) -> Json:
     """
     kept = [(key, value) for key, value in asked if key != "marker"]
     document: Json = {
-        "images": [bodies.present_image(image) for image in page.images],
+        "images": [answers.present_image(image) for image in page.images],
         "first": _link(kept),
         "schema": "/v2/schemas/images",
     }

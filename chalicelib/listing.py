@@ -14,7 +14,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from chalicelib import bodies, dynamo, environment, index, policy, store
+from chalicelib import answers, dynamo, environment, index, policy, store
 from chalicelib.domain import Caller, Image, is_image_id
 from chalicelib.errors import BadRequest
 from chalicelib.filters import ListQuery, Sort
@@ -118,7 +118,7 @@ def _weight(image: Image) -> int:
     """
     Give the bytes that an image takes in Lambda's answer: JSON within ASCII JSON.
     """
-    text = json.dumps(bodies.present_image(image), ensure_ascii=False)
+    text = json.dumps(answers.present_image(image), ensure_ascii=False)
     return len(json.dumps(text))
 
 

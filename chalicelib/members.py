@@ -4,7 +4,7 @@ The calls on an image's members: how a producer shares, and how a consumer answe
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import bodies, memberships, policy, store
+from chalicelib import answers, bodies, memberships, policy, store
 from chalicelib.web import ANY_TYPE, answer, body, caller, no_content
 
 MEMBERS = "/v2/images/{image_id}/members"
@@ -23,7 +23,7 @@ def create_member(image_id: str) -> Response:
     found = store.load_image(image_id, me.project_id)
     image = policy.authorize("create_member", me, found)
     member = memberships.add_member(image, member_id, me)
-    return answer(bodies.present_member(member))
+    return answer(answers.present_member(member))
 
 
 @members.route(MEMBERS, methods=["GET"], content_types=ANY_TYPE)
@@ -36,7 +36,7 @@ def list_members(image_id: str) -> Response:
     image = policy.authorize("list_members", me, found)
     everyone = policy.sees_all_members(me, image)
     some = memberships.list_members(image) if everyone else [found.own_membership()]
-    return answer(bodies.present_members(some))
+    return answer(answers.present_members(some))
 
 
 @members.route(MEMBER, methods=["GET"], content_types=ANY_TYPE)
@@ -47,7 +47,7 @@ def show_member(image_id: str, member_id: str) -> Response:
     me = caller(members)
     found = store.load_image(image_id, member_id)
     _, member = policy.authorize_membership("show_member", me, found)
-    return answer(bodies.present_member(member))
+    return answer(answers.present_member(member))
 
 
 @members.route(MEMBER, methods=["PUT"], content_types=ANY_TYPE)
@@ -60,7 +60,7 @@ def update_member(image_id: str, member_id: str) -> Response:
     found = store.load_image(image_id, member_id)
     image, member = policy.authorize_membership("update_member", me, found)
     member = memberships.set_member_status(image, member, status, me)
-    return answer(bodies.present_member(member))
+    return answer(answers.present_member(member))
 
 
 @members.route(MEMBER, methods=["DELETE"], content_types=ANY_TYPE)

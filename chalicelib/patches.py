@@ -10,7 +10,7 @@ from typing import Any, Final
 from chalicelib import bodies
 from chalicelib.domain import Image, ImageStatus
 from chalicelib.errors import BadRequest, Conflict, Forbidden, UnsupportedMediaType
-from chalicelib.schemas import Json
+from chalicelib.schemas import BASE, Json
 
 OLD_TYPE: Final = "application/openstack-images-v2.0-json-patch"
 NEW_TYPE: Final = "application/openstack-images-v2.1-json-patch"
@@ -75,7 +75,7 @@ def apply_patch(image: Image, operations: list[Operation]) -> Image:
     changed: Json = {}
     properties = dict(image.properties)
     for operation in operations:
-        if operation.name in bodies.BASE:
+        if operation.name in BASE:
             changed[operation.name] = _attribute(image, operation)
         else:
             _change(properties, operation)

@@ -15,6 +15,15 @@ from chalicelib.domain import (
 
 Json = dict[str, Any]
 
+BASE: Final = (
+    "name", "disk_format", "container_format", "visibility", "size", "virtual_size",
+    "status", "checksum", "protected", "min_ram", "min_disk", "owner", "os_hidden",
+    "os_hash_algo", "os_hash_value", "id", "created_at", "updated_at", "tags",
+)  # fmt: skip
+"""
+The attributes of every image, in the order in which the API shows them.
+"""
+
 _UUID_PATTERN: Final = f"^{UUID}$"
 
 

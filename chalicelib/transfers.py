@@ -28,13 +28,8 @@ from chalicelib.domain import (
     UploadState,
 )
 from chalicelib.errors import StaleError, Unavailable
-from chalicelib.sources import (
-    Source,
-    SourceBroken,
-    SourceRefused,
-    open_source,
-    parse_allowed,
-)
+from chalicelib.sources import Source, open_source
+from chalicelib.targets import SourceBroken, SourceRefused, parse_allowed
 
 log = logging.getLogger("cloud-images")
 

@@ -22,11 +22,11 @@ from chalicelib import (
     direct,
     dynamo,
     environment,
-    jobs,
     sweep,
     transfers,
     uploads,
 )
+from chalicelib.clients import client
 from infra.local import backend
 from infra.local.worker import Pump
 from tests.actors import Actor, Answer
@@ -58,15 +58,15 @@ def dying_at(number: int, moment: str) -> Iterator[None]:
     clients = (
         dynamo.connection.connection.client,
         bucket._client(),  # noqa: SLF001 - for tests alone
-        jobs._client(),  # noqa: SLF001 - as above
+        client("sqs"),
     )
-    for client in clients:
-        client.meta.events.register_first(f"{moment}.*.*", die)
+    for one in clients:
+        one.meta.events.register_first(f"{moment}.*.*", die)
     try:
         yield
     finally:
-        for client in clients:
-            client.meta.events.unregister(f"{moment}.*.*", die)
+        for one in clients:
+            one.meta.events.unregister(f"{moment}.*.*", die)
 
 
 @dataclass
@@ -148,8 +148,8 @@ def pump(pump: Pump) -> Pump:
     """
     A queue that gives what a dead worker had to another one at once.
     """
-    client = get_session().create_client("sqs")
-    client.set_queue_attributes(
+    sqs = get_session().create_client("sqs")
+    sqs.set_queue_attributes(
         QueueUrl=backend.QUEUE_URL, Attributes={"VisibilityTimeout": "0"}
     )
     return pump

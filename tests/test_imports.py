@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "policy": DOMAIN,
     "schemas": {"domain"},
     "bodies": {*DOMAIN, "environment", "schemas"},
+    "answers": {"domain", "schemas"},
     "patches": {*DOMAIN, "bodies", "schemas"},
     "filters": {*DOMAIN, "environment"},
     "credentials": DOMAIN,
@@ -35,25 +36,27 @@ ALLOWED: dict[str, set[str]] = {
     "hints": {"domain", "environment", "dynamo", "table"},
     "store": {*DOMAIN, "environment", "dynamo", "hints", "table"},
     "digests": set(),
-    "sources": set(),
+    "targets": set(),
+    "sources": {"targets"},
     "uploads": {*DOMAIN, "environment", "dynamo", "store", "table"},
-    "bucket": {*DOMAIN, "environment", "dynamo"},
-    "jobs": {"errors", "environment", "dynamo"},
+    "clients": {"dynamo"},
+    "bucket": {*DOMAIN, "clients", "environment", "dynamo"},
+    "jobs": {"clients", "errors", "environment"},
     "transfers": {
-        *DOMAIN,
-        *("environment", "bucket", "digests", "jobs", "sources", "uploads"),
+        *(*DOMAIN, "environment", "bucket", "digests", "jobs"),
+        *("sources", "targets", "uploads"),
     },
-    "events": {*DOMAIN, "environment", "dynamo", "table"},
+    "events": {*DOMAIN, "clients", "environment", "table"},
     "records": {"bucket", "events", "jobs", "store", "table", "uploads"},
     "sweep": {
         *("domain", "environment", "bucket", "dynamo", "jobs", "table"),
         *("transfers", "uploads"),
     },
-    "functions": {"environment", "jobs", "records", "sources", "sweep", "transfers"},
+    "functions": {"environment", "jobs", "records", "sweep", "targets", "transfers"},
     "memberships": {*DOMAIN, "environment", "dynamo", "hints", "table"},
     "index": {"domain", "environment", "dynamo", "filters", "table"},
     "listing": {
-        *("domain", "errors", "environment", "bodies", "filters", "policy"),
+        *("domain", "errors", "environment", "answers", "filters", "policy"),
         *("table", "dynamo", "hints", "store", "index"),
     },
     "web": {
@@ -62,18 +65,18 @@ ALLOWED: dict[str, set[str]] = {
     },
     "documents": {*DOMAIN, "environment", "schemas", "web"},
     "images": {
-        *("domain", "errors", "environment", "bodies", "filters", "listing"),
-        *("patches", "policy", "schemas", "store", "web"),
+        *("domain", "errors", "environment", "answers", "bodies", "filters"),
+        *("listing", "patches", "policy", "schemas", "store", "web"),
     },
     "data": {
-        *("domain", "errors", "environment", "bodies", "bucket", "policy"),
-        *("sources", "store", "uploads", "web"),
+        *("domain", "errors", "environment", "answers", "bodies", "bucket"),
+        *("policy", "store", "targets", "uploads", "web"),
     },
     "direct": {
-        *("domain", "errors", "environment", "bodies", "bucket", "policy"),
+        *("domain", "errors", "answers", "bodies", "bucket", "policy"),
         *("schemas", "store", "uploads", "web"),
     },
-    "members": {"bodies", "memberships", "policy", "store", "web"},
+    "members": {"answers", "bodies", "memberships", "policy", "store", "web"},
 }
 """
 What each module of `chalicelib` may import of the others.
@@ -81,7 +84,7 @@ What each module of `chalicelib` may import of the others.
 
 OUTSIDE = {
     "boto3": set[str](),
-    "botocore": {"bucket", "events", "jobs", "secret"},
+    "botocore": {"bucket", "clients", "events", "jobs", "secret"},
     "jwt": {"oidc"},
     "pynamodb": {"table", "dynamo", "store", "memberships", "index", "uploads"},
     "chalice": {

@@ -20,6 +20,11 @@ JOBS_MAX: Final = 64
 FAILED: Final = 1
 INTERRUPTED: Final = 130
 
+PATIENCE_SECONDS: Final = 1800
+"""
+How long nothing may change while the service is to hash what was sent.
+"""
+
 _POLLED_EACH = (0.2, 5.0)
 
 
@@ -92,9 +97,8 @@ def _upload(service: Service, asked: argparse.Namespace) -> None:
     source = Source(asked.file)
     image_id = asked.image or _create(service, asked)
     again = _again(image_id, asked)
-    _say(f"Image {image_id}. If this is interrupted, go on with:\n  {again}")
     try:
-        sha512 = _send(service, image_id, source, asked.jobs)
+        sha512 = _send(service, image_id, source, asked.jobs, again)
     except KeyboardInterrupt:
         raise _Canceled(f"Interrupted. Go on with:\n  {again}") from None
     sys.stdout.write(f"Image {image_id} is active: {source.size} bytes\n")
@@ -108,7 +112,9 @@ def _create(service: Service, asked: argparse.Namespace) -> str:
         "container_format": asked.container_format,
     }
     # Sent twice, it might create two.
-    return str(service.ask("POST", "/v2/images", image, tries=1)["id"])
+    image_id = str(service.ask("POST", "/v2/images", image, tries=1)["id"])
+    _say(f"Image {image_id} was created.")
+    return image_id
 
 
 def _again(image_id: str, asked: argparse.Namespace) -> str:
@@ -117,7 +123,9 @@ def _again(image_id: str, asked: argparse.Namespace) -> str:
     return shlex.join([sys.argv[0], "--image", image_id, *jobs, *file])
 
 
-def _send(service: Service, image_id: str, source: Source, jobs: int) -> str:
+def _send(
+    service: Service, image_id: str, source: Source, jobs: int, again: str
+) -> str:
     """
     Bring the image to have the file's data; give the SHA-512 of it.
     """
@@ -131,11 +139,12 @@ def _send(service: Service, image_id: str, source: Source, jobs: int) -> str:
             f"An upload of {upload['size']} bytes goes on, and the file has"
             f" {source.size}. Choose that file, or give it up with --abort."
         )
+    _say(f"If this is interrupted, go on with:\n  {again}")
     if upload["state"] == "open":
         sha512 = _send_parts(service, upload, arrived, source, jobs)
     else:
         sha512 = source.sha512()
-    _wait(service, upload)
+    _wait(service, upload, again)
     return _verified(service.ask("GET", f"/v2/images/{image_id}"), sha512)
 
 
@@ -189,17 +198,41 @@ def _ongoing(service: Service, image_id: str) -> Any:  # noqa: ANN401 - a docume
     return next((one for one in uploads if one["state"] not in over), None)
 
 
-def _wait(service: Service, upload: Any) -> None:  # noqa: ANN401 - a document
+def _wait(service: Service, upload: Any, again: str) -> None:  # noqa: ANN401 - as above
     """
     Wait until the service has hashed what was sent, and the image is active.
+
+    Raises:
+        ToolError: It failed, or nothing has changed for too long.
     """
     _say("All is in S3. The service checks it, and hashes it.")
+    said, since = "", time.monotonic()
     pause, longest = _POLLED_EACH
     while (now := service.ask("GET", upload["self"]))["state"] != "success":
         if now["state"] == "failure":
             raise ToolError(f"The upload failed: {now['message']}")
+        if (words := _awaited(now)) != said:
+            _say(words)
+            said, since = words, time.monotonic()
+        elif time.monotonic() - since > PATIENCE_SECONDS:
+            raise ToolError(
+                "All data was sent, but the service has not got any further for"
+                f" {PATIENCE_SECONDS // 60} minutes. Nothing need be sent again; see"
+                f" how it is with:\n  {again}"
+            )
         time.sleep(pause)
         pause = min(pause * 1.5, longest)
+
+
+def _awaited(upload: Any) -> str:  # noqa: ANN401 - a document
+    """
+    Tell what must happen before an upload is over.
+    """
+    hashed = f"{100 * upload['hashed'] // upload['size']} % is hashed."
+    waits = upload["state"] == "pending"
+    words = "It waits for a worker" if waits else "A worker has it"
+    before = upload["message"] and f" The last try failed: {upload['message']}"
+    return f"{words}; {hashed}{before}"
 
 
 def _verified(image: Any, sha512: str) -> str:  # noqa: ANN401 - a document

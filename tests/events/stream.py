@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib import bucket, dynamo, events, functions, jobs
+from chalicelib import bucket, dynamo, functions
+from chalicelib.clients import client
 
 Records = list[dict[str, Any]]
 
@@ -71,8 +72,8 @@ def number(record: dict[str, Any]) -> str:
 
 
 def _clients() -> list[Any]:
-    made = [one._client() for one in (bucket, jobs, events)]  # noqa: SLF001
-    return [dynamo.connection.connection.client, *made]
+    of_s3 = bucket._client()  # noqa: SLF001 - for tests alone
+    return [dynamo.connection.connection.client, of_s3, client("sqs"), client("events")]
 
 
 @contextmanager
@@ -81,13 +82,13 @@ def hooked(event: str, react: Callable[..., Any]) -> Iterator[None]:
     React to an event of every client of the service while the context lasts.
     """
     clients = _clients()
-    for client in clients:
-        client.meta.events.register(event, react)
+    for one in clients:
+        one.meta.events.register(event, react)
     try:
         yield
     finally:
-        for client in clients:
-            client.meta.events.unregister(event, react)
+        for one in clients:
+            one.meta.events.unregister(event, react)
 
 
 @contextmanager

@@ -12,14 +12,20 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
+from chalicelib import bucket, transfers
+from chalicelib.errors import Unavailable
+from infra.local.worker import Pump
+from infra.tools import uploading
 from tests.actors import Actor, Answer, over_http
 from tests.clients.environments import install
 from tests.local.keystone import PASSWORD, keystone
@@ -63,7 +69,7 @@ class Done:
         """
         The image that it told of.
         """
-        found = re.search(r"(?m)^Image (\S{36})\. ", self.told)
+        found = re.search(r"(?m)^Image (\S{36}) was created\.$", self.told)
         assert found, self.told
         return found[1]
 
@@ -396,8 +402,8 @@ def test_an_image_with_data_is_only_compared(tool: Tool, tmp_path: Path) -> None
     assert equal.out.startswith(f"Image {image_id} is active: 4 bytes\n")
     assert (unlike.status, refused.status) == (1, 1)
     assert "upload: The image's data is not the file's" in unlike.told
-    assert refused.told.endswith(
-        "\nupload: The service answered 409: The image is active: only a queued one"
+    assert refused.told == (
+        "upload: The service answered 409: The image is active: only a queued one"
         " takes data.\n"
     )
 
@@ -414,6 +420,118 @@ def test_another_file_is_not_mixed_in(tool: Tool, owner: Actor, tmp_path: Path) 
 
     assert (done.status, done.out) == (1, "")
     assert f"An upload of {SIZE} bytes goes on, and the file has 4." in done.told
+
+
+class Clock:
+    """
+    The time that the tool sees; while it sleeps, something may happen.
+    """
+
+    def __init__(self, *happenings: Callable[[], object]) -> None:
+        self._now = 0.0
+        self._happenings = list(happenings)
+
+    def monotonic(self) -> float:
+        """
+        Give the time.
+        """
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        """
+        Let time go by.
+        """
+        self._now += seconds
+        if self._happenings:
+            self._happenings.pop(0)()
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """
+    The service as the tool asks it, where nothing works unless a test lets it.
+    """
+
+    actor: Actor
+
+    def ask(self, method: str, path: str, document: Any = None, **_: object) -> Any:
+        """
+        Ask it, of whom nothing is refused.
+        """
+        answer = self.actor.ask(method, path, document)
+        assert answer.status < 300, answer.body
+        return answer.document
+
+
+def completed(owner: Actor, content: bytes) -> str:
+    """
+    Send an image's data, which a worker is to hash; give the image's id.
+    """
+    image_id = owner.make_image(**FORMATS)
+    upload = begun(owner, image_id, size=len(content))
+    requests.put(upload["parts"][0]["url"], content, timeout=10).raise_for_status()
+    assert owner.post(f"{upload['self']}/complete").status == 202
+    return image_id
+
+
+def test_it_tells_what_it_waits_for(
+    producer: Actor,
+    pump: Pump,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """
+    Each time that there is news: as long as nobody works on it, and when a try failed.
+    """
+    small = tmp_path / "small"
+    small.write_bytes(b"data")
+    image_id = completed(producer, b"data")
+
+    def fail_once() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(bucket, "etag_of", Mock(side_effect=Unavailable("Down.")))
+            pump.turn()
+
+    clock = Clock(lambda: None, fail_once, lambda: None, pump.settle)
+    monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(uploading, "time", clock)
+    monkeypatch.setattr(uploading, "connect", lambda: InProcess(producer))
+    status = uploading.main(["--image", image_id, str(small)])
+
+    assert status == 0
+    assert capsys.readouterr().err.splitlines()[2:] == [
+        "All is in S3. The service checks it, and hashes it.",
+        "It waits for a worker; 0 % is hashed.",
+        "A worker has it; 0 % is hashed. The last try failed: Down.",
+    ]
+
+
+def test_it_does_not_wait_for_ever(
+    producer: Actor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """
+    Where no worker runs: all was sent, and it can be looked at later.
+    """
+    small = tmp_path / "small"
+    small.write_bytes(b"data")
+    image_id = completed(producer, b"data")
+    clock = Clock()
+    monkeypatch.setattr(uploading, "time", clock)
+    monkeypatch.setattr(uploading, "connect", lambda: InProcess(producer))
+    status = uploading.main(["--image", image_id, str(small)])
+
+    told = capsys.readouterr()
+    assert (status, told.out) == (1, "")
+    assert told.err.splitlines()[-2] == (
+        "upload: All data was sent, but the service has not got any further for 30"
+        " minutes. Nothing need be sent again; see how it is with:"
+    )
+    assert told.err.splitlines()[-1].endswith(f" --image {image_id} {small}")
+    assert 1800 < clock.monotonic() < 1900
 
 
 @pytest.mark.parametrize(
@@ -465,13 +583,13 @@ def test_a_wrong_token_is_refused(tool: Tool, service: Run) -> None:
 
 def test_who_may_not_upload_is_refused(tool: Tool, service: Run) -> None:
     """
-    To a stranger there is no such image.
+    To a stranger there is no such image, and nothing to go on with.
     """
     image_id = service.actor("stranger").make_image(**FORMATS)
     done = tool.run("--image", image_id, UPLOAD)
 
     assert (done.status, done.out) == (1, "")
-    assert "\nupload: The service answered 404: " in done.told
+    assert done.told.startswith("upload: The service answered 404: ")
 
 
 @pytest.mark.parametrize("words", [["nothing-there"], ["."], ["/dev/null"]])

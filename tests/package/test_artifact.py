@@ -89,7 +89,7 @@ def test_botocore_knows_the_services_in_use(dev: Package) -> None:
         if re.match(data + r"[^/]+/", name)
     }
     code = "".join(path.read_text("utf-8") for path in ROOT.glob("chalicelib/*.py"))
-    clients = set(re.findall(r'create_client\(\s*"(\w+)"', code))
+    clients = set(re.findall(r'\bclient\(\s*"(\w+)"', code))
 
     assert folders == set(SERVICES)
     assert {*clients, "dynamodb", "secretsmanager", "ssm", "sts"} == folders

@@ -1,0 +1,131 @@
+"""
+Answers' bodies: the documents of images, memberships, tasks and uploads.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from chalicelib.domain import (
+    IMPORT_METHODS,
+    STORE,
+    UPLOAD_KEPT,
+    Caller,
+    Image,
+    ImageStatus,
+    Member,
+    Upload,
+    UploadState,
+)
+from chalicelib.schemas import BASE, Json
+
+
+def present_image(image: Image) -> Json:
+    """
+    Make an image's document: custom properties, then every base attribute.
+    """
+    document: Json = dict(image.properties)
+    for name in BASE:
+        document[name] = getattr(image, name)
+    document["created_at"] = _time(image.created_at)
+    document["updated_at"] = _time(image.updated_at)
+    document["tags"] = list(image.tags)
+    if image.status is ImageStatus.ACTIVE:
+        document["stores"] = STORE
+    if image.status is ImageStatus.IMPORTING:
+        document["os_glance_importing_to_stores"] = STORE
+    if image.failed_import is not None:
+        document["os_glance_failed_import"] = image.failed_import
+    document["self"] = f"/v2/images/{image.id}"
+    document["file"] = f"/v2/images/{image.id}/file"
+    document["schema"] = "/v2/schemas/image"
+    return document
+
+
+def present_member(member: Member) -> Json:
+    """
+    Make a membership's document.
+    """
+    return {
+        "member_id": member.member_id,
+        "image_id": member.image_id,
+        "status": member.status,
+        "created_at": _time(member.created_at),
+        "updated_at": _time(member.updated_at),
+        "schema": "/v2/schemas/member",
+    }
+
+
+def present_members(members: Iterable[Member]) -> Json:
+    """
+    Make the document of an image's members.
+    """
+    return {
+        "members": [present_member(member) for member in members],
+        "schema": "/v2/schemas/members",
+    }
+
+
+def present_tasks(uploads: Iterable[Upload], caller: Caller) -> Json:
+    """
+    Make the document of an image's tasks: its imports.
+
+    A source's URL may hold a secret: it is told to the project that gave it, which need
+    not own the image any more, and to administrators.
+    """
+    return {
+        "tasks": [
+            _present_task(upload, caller)
+            for upload in uploads
+            if upload.method in IMPORT_METHODS
+        ]
+    }
+
+
+def _present_task(upload: Upload, caller: Caller) -> Json:
+    method = {"name": upload.method}
+    knows = caller.is_admin or caller.project_id == upload.project_id
+    if upload.uri is not None and knows:
+        method["uri"] = upload.uri
+    done = upload.state is UploadState.SUCCESS
+    ends = upload.updated_at + UPLOAD_KEPT if upload.is_over else None
+    return {
+        "id": upload.id,
+        "image_id": upload.image_id,
+        "request_id": upload.request_id,
+        "user_id": upload.user_id,
+        "type": "api_image_import",
+        "status": upload.state,
+        "owner": upload.project_id,
+        "expires_at": _time(ends) if ends else None,
+        "created_at": _time(upload.created_at),
+        "updated_at": _time(upload.updated_at),
+        "deleted_at": None,
+        "deleted": False,
+        "input": {"image_id": upload.image_id, "import_req": {"method": method}},
+        "result": {"image_id": upload.image_id} if done else None,
+        "message": upload.message,
+    }
+
+
+def present_upload(upload: Upload) -> Json:
+    """
+    Make the document of a direct upload.
+    """
+    place = f"/ext/v1/images/{upload.image_id}/uploads/{upload.id}"
+    return {
+        "self": place,
+        "id": upload.id,
+        "image_id": upload.image_id,
+        "state": upload.state,
+        "size": upload.size,
+        "part_size": upload.part_size,
+        "part_count": upload.part_count,
+        "hashed": upload.reached,
+        "message": upload.message,
+        "created_at": _time(upload.created_at),
+        "updated_at": _time(upload.updated_at),
+    }
+
+
+def _time(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
