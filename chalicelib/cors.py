@@ -26,8 +26,8 @@ The headers of requests that the service reads, but for those that any page may 
 
 SENT: Final = (
     *("Allow", "Location", "OpenStack-image-import-methods", "Retry-After"),
-    # The challenge of a 401, by the name that API Gateway gives it.
-    *("X-Amzn-Remapped-WWW-Authenticate", "X-OpenStack-Request-Id", "X-Reason"),
+    *("WWW-Authenticate", "X-OpenStack-Request-Id", "X-Reason"),
+    "X-Amzn-Remapped-WWW-Authenticate",  # The challenge, as API Gateway names it.
 )
 """
 The headers of answers that the service sends, but for those that any page may read.

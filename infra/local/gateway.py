@@ -48,6 +48,11 @@ REMAP: Final = "x-amzn-Remapped-"
 What that name begins with.
 """
 
+CHALLENGE: Final = "www-authenticate"
+"""
+The one that keeps its own name as well, which a proxy before API Gateway can restore.
+"""
+
 _GREEDY = re.compile(r"\\{(\w+)\\\+\\}")
 _PARAMETER = re.compile(r"\\{(\w+)\\}")
 
@@ -151,7 +156,7 @@ def response(result: Mapping[str, Any]) -> Answer:
     pairs = [
         (REMAP + name if name.lower() in REMAPPED else name, value)
         for name, value in pairs
-    ]
+    ] + [pair for pair in pairs if pair[0].lower() == CHALLENGE]
     body = result.get("body") or ""
     content = base64.b64decode(body) if result.get("isBase64Encoded") else body.encode()
     return int(result["statusCode"]), pairs, content
