@@ -86,14 +86,15 @@ def given(way: str, names: Iterable[str], environ: Mapping[str, str]) -> Given:
 
     Raises:
         SettingError: One has a blank at an end, or a control character: the mark of a
-            slip, which nobody would see in what goes wrong later.
+            slip, which nobody would see in what goes wrong later. It is not quoted, as
+            it may be a secret in a wrong place.
     """
     values = {name: environ[name] for name in names if environ.get(name)}
     for name, text in values.items():
         if not text.isprintable() or text != text.strip():
             raise SettingError(
-                f"The setting {name} has a blank at its end, or a character that does"
-                " not print."
+                f"The setting {name} begins or ends with a blank, or has a character"
+                " that does not print."
             )
     return Given(way, values)
 

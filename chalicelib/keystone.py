@@ -12,6 +12,7 @@ from functools import partial
 from http import HTTPStatus
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
+from urllib.parse import urlsplit
 
 from chalicelib import environment
 from chalicelib.access_rules import RULES_MAX, allows
@@ -84,7 +85,7 @@ How long the service does not sign in after Keystone refused it, lest it be lock
 """
 
 _SERVICE: Final = "image"
-_ANOTHER_VERSION: Final = re.compile(r".*/v(?!3$)[\d.]+")
+_VERSION: Final = re.compile(r"/(v\d[^/]*)", re.IGNORECASE)
 
 T = TypeVar("T")
 
@@ -287,7 +288,10 @@ class Keystone:
         reply = self._ask_for_token(deadline)
         # 401, or 404 for an application credential that is gone.
         if reply.status != HTTPStatus.CREATED and self._secret and known:
+            self._auth = None
+            self._signs_in_from = time.monotonic() + PAUSE_SECONDS
             self._auth = self._read_secret(deadline)
+            self._signs_in_from = time.monotonic()
             if self._auth != known:
                 reply = self._ask_for_token(deadline)
         if reply.status != HTTPStatus.CREATED:
@@ -364,9 +368,14 @@ def _expiry(token: Any) -> datetime:  # noqa: ANN401 - any JSON
 
 def _auth_url(given: Given) -> str:
     url = given.needed("OS_AUTH_URL").rstrip("/")
-    if not is_url(url) or _ANOTHER_VERSION.fullmatch(url):
-        raise SettingError("The setting OS_AUTH_URL must be the URL of a Keystone v3.")
-    return url if url.endswith("/v3") else f"{url}/v3"
+    version = _VERSION.search(urlsplit(url).path) if is_url(url) else None
+    has_version = version is not None and url.endswith("/v3")
+    if not is_url(url) or (version and not (has_version and version[1] == "v3")):
+        raise SettingError(
+            "The setting OS_AUTH_URL must be the URL of a Keystone v3, without a user,"
+            " a query, or anything behind /v3."
+        )
+    return url if has_version else f"{url}/v3"
 
 
 def _ca_file(given: Given) -> str | None:
@@ -388,11 +397,12 @@ def _auth(given: Given) -> dict[str, Any]:
     Raises:
         SettingError: Something of it is missing, or says two things.
     """
-    application_credential = given.get("OS_APPLICATION_CREDENTIAL_ID")
-    if application_credential:
+    prefix = "OS_APPLICATION_CREDENTIAL"
+    if given.get(f"{prefix}_ID") or given.get(f"{prefix}_SECRET"):
         method = "application_credential"
-        secret = given.needed("OS_APPLICATION_CREDENTIAL_SECRET")
-        by = {"id": application_credential, "secret": secret}
+        by = {
+            name: given.needed(f"{prefix}_{name.upper()}") for name in ("id", "secret")
+        }
         return {"auth": {"identity": {"methods": [method], method: by}}}
     password = given.needed("OS_PASSWORD")
     user = {**_named(given, "OS_USER", "OS_USERNAME"), "password": password}
@@ -417,11 +427,12 @@ def _scope(given: Given) -> dict[str, Any]:
 def _named(given: Given, prefix: str, name: str) -> dict[str, Any]:
     if given.get(f"{prefix}_ID"):
         return {"id": given.get(f"{prefix}_ID")}
+    named = given.needed(name)
     if given.get(f"{prefix}_DOMAIN_ID"):
         domain = {"id": given.get(f"{prefix}_DOMAIN_ID")}
     else:
         domain = {"name": given.needed(f"{prefix}_DOMAIN_NAME")}
-    return {"name": given.needed(name), "domain": domain}
+    return {"name": named, "domain": domain}
 
 
 def _check_arn(arn: str) -> None:
@@ -430,5 +441,5 @@ def _check_arn(arn: str) -> None:
     if not ARN.fullmatch(arn):
         raise SettingError(
             "The setting KEYSTONE_CREDENTIAL must be the ARN of a secret of Secrets"
-            f" Manager or of a parameter of SSM, not {arn!r}."
+            " Manager or of a parameter of SSM, and not what that holds."
         )

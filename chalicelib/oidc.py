@@ -62,9 +62,16 @@ How long nothing is fetched after the issuer failed to answer.
 
 _SILENT = "The issuer of tokens can't be asked just now."
 _USER_ID_CHARACTERS = 255
+_CUT_URL = re.compile(r"://[^/]*$")
 _BROKEN = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 """
 What a token that was made to do harm may bring a parser to.
+"""
+
+
+_KeyName = tuple[str, str]
+"""
+A key's id and its algorithm: an issuer may use one id for several kinds of keys.
 """
 
 
@@ -89,7 +96,7 @@ class Oidc:
         self._project_claim = _path(settings, "OIDC_PROJECT_CLAIM", "project_id")
         self._roles_claim = _path(settings, "OIDC_ROLES_CLAIM", "roles")
         self._role_map = _role_map(settings.get("OIDC_ROLE_MAP"))
-        self._keys: dict[str, jwt.PyJWK] = {}
+        self._keys: dict[_KeyName, jwt.PyJWK] = {}
         self._fetched: datetime | None = None
         self._tried: datetime | None = None
         self._paused_until: datetime | None = None
@@ -123,10 +130,10 @@ class Oidc:
             header = jwt.get_unverified_header(token)
         except _BROKEN:
             return None
-        key_id = header.get("kid")
-        if header.get("alg") not in self._algorithms or not isinstance(key_id, str):
+        key_id, algorithm = header.get("kid"), header.get("alg")
+        if algorithm not in self._algorithms or not isinstance(key_id, str):
             return None
-        key = self._key(key_id)
+        key = self._key((key_id, algorithm))
         if key is None:
             return None
         try:
@@ -168,16 +175,16 @@ class Oidc:
             return None
         return project_id, user_id, roles or []
 
-    def _key(self, key_id: str) -> jwt.PyJWK | None:
+    def _key(self, name: _KeyName) -> jwt.PyJWK | None:
         """
-        Give the issuer's key of an id, where it has one.
+        Give the issuer's key of an id and an algorithm, where it has one.
 
         Whoever invents ids makes us fetch once in `OIDC_REFETCH_SECONDS` at the most.
 
         Raises:
             Unavailable: The issuer does not tell its keys.
         """
-        known = self._known(key_id)
+        known = self._known(name)
         if known is not None:
             return known  # Without a turn, which those who fetch may hold for long.
         deadline = patience()
@@ -186,14 +193,14 @@ class Oidc:
                 now = environment.now()
                 if not self._is_fresh(now):
                     self._fetch(now, deadline)
-                elif key_id not in self._keys:
+                elif name not in self._keys:
                     self._fetch_seldom(now, deadline)
-                return self._keys.get(key_id)
+                return self._keys.get(name)
         except RemoteError as error:
             raise Unavailable(_SILENT) from error
 
-    def _known(self, key_id: str) -> jwt.PyJWK | None:
-        return self._keys.get(key_id) if self._is_fresh(environment.now()) else None
+    def _known(self, name: _KeyName) -> jwt.PyJWK | None:
+        return self._keys.get(name) if self._is_fresh(environment.now()) else None
 
     def _fetch_seldom(self, now: datetime, deadline: float) -> None:
         """
@@ -219,7 +226,7 @@ class Oidc:
             raise
         self._fetched = now
 
-    def _published(self, deadline: float) -> dict[str, jwt.PyJWK]:
+    def _published(self, deadline: float) -> dict[_KeyName, jwt.PyJWK]:
         """
         Give the keys that the issuer publishes for the configured algorithms.
 
@@ -249,7 +256,9 @@ class Oidc:
             except (*_BROKEN, NotImplementedError):
                 continue  # Of a kind that is not for us.
             if key.algorithm_name in self._algorithms and isinstance(key.key_id, str):
-                keys[key.key_id] = key
+                keys[key.key_id, key.algorithm_name] = key
+        if not keys:
+            raise RemoteError(f"{self._issuer} publishes no key to check tokens with.")
         return keys
 
     def _is_as_safe(self, url: str) -> bool:
@@ -282,7 +291,7 @@ def _issuer(given: Given, *, must_be_https: bool) -> str:
     if not is_safe_url(issuer) or (must_be_https and issuer.startswith("http://")):
         raise SettingError(
             "The setting OIDC_ISSUER must be an https:// URL, to the letter as the"
-            f" issuer's tokens have it, not {issuer!r}."
+            " issuer's tokens have it, without a user or a query."
         )
     return issuer
 
@@ -303,10 +312,11 @@ def _path(given: Given, name: str, otherwise: str) -> list[str]:
     """
     text = given.get(name, otherwise)
     parts = re.split(r"(?<!\\)\.", text)
-    if not all(part and part == part.strip() for part in parts):
+    cut = any(_CUT_URL.search(part) for part in parts[:-1])
+    if cut or not all(part and part == part.strip() for part in parts):
         raise SettingError(
             f"The setting {name} must be a claim's name, or several with a dot between,"
-            f" not {text!r}."
+            f" where a name's own dot is \\., not {text!r}."
         )
     return [part.replace("\\.", ".") for part in parts]
 

@@ -30,14 +30,14 @@ The largest answer that is read, in bytes.
 """
 
 
-_NAME = r"[a-z\d_](?:[\w-]*\w)?"
+_NAME = r"[A-Za-z\d_](?:[\w-]*\w)?"
 _URL: Final = re.compile(
-    rf"https?://(?:{_NAME}(?:\.{_NAME})*|\[[\da-f:.]+\])(?::\d{{1,5}})?"
-    r"(?:/(?:[\w.~!$&'()*+,;=:@/-]|%[\da-f]{2})*)?",
-    re.ASCII | re.IGNORECASE,
+    rf"https?://(?:{_NAME}(?:\.{_NAME})*\.?|\[[\dA-Fa-f:.]+\])(?::\d{{1,5}})?"
+    r"(?:/(?:[\w.~!$&'()*+,;=:@/-]|%[\dA-Fa-f]{2})*)?",
+    re.ASCII,
 )
 _QUERY: Final = re.compile(r"[!-~]*", re.ASCII)
-_LOOPBACK: Final = re.compile(r"http://(127\.0\.0\.1|localhost)[:/]")
+_LOOPBACK: Final = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(?:[:/]|$)")
 
 
 class RemoteError(Exception):

@@ -53,7 +53,10 @@ def known(way: str, url: str) -> Iterator[Known]:
     if way == "development":
         yield Known(DEVELOPERS, _tokens(DEVELOPERS), DEVELOPERS)
     elif os.environ.get(EXTERNAL[way]):
-        yield Known(None, [f"Its callers are those of {os.environ[EXTERNAL[way]]}."])
+        told = [f"Its callers are those of {os.environ[EXTERNAL[way]]}."]
+        if way == "keystone":
+            told.append("  TOKEN=$(openstack token issue -f value -c id)")
+        yield Known(None, told)
     else:
         left = _leave_aside(way)
         with _keystone(url) if way == "keystone" else _issuer() as who:
@@ -130,7 +133,7 @@ def _keystone(url: str) -> Iterator[Known]:
             f"Its administrator is admin of admin, password {started.password}.\n",
             "This is the clouds.yaml to use:\n",
             file.read_text("utf-8"),
-            "unset OS_AUTH_TYPE OS_ENDPOINT OS_TOKEN",
+            r"unset $(env | sed -n 's/^\(OS_[A-Z0-9_]*\)=.*/\1/p')",
             f"export OS_CLIENT_CONFIG_FILE={file}\n",
             "A member is named by its project's id, which only administrators look up:",
             f"the consumer's is {people.consumer_project}.",

@@ -336,6 +336,7 @@ BROKEN = {
     "a project without id": (200, said(project={})),
     "a project that is a list": (200, said(project=[])),
     "a project with a slash": (200, said(project={"id": "a/b"})),
+    "a project of half a letter": (200, said(project={"id": "\ud800"})),
     "roles that are none": (200, said(roles="admin")),
     "a role without a name": (200, said(roles=[{"name": None}])),
     "rules that are none": (200, said(application_credential={"access_rules": 1})),

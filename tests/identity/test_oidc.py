@@ -545,6 +545,43 @@ def test_invented_keys_are_no_reason_to_ask_an_issuer_that_is_down(
     assert ask(identify, token).user_id == "alice"
 
 
+@pytest.mark.parametrize("keys", [[], ["key"], [{"kty": "oct", "k": "AAAA"}]])
+def test_keys_that_are_none_replace_no_good_ones(
+    between: tuple[Issuer, Fickle], clock: Clock, keys: list[object]
+) -> None:
+    """
+    It is the issuer's fault: 503, and not 401 to those who have a good token.
+    """
+    issuer, way = between
+    identify, token = choose(way.url), issuer.sign(claims(issuer))
+    unknown = with_header({"alg": "RS256", "kid": "unknown"})(issuer)
+    ask(identify, token)
+    clock.advance(60)
+    way.to, way.answer = ("GET /keys",), (200, json.dumps({"keys": keys}))
+
+    assert isinstance(refusal(identify, unknown), Unavailable)
+    assert ask(identify, token).user_id == "alice"
+
+
+def test_one_id_may_be_that_of_several_kinds_of_keys(
+    between: tuple[Issuer, Fickle],
+) -> None:
+    """
+    RFC 7517, 4.5: they are told apart by what they are for.
+    """
+    issuer, way = between
+    issuer.add_key("curve", "ES256")
+    known = issuer.document("/keys")["keys"]
+    keys = json.dumps({"keys": [{**key, "kid": "one"} for key in known]})
+    way.to, way.answer = ("GET /keys",), (200, keys)
+    identify = choose(way.url)
+
+    for key_id in ("first", "curve"):
+        algorithm, key = issuer.keys[key_id]
+        token = jwt.encode(claims(issuer), key, algorithm, {"kid": "one"})
+        assert ask(identify, token).user_id == "alice"
+
+
 def test_keys_may_lie_behind_a_query(between: tuple[Issuer, Fickle]) -> None:
     """
     As those of Azure's policies do.

@@ -52,15 +52,18 @@ NEEDED = {
 
 
 MISSING = "The setting {} is missing: AUTH={} needs it."
-BAD_URL = "The setting OS_AUTH_URL must be the URL of a Keystone v3."
+BAD_URL = (
+    "The setting OS_AUTH_URL must be the URL of a Keystone v3, without a user, a query,"
+    " or anything behind /v3."
+)
 BAD_ARN = (
     "The setting KEYSTONE_CREDENTIAL must be the ARN of a secret of Secrets Manager or"
-    " of a parameter of SSM, not {!r}."
+    " of a parameter of SSM, and not what that holds."
 )
 BAD_FILE = "The setting OS_CACERT must name a file of certificates, not {!r}."
 BAD_ISSUER = (
     "The setting OIDC_ISSUER must be an https:// URL, to the letter as the issuer's"
-    " tokens have it, not {!r}."
+    " tokens have it, without a user or a query."
 )
 BAD_ALGORITHMS = (
     "The setting OIDC_ALGORITHMS must be some of RS256,ES256,EdDSA, not {!r}."
@@ -71,9 +74,12 @@ BAD_MAP = (
 )
 BAD_CLAIM = (
     "The setting OIDC_PROJECT_CLAIM must be a claim's name, or several with a dot"
-    " between, not {!r}."
+    " between, where a name's own dot is \\., not {!r}."
 )
-BAD_END = "The setting {} has a blank at its end, or a character that does not print."
+BAD_END = (
+    "The setting {} begins or ends with a blank, or has a character that does not"
+    " print."
+)
 
 
 def python(command: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -100,11 +106,13 @@ def python(command: str, **settings: str) -> subprocess.CompletedProcess[str]:
         ("keystone", KEYSTONE | {"OS_PROJECT_NAME": "", "OS_SYSTEM_SCOPE": "all"}),
         ("keystone", {"OS_AUTH_URL": "https://k/v3", "KEYSTONE_CREDENTIAL": ARN}),
         ("keystone", KEYSTONE | {"OS_AUTH_URL": "https://[2001:db8::1]:5000"}),
-        ("keystone", KEYSTONE | {"OS_AUTH_URL": "https://k/v2.0/v3/"}),
+        ("keystone", KEYSTONE | {"OS_AUTH_URL": "https://v2.example.org./v3/"}),
         ("keystone", KEYSTONE | {"OS_PASSWORD": "a b"}),
         ("oidc", OIDC),
         ("oidc", OIDC | LAMBDA),
         ("oidc", OIDC | {"OIDC_ISSUER": "http://127.0.0.1:9000"}),
+        ("oidc", OIDC | {"OIDC_ISSUER": "http://localhost"}),
+        ("oidc", OIDC | {"OIDC_ISSUER": "http://[::1]:90/realm"}),
         ("oidc", OIDC | {"OIDC_ALGORITHMS": "EdDSA,ES256"}),
         ("oidc", OIDC | {"OIDC_ROLE_MAP": "cloudImages:observer=reader,a=b=admin"}),
         ("oidc", OIDC | {"OIDC_ISSUER": "https://k.example.org:8443/realms/a%20b/"}),
@@ -148,6 +156,8 @@ def test_a_setting_that_is_complete_is_taken(way: str, environ: dict[str, str]) 
                 *("https://k:99999", "https://u:p@k", "https://k/?a", "https://k/ b"),
                 *("https://k..org", "https://-k", "https://[k]", "https://k/%2"),
                 *("https://k/v2.0", "https://k/v2.0/", "https://k/v4", "https://k#"),
+                *("https://k/v3/auth/tokens", "https://k/v2.0/tokens", "https://k/V3"),
+                *("HTTPS://k", "HTTP://k"),
             )
         ),
         (
@@ -176,25 +186,34 @@ def test_a_setting_that_is_complete_is_taken(way: str, environ: dict[str, str]) 
             for name in ("OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD")
             for text in (" ", "images ", "images\n", "ima\x00ges")
         ),
+        ("keystone", {"KEYSTONE_CREDENTIAL": '{"OS_PASSWORD": "a"}'}, BAD_ARN),
         (
             "keystone",
-            {"KEYSTONE_CREDENTIAL": "my-secret"},
-            BAD_ARN.format("my-secret"),
+            {"OS_APPLICATION_CREDENTIAL_SECRET": "a"},
+            MISSING.format("OS_APPLICATION_CREDENTIAL_ID", "keystone"),
+        ),
+        (
+            "keystone",
+            {"OS_PROJECT_NAME": "", "OS_PROJECT_DOMAIN_ID": ""},
+            MISSING.format("OS_PROJECT_NAME", "keystone"),
         ),
         *(("oidc", {name: ""}, MISSING.format(name, "oidc")) for name in OIDC),
         *(
-            ("oidc", {"OIDC_ISSUER": url}, BAD_ISSUER.format(url))
-            for url in ("issuer", "http://issuer", "http://127.0.0.1.example.org")
+            ("oidc", {"OIDC_ISSUER": url}, BAD_ISSUER)
+            for url in (
+                *("issuer", "http://issuer", "http://127.0.0.1.example.org"),
+                *("https://u:p@issuer", "https://issuer?a=b"),
+            )
         ),
         (
             "oidc",
             {"OIDC_ISSUER": "http://127.0.0.1:9000", **LAMBDA},
-            BAD_ISSUER.format("http://127.0.0.1:9000"),
+            BAD_ISSUER,
         ),
         *(("oidc", {name: " "}, BAD_END.format(name)) for name in SETTINGS),
         *(
             ("oidc", {"OIDC_PROJECT_CLAIM": path}, BAD_CLAIM.format(path))
-            for path in (".", "a..b", ".a", "a.", "a. b")
+            for path in (".", "a..b", ".a", "a.", "a. b", "https://a.org/project")
         ),
         *(
             ("oidc", {"OIDC_ALGORITHMS": names}, BAD_ALGORITHMS.format(names))
@@ -348,6 +367,31 @@ def test_a_secret_that_was_mended_is_read_again(
     keep("ssm", values)
 
     assert ask(identify, token_of(keystone)).project_id
+
+
+@pytest.mark.xdist_group("keystone")
+@pytest.mark.parametrize("text", ["none", '{"OS_PASSWORD": "new\\n"}', "{}"])
+def test_a_rotation_that_went_wrong_locks_nobody_out(
+    text: str, way: Fickle, keystone: Keystone
+) -> None:
+    """
+    The old credential is not tried at each request while the new one can't be read.
+    """
+    values = service_environment(way.url)
+    url = values.pop("OS_AUTH_URL")
+    arn = keep("ssm", values)
+    identify = choose_identity(
+        "keystone", {"OS_AUTH_URL": url, "KEYSTONE_CREDENTIAL": arn}
+    )
+    assert ask(identify, token_of(keystone)).project_id
+    keep("ssm", text)
+    way.answer = (401, "{}")
+    way.asked.clear()
+
+    for _ in range(5):
+        assert isinstance(refusal(identify, token_of(keystone)), Unavailable)
+
+    assert way.asked == [VALIDATE, SIGN_IN]
 
 
 @pytest.mark.xdist_group("keystone")
