@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import datetime
 from functools import partial
 from itertools import chain
 from typing import Any, Final, TypeVar
@@ -17,7 +18,15 @@ from pynamodb.exceptions import PynamoDBException, TransactWriteError
 from chalicelib import environment, telemetry
 from chalicelib.domain import Caller
 from chalicelib.errors import Unavailable
-from chalicelib.table import Item, Key, Raw, image_key, moment
+from chalicelib.table import (
+    ByProject,
+    Item,
+    Key,
+    Raw,
+    image_key,
+    moment,
+    touched_sort,
+)
 
 log = logging.getLogger("cloud-images")
 
@@ -145,6 +154,27 @@ def query_page(partition: str, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 
     """
     page: dict[str, Any] = settle(partial(connection.query, partition, **asked))
     return page
+
+
+def query_untouched(partition: str, until: datetime) -> Iterator[Key]:
+    """
+    Give what stands in a partition of `by-project` and was not touched since a time.
+
+    The oldest first, by its key in the table; the index may lag.
+    """
+    start: Raw | None = None
+    while True:
+        answer = query_page(
+            partition,
+            index_name=ByProject.Meta.index_name,
+            range_key_condition=Item.project_sk < touched_sort(until),
+            exclusive_start_key=start,
+        )
+        for raw in answer["Items"]:
+            yield raw["pk"]["S"], raw["sk"]["S"]
+        start = answer.get("LastEvaluatedKey")
+        if not start:
+            return
 
 
 def query_collection(image_id: str, *, backwards: bool = False) -> list[Raw]:

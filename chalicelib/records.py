@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from chalicelib import bucket, jobs, store, uploads
 from chalicelib.events import event_of, send_event
-from chalicelib.table import Raw, image_id_of_tombstone, pending_upload_of
+from chalicelib.table import Raw, pending_upload_of, unswept_image_of
 
 log = logging.getLogger("cloud-images")
 
@@ -64,11 +64,12 @@ def sweep_deleted_image(record: Record) -> None:
     """
     Remove what a deleted image leaves: its memberships, its data, its uploads.
     """
-    image_id = image_id_of_tombstone(record.new)
+    image_id = unswept_image_of(record.new)
     if image_id:
         store.delete_members(image_id)
         bucket.delete_image_data(image_id)
         uploads.forget_uploads(image_id)
+        store.finish_deletion(image_id)
 
 
 def tell_change(record: Record) -> None:

@@ -5,8 +5,8 @@ What it answers is anyone's choice: none of it is believed. Each connection is m
 just what `targets` has checked. http.client reads status and headers, but not the body,
 as it takes `-1` for the size of a chunk and a cut line for a whole one.
 
-Messages are for the image's owner. They name the host and the reason; neither path nor
-query, which may hold a signature, nor an address that a name has.
+Messages are for the image's owner, but the image shows them to all who see it: they
+tell the reason, and nothing of the URI, whose host and query may be nobody else's.
 """
 
 import io
@@ -103,11 +103,11 @@ def open_source(
                 continue
             if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and part:
                 break
-            source = Source(target.host, wire, answer, part)
+            source = Source(wire, answer, part)
             opened.pop_all()
             return source
     else:
-        raise SourceRefused(f"{target.host} is one redirect too many.")
+        raise SourceRefused("The source redirects too often.")
     # The source became shorter, or cannot say: it begins anew.
     return open_source(uri, allowed)
 
@@ -121,10 +121,7 @@ class Source:
     whether reading goes on where it was asked to, and does not begin anew.
     """
 
-    def __init__(
-        self, host: str, wire: "_Wire", answer: HTTPResponse, part: _Part | None
-    ) -> None:
-        self._host = host
+    def __init__(self, wire: "_Wire", answer: HTTPResponse, part: _Part | None) -> None:
         self._wire = wire
         self._answer = answer  # It would close the connection if it were dropped.
         self._chunk = 0
@@ -132,17 +129,19 @@ class Source:
         headers = answer.headers
         self.resumes = answer.status == HTTPStatus.PARTIAL_CONTENT and part is not None
         if not self.resumes and answer.status != HTTPStatus.OK:
-            _refuse_status(host, answer.status)
+            _refuse_status(answer.status)
         if headers.defects:
-            raise SourceRefused(f"{host} sends headers that cannot be read.")
+            raise SourceRefused("The source sends headers that cannot be read.")
         if set(_values(headers, "Content-Encoding")) - {"identity", ""}:
-            raise SourceRefused(f"{host} sends its data encoded, which was not asked.")
-        left, self._chunked = _framing(host, headers)
+            raise SourceRefused(
+                "The source sends its data encoded, which was not asked."
+            )
+        left, self._chunked = _framing(headers)
         self.length = left
         if part and self.resumes:
-            self.length = _check_part(host, headers, part)
+            self.length = _check_part(headers, part)
             if left not in (None, self.length - part.start):
-                raise SourceRefused(f"{host} sends another part than was asked for.")
+                raise SourceRefused("The source sends another part than was asked for.")
             left = self.length - part.start
         self._left = left
         self.validator = _validator(headers)
@@ -172,7 +171,7 @@ class Source:
             raise ValueError("At least one byte must be asked for.")
         self._wire.give_up = time.monotonic() + READ_SECONDS
         data = bytearray()
-        with _telling(self._host):
+        with _telling():
             while len(data) < n and not self._ended:
                 if self._chunked and not self._start_chunk():
                     break
@@ -187,7 +186,7 @@ class Source:
         if self._chunked:
             self._chunk -= len(data)
             if self._chunk == 0 and self._exactly(2) != b"\r\n":
-                raise SourceBroken(f"{self._host} sends broken chunks.")
+                raise SourceBroken("The source sends broken chunks.")
             if self._left == 0:
                 self._start_chunk()
         elif self._left == 0:
@@ -201,23 +200,23 @@ class Source:
         if self._chunk == 0 and not self._ended:
             size = _CHUNK.fullmatch(self._line())
             if size is None:
-                raise SourceBroken(f"{self._host} sends broken chunks.")
+                raise SourceBroken("The source sends broken chunks.")
             self._chunk = int(size[1], 16)
             if self._chunk == 0:
                 for _ in range(_TRAILERS_MAX):
                     if self._line() in (b"\r\n", b"\n"):
                         self._end()
                         return False
-                raise SourceRefused(f"{self._host} sends too many trailers.")
+                raise SourceRefused("The source sends too many trailers.")
         if self._left is not None and self._chunk > self._left:
-            raise SourceRefused(f"{self._host} sends more than it announced.")
+            raise SourceRefused("The source sends more than it announced.")
         return not self._ended
 
     def _end(self) -> None:
         if self._ended:
             return
         if self._left:
-            raise SourceBroken(f"{self._host} sent less than it announced.")
+            raise SourceBroken("The source sent less than it announced.")
         self._ended = True
         self._wire.give_up = time.monotonic() + SURPLUS_SECONDS
         try:
@@ -225,18 +224,18 @@ class Source:
         except OSError:
             return  # The connection stays open, or broke: all that was due has come.
         if surplus:
-            raise SourceRefused(f"{self._host} sends more than it announced.")
+            raise SourceRefused("The source sends more than it announced.")
 
     def _exactly(self, count: int) -> bytes:
         data = self._wire.reader.read(count)
         if len(data) < count:
-            raise SourceBroken(f"{self._host} ended before all its data came.")
+            raise SourceBroken("The source ended before all its data came.")
         return data
 
     def _line(self) -> bytes:
         line = self._wire.reader.readline(_LINE_MAX)
         if not line.endswith(b"\n"):
-            raise SourceBroken(f"{self._host} ended before all its data came.")
+            raise SourceBroken("The source ended before all its data came.")
         return line
 
 
@@ -292,8 +291,8 @@ def _ask(
         headers |= {"Range": f"bytes={part.start}-", "If-Range": part.validator}
     lines = [f"GET {target.path} HTTP/1.1", *map(": ".join, headers.items()), "", ""]
     addresses = look_up(target, allowed)
-    with _telling(target.host):
-        sock = opened.enter_context(_connect(target.host, addresses, give_up))
+    with _telling():
+        sock = opened.enter_context(_connect(addresses, give_up))
         sock.settimeout(_seconds_until(give_up))
         if target.scheme == "https":
             tls = ssl.create_default_context()
@@ -314,9 +313,7 @@ def _ask(
     return wire, answer
 
 
-def _connect(
-    host: str, addresses: list[tuple[Any, Any]], give_up: float
-) -> socket.socket:
+def _connect(addresses: list[tuple[Any, Any]], give_up: float) -> socket.socket:
     last: OSError = ConnectionRefusedError()
     for family, address in addresses:
         with ExitStack() as opened:
@@ -330,7 +327,7 @@ def _connect(
                 last = exc
                 continue
             if peer[:2] != address[:2]:
-                raise SourceRefused(f"{host} is not where it was looked for.")
+                raise SourceRefused("The source is not where it was looked for.")
             opened.pop_all()
             return sock
     raise last
@@ -344,32 +341,33 @@ def _seconds_until(moment: float) -> float:
 
 
 @contextmanager
-def _telling(host: str) -> Iterator[None]:
+def _telling() -> Iterator[None]:
     """
     Tell what fails in the owner's words.
     """
     try:
         yield
     except ssl.SSLCertVerificationError as exc:
-        why = exc.verify_message.rstrip(".")
-        raise SourceRefused(f"{host} has no valid certificate: {why}.") from exc
+        # What follows a comma names whom the certificate should be for.
+        why = exc.verify_message.partition(",")[0].rstrip(".")
+        raise SourceRefused(f"The source has no valid certificate: {why}.") from exc
     except ssl.SSLError as exc:
-        raise SourceBroken(f"{host} makes no connection of TLS.") from exc
+        raise SourceBroken("The source makes no connection of TLS.") from exc
     except TimeoutError as exc:
-        raise SourceBroken(f"{host} is too slow.") from exc
+        raise SourceBroken("The source is too slow.") from exc
     except ConnectionRefusedError as exc:
-        raise SourceBroken(f"{host} refuses connections.") from exc
+        raise SourceBroken("The source refuses connections.") from exc
     except ConnectionError as exc:
-        raise SourceBroken(f"{host} broke the connection.") from exc
+        raise SourceBroken("The source broke the connection.") from exc
     except OSError as exc:
-        raise SourceBroken(f"{host} cannot be reached.") from exc
+        raise SourceBroken("The source cannot be reached.") from exc
     except HTTPException:
         # Without its cause, which may repeat the request.
-        raise SourceRefused(f"{host} does not answer in HTTP.") from None
+        raise SourceRefused("The source does not answer in HTTP.") from None
 
 
-def _refuse_status(host: str, status: int) -> NoReturn:
-    message = f"{host} answers {status}."
+def _refuse_status(status: int) -> NoReturn:
+    message = f"The source answers {status}."
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _MAY_HEAL:
         raise SourceBroken(message)
     raise SourceRefused(message)
@@ -379,7 +377,7 @@ def _values(headers: Message, name: str) -> list[str]:
     return [str(value).strip().lower() for value in headers.get_all(name, [])]
 
 
-def _framing(host: str, headers: Message) -> tuple[int | None, bool]:
+def _framing(headers: Message) -> tuple[int | None, bool]:
     """
     Give how the end of the body is told: its length, or whether it comes in chunks.
     """
@@ -389,23 +387,23 @@ def _framing(host: str, headers: Message) -> tuple[int | None, bool]:
         return None, True
     if not codings and len(lengths) == 1 and _LENGTH.fullmatch(text := lengths.pop()):
         return int(text), False
-    raise SourceRefused(f"{host} does not say clearly how long its data is.")
+    raise SourceRefused("The source does not say clearly how long its data is.")
 
 
-def _check_part(host: str, headers: Message, part: _Part) -> int:
+def _check_part(headers: Message, part: _Part) -> int:
     """
     Give the length of the whole source, whose rest is as it was asked for.
     """
     match = _RANGE.fullmatch(str(headers.get("Content-Range", "")).strip())
     first, last, length = map(int, match.groups()) if match else (0, 0, 0)
     if not match or (first, last) != (part.start, length - 1) or first > last:
-        raise SourceRefused(f"{host} sends another part than was asked for.")
+        raise SourceRefused("The source sends another part than was asked for.")
     # RFC 9110, 15.3.7: the tag must be told again, the date need not be.
     is_tag = part.validator.startswith('"')
     told = headers.get("ETag" if is_tag else "Last-Modified", None)
     is_same = told == part.validator or (told is None and not is_tag)
     if not is_same or part.length not in (None, length):
-        raise SourceRefused(f"{host} has other data than it had before.")
+        raise SourceRefused("The source has other data than it had before.")
     return length
 
 

@@ -2,7 +2,9 @@
 The access patterns of images: each write with the condition that it needs.
 """
 
+from collections.abc import Iterator
 from dataclasses import fields, replace
+from datetime import datetime
 from typing import Final
 
 from pynamodb.exceptions import PynamoDBException
@@ -24,19 +26,23 @@ from chalicelib.dynamo import (
     get_items,
     is_ours,
     query_collection,
+    query_untouched,
     settle,
 )
 from chalicelib.errors import Conflict, StaleError
 from chalicelib.hints import write_with_hints
 from chalicelib.table import (
+    DELETED,
     MEMBER,
     ImageItem,
     found_in,
+    image_id_in,
     image_item,
     image_key,
     member_key,
     project_partition,
     stored,
+    touched_sort,
     visibility_partition,
 )
 
@@ -119,12 +125,18 @@ def delete_image(image: Image, caller: Caller) -> None:
     AP-4: put a tombstone in the image's place for good.
 
     What the image leaves, its members and its data, nobody sees any more; the stream's
-    consumer removes it.
+    consumer removes it. Until then the tombstone stands in an index, for the sweep.
 
     Raises:
         StaleError: The image was changed or deleted since it was read.
     """
-    tombstone = ImageItem(*image_key(image.id), deleted=True, changed=change_by(caller))
+    tombstone = ImageItem(
+        *image_key(image.id),
+        deleted=True,
+        changed=change_by(caller),
+        project_pk=DELETED,
+        project_sk=touched_sort(environment.now(), image.id),
+    )
     try:
         settle(lambda: tombstone.save(condition=ImageItem.version == image.version))
     except PynamoDBException as exc:
@@ -140,6 +152,46 @@ def delete_members(image_id: str) -> None:
     """
     keys = [(raw["pk"]["S"], raw["sk"]["S"]) for raw in query_collection(image_id)]
     delete_items([key for key in keys if key[1].startswith(MEMBER)])
+
+
+def query_deleted(until: datetime) -> Iterator[str]:
+    """
+    AP-20: the images deleted before a time that may have left something.
+
+    The index may lag.
+    """
+    for partition, _ in query_untouched(DELETED, until):
+        yield image_id_in(partition)
+
+
+def touch_tombstone(image_id: str) -> None:
+    """
+    AP-21: have the stream tell of a deletion again, if something may be left of it.
+    """
+    place = touched_sort(environment.now(), image_id)
+    _change_tombstone(image_id, ImageItem.project_sk.set(place))
+
+
+def finish_deletion(image_id: str) -> None:
+    """
+    AP-22: note that nothing is left of a deleted image.
+    """
+    _change_tombstone(
+        image_id, ImageItem.project_pk.remove(), ImageItem.project_sk.remove()
+    )
+
+
+def _change_tombstone(image_id: str, *actions: Action) -> None:
+    tombstone = ImageItem(*image_key(image_id))
+    try:
+        settle(
+            lambda: tombstone.update(
+                actions=list(actions), condition=ImageItem.project_pk == DELETED
+            )
+        )
+    except PynamoDBException as exc:
+        if not condition_failed(exc):
+            raise
 
 
 def _lists_of(image: Image, caller: Caller) -> list[str]:

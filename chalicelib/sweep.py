@@ -8,7 +8,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Final
 
-from chalicelib import bucket, environment, jobs, transfers, uploads
+from chalicelib import bucket, environment, jobs, store, transfers, uploads
 from chalicelib.bucket import Kept
 from chalicelib.domain import UploadState, is_image_id
 from chalicelib.dynamo import get_items
@@ -26,19 +26,29 @@ ABANDONED: Final = timedelta(days=7)
 How long a client may leave an upload of its own alone.
 """
 
+LOST: Final = timedelta(hours=25)
+"""
+How long after a change the stream, which keeps a day, surely tells of it no more.
+"""
+
 _AT_ONCE = 50
 
 
 def sweep() -> None:
     """
     Take up again, or end, each upload that stands still; remove data that nobody needs.
+
+    A deletion whose record was lost is told again, so that the consumer ends it.
     """
-    until = environment.now() - IDLE
-    for image_id, upload_id in uploads.query_unfinished(until):
+    now = environment.now()
+    for image_id, upload_id in uploads.query_unfinished(now - IDLE):
         try:
             _see_to(image_id, upload_id)
         except Exception:  # One of them must not keep the others from their turn.
             log.exception("Upload %s was not seen to", upload_id)
+    for image_id in store.query_deleted(now - LOST):
+        log.warning("What image %s left is to be removed again", image_id)
+        store.touch_tombstone(image_id)
     for some in _batches(_idle_data()):
         _remove_unneeded(some)
 

@@ -59,6 +59,11 @@ UNFINISHED: Final = "UNFINISHED"
 The partition of `by-project` in which uploads stand that are not over.
 """
 
+DELETED: Final = "DELETED"
+"""
+The partition of `by-project` in which tombstones stand until nothing is left.
+"""
+
 
 def image_key(image_id: str) -> Key:
     """
@@ -102,11 +107,11 @@ def project_partition(project_id: str) -> str:
     return f"PROJECT#{project_id}"
 
 
-def unfinished_sort(touched_at: datetime, upload_id: str = "") -> str:
+def touched_sort(touched_at: datetime, item_id: str = "") -> str:
     """
-    Give an upload's place in the partition `UNFINISHED` of `by-project`.
+    Give the place of an upload in `UNFINISHED`, or of a tombstone in `DELETED`.
     """
-    return f"{moment(touched_at)}#{upload_id}"
+    return f"{moment(touched_at)}#{item_id}"
 
 
 def visibility_partition(visibility: Visibility) -> str:
@@ -422,7 +427,7 @@ def upload_item(upload: Upload) -> UploadItem:
         item.expires_at = int((upload.updated_at + UPLOAD_KEPT).timestamp())
     else:
         item.project_pk = UNFINISHED
-        item.project_sk = unfinished_sort(upload.updated_at, upload.id)
+        item.project_sk = touched_sort(upload.updated_at, upload.id)
     return item
 
 
@@ -479,7 +484,23 @@ def image_id_of_tombstone(raw: Raw | None) -> str | None:
     """
     if raw is None or "deleted" not in raw:
         return None
-    return str(raw["pk"]["S"]).removeprefix(image_key("")[0])
+    return image_id_in(raw["pk"]["S"])
+
+
+def image_id_in(partition: str) -> str:
+    """
+    Read an image's id from its items' partition.
+    """
+    return partition.removeprefix(image_key("")[0])
+
+
+def unswept_image_of(raw: Raw | None) -> str | None:
+    """
+    Read which deleted image may have left something from an item of any kind.
+    """
+    if raw is None or raw.get("project_pk") != {"S": DELETED}:
+        return None
+    return image_id_of_tombstone(raw)
 
 
 def found_in(items: Mapping[Key, Raw], image_id: str, member_id: str) -> Found:

@@ -167,19 +167,18 @@ def follow(target: Target, location: str) -> Target:
     Raises:
         SourceRefused: Nothing that could be fetched, or from https back to http.
     """
-    host = target.host
     if not location:
-        raise SourceRefused(f"{host} redirects without saying where to.")
+        raise SourceRefused("The source redirects without saying where to.")
     try:
         # As browsers and urllib.request do, where a server forgets to.
         escaped = quote(location, safe=string.punctuation, encoding="iso-8859-1")
         there = parse_uri(urljoin(target.uri, escaped))
     except ValueError:
         raise SourceRefused(
-            f"{host} redirects to what is no URI of http or https with a host."
+            "The source redirects to what is no URI of http or https with a host."
         ) from None
     if target.scheme == "https" and there.scheme != "https":
-        raise SourceRefused(f"{host} redirects from https to http.")
+        raise SourceRefused("The source redirects from https to http.")
     return there
 
 
@@ -199,15 +198,15 @@ def look_up(target: Target, allowed: frozenset[Place]) -> list[tuple[Any, Any]]:
     except socket.gaierror as exc:
         if exc.errno in _NO_SUCH_NAME:
             raise SourceRefused(
-                f"{host} is at no address that anything may be fetched from."
+                "The source is at no address that anything may be fetched from."
             ) from exc
-        raise SourceBroken(f"{host} cannot be looked up just now.") from exc
+        raise SourceBroken("The source cannot be looked up just now.") from exc
     addresses = [(family, address) for family, _, _, _, address in found]
     if not allowed & {(host, None), (host, port)}:
         for _, address in addresses:
             if not _is_public(str(address[0])):
                 raise SourceRefused(
-                    f"{host} is at no address that anything may be fetched from."
+                    "The source is at no address that anything may be fetched from."
                 )
     return addresses
 

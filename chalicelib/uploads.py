@@ -30,6 +30,7 @@ from chalicelib.dynamo import (
     delete_items,
     get_item,
     query_page,
+    query_untouched,
     reasons_of,
     settle,
 )
@@ -37,14 +38,11 @@ from chalicelib.errors import Conflict, StaleError
 from chalicelib.store import image_actions
 from chalicelib.table import (
     UNFINISHED,
-    ByProject,
     ImageItem,
-    Raw,
     UploadItem,
     image_key,
     image_of,
     moment,
-    unfinished_sort,
     upload_item,
     upload_key,
     upload_of,
@@ -201,20 +199,8 @@ def query_unfinished(until: datetime) -> Iterator[tuple[str, str]]:
 
     Each as its image's id and its own; the index may lag.
     """
-    start: Raw | None = None
-    while True:
-        answer = query_page(
-            UNFINISHED,
-            index_name=ByProject.Meta.index_name,
-            range_key_condition=UploadItem.project_sk < unfinished_sort(until),
-            exclusive_start_key=start,
-        )
-        for raw in answer["Items"]:
-            image_id = raw["pk"]["S"].removeprefix(upload_partition(""))
-            yield image_id, raw["sk"]["S"]
-        start = answer.get("LastEvaluatedKey")
-        if not start:
-            return
+    for partition, upload_id in query_untouched(UNFINISHED, until):
+        yield partition.removeprefix(upload_partition("")), upload_id
 
 
 def _end(

@@ -49,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "events": {*DOMAIN, "clients", "environment", "table"},
     "records": {"bucket", "events", "jobs", "store", "table", "uploads"},
     "sweep": {
-        *("domain", "environment", "bucket", "dynamo", "jobs", "table"),
+        *("domain", "environment", "bucket", "dynamo", "jobs", "store", "table"),
         *("transfers", "uploads"),
     },
     "functions": {"environment", "jobs", "records", "sweep", "targets", "transfers"},

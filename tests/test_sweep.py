@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from chalicelib import bucket, environment, uploads
+from chalicelib import bucket, dynamo, environment, store, uploads
 from chalicelib.functions import clean
-from chalicelib.sweep import ABANDONED, IDLE
+from chalicelib.sweep import ABANDONED, IDLE, LOST
 from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.bucket_faults import multiparts, objects
@@ -147,8 +147,47 @@ def test_an_import_that_stands_still_is_taken_up_again(
     image = producer.get(f"/v2/images/{image_id}").document
     assert image["status"] == "queued"
     assert image["os_glance_failed_import"] == (
-        "127.0.0.1 is at no address that anything may be fetched from."
+        "The source is at no address that anything may be fetched from."
     )
+
+
+def test_a_deletion_whose_record_was_lost_is_ended(
+    producer: Actor, image_id: str, sweep_in: Sweep, pump: Pump
+) -> None:
+    """
+    Once the stream cannot have it any more; the members of the image go, unseen.
+    """
+    producer.share(image_id, "consumer")
+    producer.delete(f"/v2/images/{image_id}")
+    lost = Pump("cloud-images-test", lambda *_: {"batchItemFailures": []}, print)
+    lost.turn()
+
+    sweep_in(LOST - timedelta(minutes=1))
+    pump.settle()
+    _, member = dynamo.query_collection(image_id)
+    assert member["sk"] == {"S": "MEMBER#consumer"}
+
+    sweep_in(LOST + timedelta(minutes=1))
+    pump.settle()
+    (tombstone,) = dynamo.query_collection(image_id)
+    assert tombstone.keys() == {"pk", "sk", "deleted", "changed"}
+
+    sweep_in(10 * LOST)
+    assert pump.turn() == 0
+
+
+def test_a_deletion_that_was_ended_meanwhile_stays_so(
+    producer: Actor, image_id: str, pump: Pump
+) -> None:
+    """
+    An index lags: what it says is only a candidate.
+    """
+    producer.delete(f"/v2/images/{image_id}")
+    pump.settle()
+
+    store.touch_tombstone(image_id)
+
+    assert pump.turn() == 0
 
 
 @contextmanager

@@ -188,7 +188,7 @@ def test_a_source_that_stays_broken_is_given_up(
 
     pump.settle()
 
-    message = "Tried 5 times: 127.0.0.1 ended before all its data came."
+    message = "Tried 5 times: The source ended before all its data came."
     assert_failed(producer, image_id, message)
     assert len(source.asked) == transfers.TRIES_MAX
     source.cut_at = []
@@ -224,8 +224,8 @@ def test_a_source_that_lies_about_its_length_is_never_believed(
 
     pump.settle()
 
-    few = "Tried 5 times: 127.0.0.1 ended before all its data came."
-    many = "127.0.0.1 sends more than it announced."
+    few = "Tried 5 times: The source ended before all its data came."
+    many = "The source sends more than it announced."
     assert_failed(producer, image_id, few if announced > len(CONTENT) else many)
 
 
@@ -237,15 +237,14 @@ def test_a_redirect_to_a_private_address_is_refused(
     producer: Actor, image_id: str, source: WebSource, pump: Pump, location: str
 ) -> None:
     """
-    At once, and without saying more than the host.
+    At once, and without a word of where that was: whoever sees the image reads it.
     """
     source.location = location
     ask_import(producer, image_id, source)
 
     pump.settle()
 
-    host = location.split("/")[2].strip("[]")
-    message = f"{host} is at no address that anything may be fetched from."
+    message = "The source is at no address that anything may be fetched from."
     assert_failed(producer, image_id, message)
     assert len(source.asked) == 1
 
@@ -265,7 +264,7 @@ def test_private_addresses_are_refused_unless_allowed(
 
     pump.settle()
 
-    message = "127.0.0.1 is at no address that anything may be fetched from."
+    message = "The source is at no address that anything may be fetched from."
     assert_failed(producer, image_id, message)
     assert source.asked == []
 
@@ -283,7 +282,7 @@ def test_a_server_that_heals_is_asked_again(
 
     pump.settle()
 
-    assert waiting == [("processing", "127.0.0.1 answers 503.")]
+    assert waiting == [("processing", "The source answers 503.")]
     assert_imported(producer, image_id)
 
 
@@ -291,14 +290,14 @@ def test_what_is_not_there_is_a_failure_at_once(
     producer: Actor, image_id: str, source: WebSource, pump: Pump
 ) -> None:
     """
-    The message names the host, never the query, which may be secret.
+    The message names neither host nor query: whoever sees the image reads it.
     """
     source.statuses = [404]
     ask_import(producer, image_id, source)
 
     pump.settle()
 
-    assert_failed(producer, image_id, "127.0.0.1 answers 404.")
+    assert_failed(producer, image_id, "The source answers 404.")
     assert len(source.asked) == 1
 
 
