@@ -44,8 +44,9 @@ What Lambda takes, in bytes: the whole event, with a body in base64.
 """
 
 TOO_LARGE: Final = (
-    "The request is larger than the service takes. Larger data is imported from a URL,"
-    " or sent to S3 in parts: POST /ext/v1/images/{image_id}/uploads"
+    "The request is larger than the service takes. For more data, import from a URL"
+    " (POST /v2/images/{image_id}/import with the method web-download), or send parts"
+    " to S3, as infra/tools/upload does (POST /ext/v1/images/{image_id}/uploads)."
 )
 
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))

@@ -191,7 +191,10 @@ def test_what_api_gateway_refuses_looks_like_our_refusals(dev: Package) -> None:
             assert forms["text/plain"].startswith(f"{error['code']}\n\n")
     assert answers["MISSING_AUTHENTICATION_TOKEN"]["statusCode"] == 404
     assert answers["THROTTLED"]["statusCode"] == 503
-    assert {"DEFAULT_4XX", "DEFAULT_5XX", "REQUEST_TOO_LARGE"} <= set(answers)
+    assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= set(answers)
+    for text in answers["REQUEST_TOO_LARGE"]["responseTemplates"].values():
+        for word in ("10 MB", "web-download", "/ext/v1/", "infra/tools/upload"):
+            assert word in text
 
 
 def test_data_is_binary_to_api_gateway(dev: Package) -> None:
