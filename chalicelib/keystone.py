@@ -3,7 +3,6 @@ Tokens of a Keystone v3: validated, remembered shortly, and kept to their rules.
 """
 
 import hashlib
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,51 +11,15 @@ from functools import partial
 from http import HTTPStatus
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
-from urllib.parse import urlsplit
 
 from chalicelib import environment
 from chalicelib.access_rules import RULES_MAX, allows
-from chalicelib.credentials import (
-    Given,
-    Incoming,
-    given,
-    highest_role,
-    unauthorized,
-)
+from chalicelib.credentials import Incoming, given, highest_role, unauthorized
 from chalicelib.domain import Caller, Role, is_project_id
 from chalicelib.environment import SettingError
 from chalicelib.errors import Unauthorized, Unavailable
-from chalicelib.remote import (
-    RemoteError,
-    Reply,
-    ask,
-    is_url,
-    patience,
-    trust,
-    turn,
-    within,
-)
-
-SETTINGS: Final = (
-    "OS_AUTH_URL",
-    "OS_CACERT",
-    "OS_APPLICATION_CREDENTIAL_ID",
-    "OS_APPLICATION_CREDENTIAL_SECRET",
-    "OS_USER_ID",
-    "OS_USERNAME",
-    "OS_USER_DOMAIN_ID",
-    "OS_USER_DOMAIN_NAME",
-    "OS_PASSWORD",
-    "OS_PROJECT_ID",
-    "OS_PROJECT_NAME",
-    "OS_PROJECT_DOMAIN_ID",
-    "OS_PROJECT_DOMAIN_NAME",
-    "OS_SYSTEM_SCOPE",
-    "KEYSTONE_CREDENTIAL",
-)
-"""
-The settings of this way alone; `docs/settings.md` tells what each is for.
-"""
+from chalicelib.openrc import SETTINGS, auth_url, ca_file, check_arn, sign_in_request
+from chalicelib.remote import RemoteError, Reply, ask, patience, turn, within
 
 TOKEN_MAX: Final = 4096
 """
@@ -85,7 +48,6 @@ How long the service does not sign in after Keystone refused it, lest it be lock
 """
 
 _SERVICE: Final = "image"
-_VERSION: Final = re.compile(r"/(v\d[^/]*)", re.IGNORECASE)
 
 T = TypeVar("T")
 
@@ -143,12 +105,12 @@ class Keystone:
             SettingError: One is missing or wrong.
         """
         self._given = given("keystone", SETTINGS, environ)
-        self._url = _auth_url(self._given)
+        self._url = auth_url(self._given)
         if "AWS_LAMBDA_FUNCTION_NAME" in environ and self._url.startswith("http://"):
             raise SettingError(
                 "The setting OS_AUTH_URL must start with https:// in Lambda."
             )
-        self._ca_file = _ca_file(self._given)
+        self._ca_file = ca_file(self._given)
         self._secret = self._given.get("KEYSTONE_CREDENTIAL")
         self._auth: Any = None
         self._signing_in = Lock()
@@ -158,9 +120,9 @@ class Keystone:
         self._known: _Memory[_Identity] = _Memory()
         self._refused: _Memory[bool] = _Memory()
         if self._secret:
-            _check_arn(self._secret)
+            check_arn(self._secret)
         else:
-            self._auth = _auth(self._given)
+            self._auth = sign_in_request(self._given)
 
     def identify(self, incoming: Incoming) -> Caller:
         """
@@ -321,7 +283,9 @@ class Keystone:
 
         arn = str(self._secret)
         values = within(deadline, arn, partial(read_secret, arn))
-        return _auth(given("keystone", SETTINGS, {**self._given.values, **values}))
+        return sign_in_request(
+            given("keystone", SETTINGS, {**self._given.values, **values})
+        )
 
 
 def _read(reply: Reply) -> tuple[_Identity, datetime]:
@@ -364,82 +328,3 @@ def _expiry(token: Any) -> datetime:  # noqa: ANN401 - any JSON
     if expires.tzinfo is None:
         raise RemoteError("Keystone gives a time without its zone.")
     return expires
-
-
-def _auth_url(given: Given) -> str:
-    url = given.needed("OS_AUTH_URL").rstrip("/")
-    version = _VERSION.search(urlsplit(url).path) if is_url(url) else None
-    has_version = version is not None and url.endswith("/v3")
-    if not is_url(url) or (version and not (has_version and version[1] == "v3")):
-        raise SettingError(
-            "The setting OS_AUTH_URL must be the URL of a Keystone v3, without a user,"
-            " a query, or anything behind /v3."
-        )
-    return url if has_version else f"{url}/v3"
-
-
-def _ca_file(given: Given) -> str | None:
-    path = given.get("OS_CACERT") or None
-    try:
-        if path:
-            trust(path)
-    except OSError:  # An SSLError, too.
-        raise SettingError(
-            f"The setting OS_CACERT must name a file of certificates, not {path!r}."
-        ) from None
-    return path
-
-
-def _auth(given: Given) -> dict[str, Any]:
-    """
-    Make the request by which the service signs in.
-
-    Raises:
-        SettingError: Something of it is missing, or says two things.
-    """
-    prefix = "OS_APPLICATION_CREDENTIAL"
-    if given.get(f"{prefix}_ID") or given.get(f"{prefix}_SECRET"):
-        method = "application_credential"
-        by = {
-            name: given.needed(f"{prefix}_{name.upper()}") for name in ("id", "secret")
-        }
-        return {"auth": {"identity": {"methods": [method], method: by}}}
-    password = given.needed("OS_PASSWORD")
-    user = {**_named(given, "OS_USER", "OS_USERNAME"), "password": password}
-    identity = {"methods": ["password"], "password": {"user": user}}
-    return {"auth": {"identity": identity, "scope": _scope(given)}}
-
-
-def _scope(given: Given) -> dict[str, Any]:
-    system = given.get("OS_SYSTEM_SCOPE")
-    if not system:
-        return {"project": _named(given, "OS_PROJECT", "OS_PROJECT_NAME")}
-    if system != "all":
-        raise SettingError(f"The setting OS_SYSTEM_SCOPE must be all, not {system!r}.")
-    for name in ("OS_PROJECT_ID", "OS_PROJECT_NAME"):
-        if given.get(name):
-            raise SettingError(
-                f"The settings OS_SYSTEM_SCOPE and {name} exclude each other."
-            )
-    return {"system": {"all": True}}
-
-
-def _named(given: Given, prefix: str, name: str) -> dict[str, Any]:
-    if given.get(f"{prefix}_ID"):
-        return {"id": given.get(f"{prefix}_ID")}
-    named = given.needed(name)
-    if given.get(f"{prefix}_DOMAIN_ID"):
-        domain = {"id": given.get(f"{prefix}_DOMAIN_ID")}
-    else:
-        domain = {"name": given.needed(f"{prefix}_DOMAIN_NAME")}
-    return {"name": named, "domain": domain}
-
-
-def _check_arn(arn: str) -> None:
-    from chalicelib.secret import ARN  # noqa: PLC0415 - in AWS alone
-
-    if not ARN.fullmatch(arn):
-        raise SettingError(
-            "The setting KEYSTONE_CREDENTIAL must be the ARN of a secret of Secrets"
-            " Manager or of a parameter of SSM, and not what that holds."
-        )

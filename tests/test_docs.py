@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import app as service
-from chalicelib import hints, index, keystone, memberships, oidc, store, uploads
+from chalicelib import hints, index, memberships, oidc, openrc, store, uploads
 from chalicelib.domain import Role
 from chalicelib.environment import Settings
 from chalicelib.policy import RULES, Rule, Verdict
@@ -189,7 +189,7 @@ def test_every_setting_is_told() -> None:
 @pytest.mark.parametrize(
     ("heading", "settings"),
     [
-        ("Settings of Keystone", keystone.SETTINGS),
+        ("Settings of Keystone", openrc.SETTINGS),
         ("Settings of OpenID Connect", oidc.SETTINGS),
     ],
 )

@@ -27,8 +27,10 @@ ALLOWED: dict[str, set[str]] = {
     "remote": set(),
     "secret": {"remote"},
     "access_rules": set(),
+    "openrc": {"credentials", "environment", "remote", "secret"},
     "keystone": {
-        *(*DOMAIN, "access_rules", "credentials", "environment", "remote", "secret"),
+        *(*DOMAIN, "access_rules", "credentials", "environment", "openrc", "remote"),
+        "secret",
     },
     "oidc": {*DOMAIN, "credentials", "environment", "remote"},
     "identity": {"domain", "environment", "credentials", "keystone", "oidc"},
