@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from chalicelib import environment, remote
-from chalicelib.credentials import Incoming
 from chalicelib.domain import Caller, Role
-from chalicelib.errors import ApiError, Unauthorized, Unavailable
+from chalicelib.errors import Unavailable
 from chalicelib.identity import Identify, choose_identity
 from infra.local.keystone import (
     PASSWORD,
@@ -26,6 +25,7 @@ from infra.local.keystone import (
     service_environment,
 )
 from tests.identity import fickle
+from tests.identity.asking import ask, refusal, refused
 from tests.identity.conftest import Clock
 from tests.identity.fickle import Fickle
 
@@ -58,29 +58,6 @@ def token_of(keystone: Keystone, cloud: str = "producer") -> str:
     """
     user, project, _ = PEOPLE[cloud]
     return keystone.sign_in(user, PASSWORD, scope_to(project))[0]
-
-
-def ask(identify: Identify, token: str) -> Caller:
-    """
-    Ask whose a token is.
-    """
-    return identify(Incoming("GET", "/v2/images", {"x-auth-token": token}, "req-1"))
-
-
-def refusal(identify: Identify, token: str) -> ApiError:
-    """
-    Ask whose a token is where that gets no answer.
-    """
-    with pytest.raises(ApiError) as refused:
-        ask(identify, token)
-    return refused.value
-
-
-def refused(identify: Identify, token: str) -> bool:
-    """
-    Tell whether a token is nobody's.
-    """
-    return isinstance(refusal(identify, token), Unauthorized)
 
 
 def test_a_warm_cache_asks_nothing(

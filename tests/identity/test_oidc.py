@@ -20,12 +20,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from chalicelib import remote
 from chalicelib.credentials import Incoming
 from chalicelib.domain import Caller, Role
-from chalicelib.errors import ApiError, Unauthorized, Unavailable
+from chalicelib.errors import Unauthorized, Unavailable
 from chalicelib.identity import Identify, choose_identity
 from infra.local import issuer as local_issuer
 from infra.local.issuer import AUDIENCE, Issuer
 from tests.actors import over_http
 from tests.identity import fickle
+from tests.identity.asking import ask, refusal, refused
 from tests.identity.conftest import Clock
 from tests.identity.fickle import Fickle
 from tests.local.service import running
@@ -65,29 +66,6 @@ def choose(url: str, **settings: str) -> Identify:
         **settings,
     }
     return choose_identity("oidc", environ)
-
-
-def ask(identify: Identify, token: str) -> Caller:
-    """
-    Ask whose a token is.
-    """
-    return identify(Incoming("GET", "/v2/images", {"x-auth-token": token}, "req-1"))
-
-
-def refusal(identify: Identify, token: str) -> ApiError:
-    """
-    Ask whose a token is where that gets no answer.
-    """
-    with pytest.raises(ApiError) as refused:
-        ask(identify, token)
-    return refused.value
-
-
-def refused(identify: Identify, token: str) -> bool:
-    """
-    Tell whether a token is nobody's.
-    """
-    return isinstance(refusal(identify, token), Unauthorized)
 
 
 def claims(issuer: Issuer, **changes: Any) -> Claims:

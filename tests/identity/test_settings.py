@@ -28,9 +28,10 @@ from infra.local.keystone import (
     service_environment,
 )
 from tests.identity import fickle
+from tests.identity.asking import ask, refusal
 from tests.identity.conftest import Clock
 from tests.identity.fickle import Fickle
-from tests.identity.test_keystone_asked import SIGN_IN, VALIDATE, ask, refusal, token_of
+from tests.identity.test_keystone_asked import SIGN_IN, VALIDATE, token_of
 from tests.local.service import ROOT
 
 KEYSTONE = {
