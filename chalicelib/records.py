@@ -63,9 +63,12 @@ def dispatch_upload(record: Record) -> None:
 def sweep_deleted_image(record: Record) -> None:
     """
     Remove what a deleted image leaves: its memberships, its data, its uploads.
+
+    The record may come late, or again: what counts is that the tombstone still stands,
+    as an image may have been put back from a backup.
     """
     image_id = unswept_image_of(record.new)
-    if image_id:
+    if image_id and store.is_unswept(image_id):
         store.delete_members(image_id)
         bucket.delete_image_data(image_id)
         uploads.forget_uploads(image_id)

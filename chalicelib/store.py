@@ -43,6 +43,7 @@ from chalicelib.table import (
     project_partition,
     stored,
     touched_sort,
+    unswept_image_of,
     visibility_partition,
 )
 
@@ -162,6 +163,13 @@ def query_deleted(until: datetime) -> Iterator[str]:
     """
     for partition, _ in query_untouched(DELETED, until):
         yield image_id_in(partition)
+
+
+def is_unswept(image_id: str) -> bool:
+    """
+    AP-23: tell whether an image is deleted, and may have left something.
+    """
+    return unswept_image_of(get_item(image_key(image_id))) is not None
 
 
 def touch_tombstone(image_id: str) -> None:

@@ -48,7 +48,10 @@ def sweep() -> None:
             log.exception("Upload %s was not seen to", upload_id)
     for image_id in store.query_deleted(now - LOST):
         log.warning("What image %s left is to be removed again", image_id)
-        store.touch_tombstone(image_id)
+        try:
+            store.touch_tombstone(image_id)
+        except Exception:  # As above.
+            log.exception("The deletion of image %s was not told again", image_id)
     for some in _batches(_idle_data()):
         _remove_unneeded(some)
 
