@@ -1,12 +1,12 @@
 """
-Put items of a restored table back: `python -m infra.tools.restore FROM TO [IMAGE]`.
+Put lost images of a restored table back: `-m infra.tools.restore FROM TO [IMAGE]`.
 
-Every item, or those of one image; docs/operations.md tells when. What TO has besides
-stays.
+All that TO has no more, or one; docs/operations.md tells when.
 """
 
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 from botocore.session import get_session
@@ -16,34 +16,60 @@ BATCH: Final = 25
 How many items DynamoDB takes at once.
 """
 
+LOST: Final = (
+    "attribute_not_exists(pk)"
+    " OR attribute_exists(deleted) AND attribute_not_exists(project_pk)"
+)
+"""
+That an image is not there, or was deleted and nothing is left of it.
+"""
+
 PAUSE_SECONDS: Final = 0.5
 """
 How long to wait where it does not take all of them.
 """
 
 
-def restore(source: str, target: str, image_id: str | None = None) -> int:
+def restore(source: str, target: str, image_id: str | None = None) -> tuple[int, int]:
     """
-    Copy items from one table to another; give how many.
+    Put lost images back with their members; give how many, and how many were left.
+
+    What TO still has is newer and stays, its ended shares and its data included. An
+    image is put back once its deletion has come to its end, lest that go on with it.
     """
     client = get_session().create_client("dynamodb")
-    copied = 0
-    for page in _pages(client, source, image_id):
-        items = page["Items"]
-        for start in range(0, len(items), BATCH):
-            _put(client, target, items[start : start + BATCH])
-        copied += len(items)
-    return copied
+    ids = [image_id] if image_id else _images(client, source)
+    done = [_put_back(client, source, target, one) for one in ids]
+    return sum(done), len(done) - sum(done)
 
 
-def _pages(client: Any, source: str, image_id: str | None) -> Any:  # noqa: ANN401 - botocore's own
-    if image_id is None:
-        return client.get_paginator("scan").paginate(TableName=source)
-    return client.get_paginator("query").paginate(
+def _images(client: Any, source: str) -> Iterator[str]:  # noqa: ANN401 - botocore's own
+    pages = client.get_paginator("scan").paginate(
+        TableName=source,
+        FilterExpression="sk = :image AND attribute_not_exists(deleted)",
+        ExpressionAttributeValues={":image": {"S": "IMAGE"}},
+    )
+    for page in pages:
+        for item in page["Items"]:
+            yield item["pk"]["S"].removeprefix("IMAGE#")
+
+
+def _put_back(client: Any, source: str, target: str, image_id: str) -> bool:  # noqa: ANN401 - as above
+    key = {"pk": {"S": f"IMAGE#{image_id}"}, "sk": {"S": "IMAGE"}}
+    now = client.get_item(TableName=target, Key=key, ConsistentRead=True).get("Item")
+    if now and ("deleted" not in now or "project_pk" in now):
+        return False
+    pages = client.get_paginator("query").paginate(
         TableName=source,
         KeyConditionExpression="pk = :image",
-        ExpressionAttributeValues={":image": {"S": f"IMAGE#{image_id}"}},
+        ExpressionAttributeValues={":image": key["pk"]},
     )
+    image, *members = (item for page in pages for item in page["Items"])
+    # The image comes last: until then nobody sees its members, or makes others.
+    for start in range(0, len(members), BATCH):
+        _put(client, target, members[start : start + BATCH])
+    client.put_item(TableName=target, Item=image, ConditionExpression=LOST)
+    return True
 
 
 def _put(client: Any, target: str, items: list[Any]) -> None:  # noqa: ANN401 - botocore's own
@@ -57,4 +83,6 @@ def _put(client: Any, target: str, items: list[Any]) -> None:  # noqa: ANN401 - 
 if __name__ == "__main__":
     if len(sys.argv) not in (3, 4):
         sys.exit(__doc__)
-    print(f"{restore(*sys.argv[1:])} items were put back.")  # noqa: T201 - for who ran it
+    back, left = restore(*sys.argv[1:])
+    print(f"{back} images were put back.")  # noqa: T201 - for who ran it
+    print(f"{left} were left: there, or not yet deleted to the end.")  # noqa: T201

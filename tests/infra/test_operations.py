@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from infra.tools import records
 from infra.tools.restore import restore
 from tests.actors import Actor
 from tests.aws_faults import stored
+from tests.scene import CONTENT
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "actionlint"
@@ -122,34 +123,106 @@ def test_the_smoke_test_tells_what_works(
     assert (producer.listed(), consumer.listed()) == ([], [])
 
 
+def taken(table: str) -> dict[str, Any]:
+    """
+    Take the stream's records as the command line does; give the event made of them.
+    """
+    printed = json.dumps({"Records": take_records(table)}, default=str)
+    return records.event(json.loads(printed))
+
+
+@pytest.fixture
+def backup() -> Iterator[Callable[[], None]]:
+    """
+    Copy all that the table has now into a table of its own, as a restore gives it.
+    """
+    client = dynamo.connection.connection.client
+    backend.create_table(client, "restored")
+
+    def copy() -> None:
+        for item in stored():
+            client.put_item(TableName="restored", Item=item)
+
+    yield copy
+    client.delete_table(TableName="restored")
+
+
 @pytest.mark.parametrize("one", [True, False], ids=["an image", "everything"])
-def test_what_was_lost_is_put_back(
+def test_what_was_lost_is_put_back(  # noqa: PLR0913, PLR0917 - a table of them
     one: bool,  # noqa: FBT001 - a parameter of a test
     producer: Actor,
     consumer: Actor,
     table: str,
+    pump: Pump,
+    backup: Callable[[], None],
 ) -> None:
     """
-    One image with its members, or all that there was; what is new stays.
+    One image with its members, or each that there was; what is new stays.
     """
     lost, other = producer.make_image(), [producer.make_image() for _ in range(30)]
     producer.share(lost, "consumer")
-    client = dynamo.connection.connection.client
-    backend.create_table(client, "restored")
-    before = stored()
-    for item in before:
-        client.put_item(TableName="restored", Item=item)
+    backup()
     for image_id in (lost, other[0]):
         producer.delete(f"/v2/images/{image_id}")
+    pump.settle()
     new = producer.make_image()
 
-    copied = restore("restored", table, *[lost][: int(one)])
+    done = restore("restored", table, *[lost][: int(one)])
 
-    client.delete_table(TableName="restored")
-    assert copied == (2 if one else len(before))
+    pump.settle()
+    assert done == ((1, 0) if one else (2, 29))
     assert consumer.get(f"/v2/images/{lost}").status == 200
     assert producer.get(f"/v2/images/{new}").status == 200
     assert producer.get(f"/v2/images/{other[0]}").status == (404 if one else 200)
+
+
+def test_what_is_newer_than_the_backup_stays(
+    producer: Actor, table: str, pump: Pump, backup: Callable[[], None]
+) -> None:
+    """
+    Data that came since, and that a share has ended.
+    """
+    image_id = producer.make_image(disk_format="raw", container_format="bare")
+    producer.share(image_id, "consumer")
+    backup()
+    producer.upload(image_id, CONTENT)
+    producer.delete(f"/v2/images/{image_id}/members/consumer")
+    pump.settle()
+    before = stored()
+
+    done = restore("restored", table)
+
+    assert done == (0, 1)
+    assert stored() == before
+    assert producer.download(image_id).body == CONTENT
+
+
+def test_a_deletion_touches_nothing_of_an_image_that_was_put_back(
+    producer: Actor,
+    consumer: Actor,
+    table: str,
+    pump: Pump,
+    backup: Callable[[], None],
+) -> None:
+    """
+    Nothing is put back before it has ended; handed over again then, it does no harm.
+    """
+    image_id = producer.make_image(disk_format="raw", container_format="bare")
+    producer.share(image_id, "consumer")
+    backup()
+    pump.settle()
+    producer.delete(f"/v2/images/{image_id}")
+    deletion = taken(table)
+    assert restore("restored", table, image_id) == (0, 1)
+    functions.follow(deletion, None)
+    assert restore("restored", table, image_id) == (1, 0)
+    producer.upload(image_id, CONTENT)
+
+    functions.follow(deletion, None)
+
+    pump.settle()
+    assert consumer.get(f"/v2/images/{image_id}").status == 200
+    assert producer.download(image_id).body == CONTENT
 
 
 def test_records_that_were_set_aside_can_be_handed_over(
@@ -160,9 +233,8 @@ def test_records_that_were_set_aside_can_be_handed_over(
     """
     assert pump
     producer.make_image()
-    printed = json.dumps({"Records": take_records(table)}, default=str)
 
-    event = records.event(json.loads(printed))
+    event = taken(table)
 
     assert event["Records"]
     assert functions.follow(event, None) == {"batchItemFailures": []}
