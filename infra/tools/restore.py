@@ -64,7 +64,10 @@ def _put_back(client: Any, source: str, target: str, image_id: str) -> bool:  # 
         KeyConditionExpression="pk = :image",
         ExpressionAttributeValues={":image": key["pk"]},
     )
-    image, *members = (item for page in pages for item in page["Items"])
+    items = [item for page in pages for item in page["Items"]]
+    if not items or "deleted" in items[0]:
+        sys.exit(f"{source} has no image {image_id}.")
+    image, *members = items
     # The image comes last: until then nobody sees its members, or makes others.
     for start in range(0, len(members), BATCH):
         _put(client, target, members[start : start + BATCH])

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,26 @@ def test_what_was_lost_is_put_back(  # noqa: PLR0913, PLR0917 - a table of them
     assert consumer.get(f"/v2/images/{lost}").status == 200
     assert producer.get(f"/v2/images/{new}").status == 200
     assert producer.get(f"/v2/images/{other[0]}").status == (404 if one else 200)
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_what_the_backup_has_not_is_told(
+    deleted: bool,  # noqa: FBT001 - a parameter of a test
+    producer: Actor,
+    table: str,
+    pump: Pump,
+    backup: Callable[[], None],
+) -> None:
+    """
+    Nothing is put back: it was never there, or deleted already.
+    """
+    image_id = producer.make_image() if deleted else str(uuid.uuid4())
+    producer.delete(f"/v2/images/{image_id}")
+    pump.settle()
+    backup()
+
+    with pytest.raises(SystemExit, match=f"restored has no image {image_id}"):
+        restore("restored", table, image_id)
 
 
 def test_what_is_newer_than_the_backup_stays(
