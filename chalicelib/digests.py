@@ -1,26 +1,24 @@
 """
-MD5 and SHA-512 of a long stream, put down as text and taken up in another process.
+MD5 and SHA-512 of a long stream, saved as text and continued in another process.
 
-OpenSSL's hashes, which `hashlib` prefers, cannot be saved. CPython's own can: the
-memory of `_md5.md5` and `_sha512.sha512` is a plain struct without pointers
-(`Modules/md5module.c`, `Modules/sha512module.c` of CPython 3.11). Only the state that
-the algorithms define is saved (RFC 1321, 3.3; FIPS 180-4, 6.4), never memory as it is:
-the text is the same on each machine, and holds nothing else of the process.
+The hashes of `hashlib` cannot be saved. Those of libcrypto's MD5_* and SHA512_* can:
+openssl/md5.h and openssl/sha.h publish their structs. Only the state that the
+algorithms define is saved (RFC 1321, 3.3; FIPS 180-4, 6.4), never memory as it is: the
+text is the same on each machine, and holds nothing else of the process.
 """
 
-import _md5  # type: ignore[import-not-found] # CPython's own have no stubs
-import _sha512  # type: ignore[import-not-found] # as above
+import _hashlib
 import base64
 import ctypes
 import hashlib
 import struct
-import sys
 import zlib
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, ClassVar, Self
 
 _VERSION = 1
-_HEADER = struct.Struct(">BQ16s64s")  # The version, the size, the words of both.
+_HEADER = struct.Struct(">BQ4I8Q")  # The version, the size, the words of both.
 _CHECK = struct.Struct(">I")
 _MD5_BLOCK = 64
 _SHA512_BLOCK = 128
@@ -28,63 +26,83 @@ _SHA512_BLOCK = 128
 
 class DigestsError(Exception):
     """
-    The digests cannot be put down or taken up: a wrong hash would come of it.
+    The digests cannot be computed, saved or continued: a wrong hash would come of it.
     """
 
 
-class _Md5State(ctypes.Structure):
+class _Hash(ctypes.Structure):
+    """
+    A hash in the memory of libcrypto's functions.
+    """
+
+    name: ClassVar[str]
+    digest_size: ClassVar[int]
+    word_bits: ClassVar[int]
+
+    def __init__(self, libcrypto: ctypes.CDLL) -> None:
+        super().__init__()
+        self._libcrypto = libcrypto
+        self._call("Init", ctypes.byref(self))
+
+    def update(self, data: bytes) -> None:
+        self._call("Update", ctypes.byref(self), data, ctypes.c_size_t(len(data)))
+
+    def hexdigest(self) -> str:
+        # `Final` ends a hash: a copy of it.
+        copy = type(self).from_buffer_copy(self)
+        digest = ctypes.create_string_buffer(self.digest_size)
+        self._call("Final", digest, ctypes.byref(copy))
+        return digest.raw.hex()
+
+    def state(self) -> tuple[list[int], int, bytes]:
+        """
+        Return the words, how many bytes came, and those that wait for a whole block.
+        """
+        bits = self.bits_high << self.word_bits | self.bits_low
+        return list(self.words), bits // 8, bytes(self.block)[: self.waiting]
+
+    def continue_from(self, words: Sequence[int], size: int, tail: bytes) -> None:
+        """
+        Set a new hash to a `state`.
+        """
+        self.words[:] = words
+        bits = 8 * (size - len(tail))
+        self.bits_high, self.bits_low = divmod(bits, 2**self.word_bits)
+        self.update(tail)
+
+    def _call(self, function: str, *arguments: Any) -> None:  # noqa: ANN401 - C's types
+        getattr(self._libcrypto, f"{self.name}_{function}")(*arguments)
+
+
+class _Md5(_Hash):
+    """
+    `MD5_CTX`.
+    """
+
+    name, digest_size, word_bits = "MD5", 16, 32
     _fields_: ClassVar = [
-        ("bits", ctypes.c_uint64),  # Of whole blocks.
-        ("words", ctypes.c_uint32 * 4),
-        ("waiting", ctypes.c_uint32),
+        ("words", ctypes.c_uint * 4),
+        ("bits_low", ctypes.c_uint),
+        ("bits_high", ctypes.c_uint),
         ("block", ctypes.c_ubyte * _MD5_BLOCK),
+        ("waiting", ctypes.c_uint),
     ]
 
 
-class _Sha512State(ctypes.Structure):
+class _Sha512(_Hash):
+    """
+    `SHA512_CTX`.
+    """
+
+    name, digest_size, word_bits = "SHA512", 64, 64
     _fields_: ClassVar = [
-        ("words", ctypes.c_uint64 * 8),
-        ("bits_low", ctypes.c_uint32),  # Of all that came.
-        ("bits_high", ctypes.c_uint32),
+        ("words", ctypes.c_ulonglong * 8),
+        ("bits_low", ctypes.c_ulonglong),
+        ("bits_high", ctypes.c_ulonglong),
         ("block", ctypes.c_ubyte * _SHA512_BLOCK),
-        ("waiting", ctypes.c_int),
-        ("digest_size", ctypes.c_int),
+        ("waiting", ctypes.c_uint),
+        ("digest_length", ctypes.c_uint),
     ]
-
-
-class _Hashes:
-    """
-    One hash of each kind, and the states that they keep in their own memory.
-    """
-
-    def __init__(self) -> None:
-        self.md5: Any = _md5.md5(usedforsecurity=False)
-        self.sha512: Any = _sha512.sha512()
-        after_head = object.__basicsize__
-        self.md5_state = _Md5State.from_address(id(self.md5) + after_head)
-        self.sha512_state = _Sha512State.from_address(id(self.sha512) + after_head)
-
-    def update(self, data: bytes | bytearray | memoryview) -> None:
-        self.md5.update(data)
-        self.sha512.update(data)
-
-    def hexdigests(self) -> tuple[str, str]:
-        return self.md5.hexdigest(), self.sha512.hexdigest()
-
-    def sizes(self) -> tuple[int, int]:
-        """
-        Give how many bytes each hash says that it was given.
-        """
-        md5, sha512 = self.md5_state, self.sha512_state
-        bits = sha512.bits_high << 32 | sha512.bits_low
-        return md5.bits // 8 + md5.waiting, bits // 8
-
-    def tails(self) -> tuple[bytes, bytes]:
-        """
-        Give the bytes that wait in each hash for their block to be whole.
-        """
-        md5, sha512 = self.md5_state, self.sha512_state
-        return bytes(md5.block)[: md5.waiting], bytes(sha512.block)[: sha512.waiting]
 
 
 class Digests:
@@ -92,69 +110,78 @@ class Digests:
     MD5 and SHA-512 of what came so far.
 
     Raises:
-        DigestsError: This Python does not keep its hashes as CPython 3.11 does.
+        DigestsError: This Python has no libcrypto whose hashes can be continued.
     """
 
     def __init__(self) -> None:
-        _check_this_python()
-        self._hashes = _Hashes()
+        libcrypto = _load_libcrypto()
+        self._md5, self._sha512 = _Md5(libcrypto), _Sha512(libcrypto)
         self.size = 0
 
-    def update(self, data: bytes | bytearray | memoryview) -> None:
+    def update(self, data: bytes) -> None:
         """
-        Hash what comes next: less than 4 GiB at a time.
+        Hash the bytes that come next.
         """
-        self._hashes.update(data)
-        self.size += memoryview(data).nbytes
+        self._md5.update(data)
+        self._sha512.update(data)
+        self.size += len(data)
 
     @property
     def md5(self) -> str:
         """
         MD5 in hexadecimal digits.
         """
-        return self._hashes.hexdigests()[0]
+        return self._md5.hexdigest()
 
     @property
     def sha512(self) -> str:
         """
         SHA-512 in hexadecimal digits.
         """
-        return self._hashes.hexdigests()[1]
+        return self._sha512.hexdigest()
 
     def put_down(self) -> str:
         """
-        Give the state as text: at most 296 characters of base64.
+        Return the state as text: at most 296 characters of base64.
 
         Raises:
             DigestsError: The two hashes do not agree on what came.
         """
-        return _write(self._hashes, self.size)
+        md5_words, md5_size, md5_tail = self._md5.state()
+        words, size, tail = self._sha512.state()
+        if not md5_size == size == self.size or md5_tail != _md5_tail(tail, size):
+            raise DigestsError("The hashes do not agree on what came.")
+        saved = _HEADER.pack(_VERSION, size, *md5_words, *words) + tail
+        return base64.b64encode(saved + _CHECK.pack(zlib.crc32(saved))).decode("ascii")
 
     @classmethod
     def take_up(cls, text: str) -> Self:
         """
-        Go on where `put_down` gave the text.
+        Continue where `put_down` returned the text.
 
         Raises:
-            DigestsError: It never did, or this Python keeps its hashes otherwise.
+            DigestsError: It never did, or there is no libcrypto to continue with.
         """
+        saved = _checked(text)
+        version, size, *words = _HEADER.unpack_from(saved)
+        tail = saved[_HEADER.size :]
+        if version != _VERSION or len(tail) != size % _SHA512_BLOCK:
+            raise DigestsError("The saved digests are of another kind.")
         digests = cls()
-        digests._hashes, digests.size = _read(text)
+        digests._md5.continue_from(words[:4], size, _md5_tail(tail, size))
+        digests._sha512.continue_from(words[4:], size, tail)
+        digests.size = size
         return digests
 
 
-def _write(hashes: _Hashes, size: int) -> str:
-    md5_tail, tail = hashes.tails()
-    agree = hashes.sizes() == (size, size) and tail.endswith(md5_tail)
-    if not agree or len(tail) != size % _SHA512_BLOCK:
-        raise DigestsError("The hashes do not agree on what came.")
-    md5_words = struct.pack(">4I", *hashes.md5_state.words)
-    sha512_words = struct.pack(">8Q", *hashes.sha512_state.words)
-    saved = _HEADER.pack(_VERSION, size, md5_words, sha512_words) + tail
-    return base64.b64encode(saved + _CHECK.pack(zlib.crc32(saved))).decode("ascii")
+def _md5_tail(tail: bytes, size: int) -> bytes:
+    """
+    Return what waits for a block of MD5, of what waits for one of SHA-512.
+    """
+    return tail[len(tail) - size % _MD5_BLOCK :]
 
 
-def _read(text: str) -> tuple[_Hashes, int]:
+def _checked(text: str) -> bytes:
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError as exc:
@@ -162,64 +189,39 @@ def _read(text: str) -> tuple[_Hashes, int]:
     saved, check = data[: -_CHECK.size], data[-_CHECK.size :]
     if len(saved) < _HEADER.size or check != _CHECK.pack(zlib.crc32(saved)):
         raise DigestsError("The saved digests are damaged.")
-    version, size, md5_words, sha512_words = _HEADER.unpack_from(saved)
-    tail = saved[_HEADER.size :]
-    if version != _VERSION or len(tail) != size % _SHA512_BLOCK:
-        raise DigestsError("The saved digests are of another kind.")
-    hashes = _Hashes()
-    hashes.md5_state.words[:] = struct.unpack(">4I", md5_words)
-    hashes.md5_state.bits = 8 * (size - size % _MD5_BLOCK)
-    hashes.md5.update(tail[len(tail) - size % _MD5_BLOCK :])
-    hashes.sha512_state.words[:] = struct.unpack(">8Q", sha512_words)
-    high, low = divmod(8 * (size - len(tail)), 2**32)
-    hashes.sha512_state.bits_high, hashes.sha512_state.bits_low = high, low
-    hashes.sha512.update(tail)
-    return hashes, size
+    return saved
 
 
 @cache
-def _check_this_python() -> None:
+def _load_libcrypto() -> ctypes.CDLL:
     """
-    Compare the memory to what is expected, before any is written; then the hashes.
+    Return the libcrypto of `hashlib`, or the system's if Python has its own inside.
+
+    A function is found in what a library was linked with, too: that of `_hashlib` does.
     """
-    if not (_keeps_hashes_as_expected() and _goes_on_rightly()):
-        raise DigestsError(
-            "Digests are put down and taken up by CPython 3.11 alone, not by"
-            f" {sys.implementation.name} {sys.version.split()[0]}."
-        )
+    for name in (getattr(_hashlib, "__file__", None), "libcrypto.so.3"):
+        try:
+            libcrypto = ctypes.CDLL(name)
+            if _is_as_published(libcrypto):
+                return libcrypto
+        except (OSError, AttributeError):
+            continue
+    raise DigestsError("No libcrypto of OpenSSL was found whose hashes can be saved.")
 
 
-def _keeps_hashes_as_expected() -> bool:
-    if sys.implementation.name != "cpython":
-        return False
-    for some, state in ((_md5.md5(), _Md5State), (_sha512.sha512(), _Sha512State)):
-        size = object.__basicsize__ + ctypes.sizeof(state)
-        if {type(some).__basicsize__, some.__sizeof__()} != {size}:
-            return False
-    hashes = _Hashes()
-    md5, sha512 = hashes.md5_state, hashes.sha512_state
-    # Where both algorithms start (RFC 1321, 3.3; FIPS 180-4, 5.3.5).
-    starts = (md5.words[0], sha512.words[0]) == (0x67452301, 0x6A09E667F3BCC908)
-    data = bytes(range(_SHA512_BLOCK + 3))
-    hashes.update(data)
-    return (
-        starts
-        and hashes.sizes() == (len(data), len(data))
-        and hashes.tails() == (data[-3:], data[-3:])
-        and sha512.digest_size == hashlib.sha512().digest_size
-    )
-
-
-def _goes_on_rightly() -> bool:
+def _is_as_published(libcrypto: ctypes.CDLL) -> bool:
+    """
+    Compare hashes that were continued with those of `hashlib`.
+    """
     data = bytes(range(256)) * 3
-    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    wanted = md5, hashlib.sha512(data).hexdigest()
-    for cut in (0, 1, 64, 127, 128, 333):
-        hashes = _Hashes()
-        hashes.update(data[:cut])
-        again, _ = _read(_write(hashes, cut))
-        again.update(data[cut:])
-        hashes.update(data[cut:])
-        if {hashes.hexdigests(), again.hexdigests()} != {wanted}:
-            return False
+    for kind in (_Md5, _Sha512):
+        expected = hashlib.new(kind.name, data, usedforsecurity=False).hexdigest()
+        for cut in (0, 1, 64, 127, 128, 333):
+            first, second = kind(libcrypto), kind(libcrypto)
+            first.update(data[:cut])
+            words, size, tail = first.state()
+            second.continue_from(words, size, tail)
+            second.update(data[cut:])
+            if (size, second.hexdigest()) != (cut, expected):
+                return False
     return True
