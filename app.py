@@ -4,7 +4,7 @@ The Chalice app: every route, and the middleware around them.
 
 import os
 
-from chalicelib import environment
+from chalicelib import settings
 from chalicelib.data import data
 from chalicelib.direct import direct
 from chalicelib.documents import documents
@@ -21,4 +21,4 @@ app.register_blueprint(members)
 app.register_blueprint(data)
 app.register_blueprint(direct)
 app.register_blueprint(functions)
-install(app, choose_identity(environment.settings.auth, os.environ))
+install(app, choose_identity(settings.current.auth, os.environ))

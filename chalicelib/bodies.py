@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 import fastjsonschema
 
-from chalicelib import environment
+from chalicelib import settings
 from chalicelib.domain import (
     DATA_TYPE,
     IMPORT_METHODS,
@@ -185,8 +185,8 @@ def check_limits(image: Image, before: Image | None = None) -> None:
     Raises:
         LimitExceeded: It does not.
     """
-    settings = environment.settings
-    limits = (settings.tag_quota, settings.property_quota, WEIGHT_MAX)
+    quotas = settings.current
+    limits = (quotas.tag_quota, quotas.property_quota, WEIGHT_MAX)
     counts = _weigh(image)
     held = _weigh(before) if before else dict.fromkeys(counts, 0)
     for (what, count), most in zip(counts.items(), limits, strict=True):
@@ -249,7 +249,7 @@ def check_content(headers: Mapping[str, str], content: bytes) -> None:
     """
     if headers.get("content-type", "").strip().lower() != DATA_TYPE:
         raise UnsupportedMediaType(f"Data is sent as {DATA_TYPE}.")
-    most = environment.settings.upload_bytes_max
+    most = settings.current.upload_bytes_max
     if len(content) > most:
         raise LimitExceeded(
             f"A request takes {most} bytes of data at most. For more, import from a URL"

@@ -20,7 +20,7 @@ from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import environment
+from chalicelib import settings
 from chalicelib.clients import client
 from chalicelib.domain import DATA_TYPE, Image, Upload
 from chalicelib.dynamo import session
@@ -302,7 +302,7 @@ _NO_ANSWER: Final = "The store of images' data cannot answer just now."
 
 def _ask(operation: str, **asked: Any) -> Any:  # noqa: ANN401 - botocore's own
     try:
-        bucket = environment.settings.bucket_name
+        bucket = settings.current.bucket_name
         return getattr(_client(), operation)(Bucket=bucket, **asked)
     except ClientError as exc:
         if exc.response["Error"]["Code"] in _MISSING:
@@ -341,7 +341,7 @@ def _signed_url(
     seconds: int,
     headers: dict[str, str] | None = None,
 ) -> str:
-    bucket = environment.settings.bucket_name
+    bucket = settings.current.bucket_name
     region = session.get_config_variable("region")
     place = _endpoint()
     root = (

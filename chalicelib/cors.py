@@ -13,8 +13,8 @@ from typing import Final
 
 from chalice.app import Request, Response
 
-from chalicelib import environment
-from chalicelib.environment import SettingError
+from chalicelib import settings
+from chalicelib.settings import SettingError
 
 READ: Final = (
     *("Authorization", "Content-Type", "Range", "X-Auth-Token"),
@@ -70,7 +70,7 @@ def granted(origin: str | None) -> dict[str, str]:
     """
     Give the headers by which a page of an origin may read an answer, or may not.
     """
-    origins = parse_origins(environment.settings.cors_origins)
+    origins = parse_origins(settings.current.cors_origins)
     if not origins:
         return {}
     exposed = {"Access-Control-Expose-Headers": ", ".join(SENT)}

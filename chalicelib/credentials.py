@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chalicelib.domain import Role
-from chalicelib.environment import SettingError
 from chalicelib.errors import Unauthorized
+from chalicelib.settings import SettingError
 
 ROLES: Final = {
     "reader": Role.READER,

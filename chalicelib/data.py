@@ -9,7 +9,7 @@ from typing import Final
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import answers, bodies, bucket, environment, policy, store, uploads
+from chalicelib import answers, bodies, bucket, ids, policy, store, uploads
 from chalicelib.domain import (
     GLANCE_DIRECT,
     Caller,
@@ -56,7 +56,7 @@ def upload_data(image_id: str) -> Response:
     content = _content()
     image = _load_queued(image_id, me)
     bodies.check_formats(image)
-    after = image.with_data(environment.new_ordered_id(), _described(content))
+    after = image.with_data(ids.new_ordered_id(), _described(content))
     _keep(image, after, content, me)
     return no_content()
 
@@ -73,7 +73,7 @@ def stage_data(image_id: str) -> Response:
         image,
         status=ImageStatus.UPLOADING,
         size=len(content),
-        upload_id=environment.new_ordered_id(),
+        upload_id=ids.new_ordered_id(),
         staged=_described(content),
         failed_import=None,
     )

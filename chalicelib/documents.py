@@ -8,7 +8,7 @@ from typing import Final
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import environment
+from chalicelib import settings
 from chalicelib.domain import IMPORT_METHODS, STORE
 from chalicelib.errors import Forbidden, NotFound
 from chalicelib.schemas import SCHEMAS, Json
@@ -111,7 +111,7 @@ def refuse_path() -> Response:
     Answer for every path that is no other route's.
     """
     path = path_of(documents.current_request)
-    if _TENANTS.match(path) and environment.settings.auth == "development":
+    if _TENANTS.match(path) and settings.current.auth == "development":
         # No Keystone to ask: `openstack` then takes a project's id as given.
         raise Forbidden("There are no projects to look up without Keystone.")
     if OTHER_VERSION.match(path):

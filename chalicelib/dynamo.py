@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from pynamodb.exceptions import PynamoDBException, TransactWriteError
 
-from chalicelib import environment, telemetry
+from chalicelib import clock, telemetry
 from chalicelib.domain import Caller
 from chalicelib.errors import Unavailable
 from chalicelib.table import (
@@ -205,7 +205,7 @@ def change_by(caller: Caller) -> dict[str, str]:
         "project_id": caller.project_id,
         "user_id": caller.user_id,
         "request_id": caller.request_id,
-        "at": moment(environment.now()),
+        "at": moment(clock.now()),
     }
 
 

@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import environment
+from chalicelib import settings
 from chalicelib.clients import client
 from chalicelib.domain import Image, ImageStatus, Member
 from chalicelib.errors import Unavailable
@@ -109,7 +109,7 @@ def send_event(event: Event) -> None:
         Unavailable: EventBridge did not take it.
     """
     event = _fitting(event)
-    bus = environment.settings.event_bus
+    bus = settings.current.event_bus
     if bus:
         _put(bus, event)
     line = {

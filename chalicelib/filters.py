@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Final
 
-from chalicelib import environment
+from chalicelib import settings
 from chalicelib.domain import Image, MemberStatus, Visibility
 from chalicelib.errors import BadRequest
 
@@ -136,12 +136,12 @@ def _only(params: Params, key: str) -> str | None:
 
 
 def _limit(text: str | None) -> int:
-    settings = environment.settings
+    page_size_max = settings.current.page_size_max
     if text is None:
-        return min(settings.page_size, settings.page_size_max)
+        return min(settings.current.page_size, page_size_max)
     if not re.fullmatch(r"\s*\+?[0-9]{1,1000}\s*", text, re.ASCII):
         raise BadRequest("limit must be a whole number, 0 or more.")
-    return min(int(text), settings.page_size_max)
+    return min(int(text), page_size_max)
 
 
 def _member_status(text: str | None) -> str:

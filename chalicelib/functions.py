@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from chalice.app import Blueprint, CloudWatchEvent, DynamoDBEvent, Rate, SQSEvent
 
-from chalicelib import environment
+from chalicelib import settings
 from chalicelib.jobs import read_job
 from chalicelib.records import Record, consume
 from chalicelib.sweep import sweep
@@ -19,7 +19,7 @@ How long before its end a run of the worker stops, and lets another go on.
 """
 
 functions = Blueprint(__name__)
-parse_allowed(environment.settings.import_allow)  # A wrong setting ends the start.
+parse_allowed(settings.current.import_allow)  # A wrong setting ends the start.
 
 
 @functions.on_sqs_message(queue_arn="UploadQueue.Arn", name="worker")

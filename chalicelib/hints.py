@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, Final
 
-from chalicelib import dynamo, environment
+from chalicelib import clock, dynamo, settings
 from chalicelib.domain import Caller, Image
 from chalicelib.dynamo import query_page, settle, settle_or_log
 from chalicelib.table import (
@@ -44,24 +44,22 @@ def query_recent(project_id: str) -> list[str]:
     Strongly consistent; the newest `HINTS_MAX` at most, so that nobody can make a
     victim's list dear by offering it thousands of images.
     """
-    since = environment.now() - timedelta(
-        seconds=environment.settings.index_lag_seconds
-    )
+    since = clock.now() - timedelta(seconds=settings.current.index_lag_seconds)
     answer = query_page(
         project_partition(project_id),
         range_key_condition=RecentItem.sk.between(
             f"{RECENT}{moment(since)}", f"{RECENT}~"
         ),
         consistent_read=True,
-        limit=environment.settings.hints_max,
+        limit=settings.current.hints_max,
         scan_index_forward=False,
     )
     return [raw["position"]["S"] for raw in answer["Items"]]
 
 
 def _put(project_id: str, image: Image, caller: Caller) -> Callable[[], None]:
-    now = environment.now()
-    lag = timedelta(seconds=environment.settings.index_lag_seconds)
+    now = clock.now()
+    lag = timedelta(seconds=settings.current.index_lag_seconds)
     item = RecentItem(
         *recent_key(project_id, now, image.id),
         position=list_position(image.created_at, image.id),

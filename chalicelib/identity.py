@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from chalicelib.credentials import Incoming, highest_role, unauthorized
 from chalicelib.domain import Caller, is_project_id
-from chalicelib.environment import SettingError
+from chalicelib.settings import SettingError
 
 Identify = Callable[[Incoming], Caller]
 """

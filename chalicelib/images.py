@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import answers, bodies, environment, listing, patches, policy, store
+from chalicelib import answers, bodies, clock, ids, listing, patches, policy, store
 from chalicelib.domain import IMPORT_METHODS, Caller, Found, Image, ImageStatus
 from chalicelib.errors import Forbidden, NotFound
 from chalicelib.filters import Params, parse_list_query
@@ -168,9 +168,9 @@ def _switch(image_id: str, before: ImageStatus, after: ImageStatus) -> Response:
 
 
 def _blank(me: Caller, asked: bodies.NewImage) -> Image:
-    now = environment.now()
+    now = clock.now()
     return Image(
-        id=asked.fields.get("id") or environment.new_id(),
+        id=asked.fields.get("id") or ids.new_id(),
         owner=me.project_id,
         created_at=now,
         updated_at=now,

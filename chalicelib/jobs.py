@@ -6,7 +6,7 @@ import json
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import environment
+from chalicelib import settings
 from chalicelib.clients import client
 from chalicelib.errors import Unavailable
 
@@ -18,7 +18,7 @@ def send_job(image_id: str, upload_id: str, delay: int = 0) -> None:
     body = json.dumps({"image_id": image_id, "upload_id": upload_id})
     try:
         client("sqs").send_message(
-            QueueUrl=environment.settings.queue_url,
+            QueueUrl=settings.current.queue_url,
             MessageBody=body,
             DelaySeconds=delay,
         )

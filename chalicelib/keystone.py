@@ -12,14 +12,14 @@ from http import HTTPStatus
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
 
-from chalicelib import environment
+from chalicelib import clock, settings
 from chalicelib.access_rules import RULES_MAX, allows
 from chalicelib.credentials import Incoming, given, highest_role, unauthorized
 from chalicelib.domain import Caller, Role, is_project_id
-from chalicelib.environment import SettingError
 from chalicelib.errors import Unauthorized, Unavailable
 from chalicelib.openrc import SETTINGS, auth_url, ca_file, check_arn, sign_in_request
 from chalicelib.remote import RemoteError, Reply, ask, patience, turn, within
+from chalicelib.settings import SettingError
 
 TOKEN_MAX: Final = 4096
 """
@@ -80,7 +80,7 @@ class _Memory(Generic[T]):
         self._lock = Lock()
 
     def get(self, key: bytes) -> T | None:
-        now = environment.now()
+        now = clock.now()
         value, until = self._kept.get(key, (None, now))
         return value if now < until else None
 
@@ -115,7 +115,7 @@ class Keystone:
         self._auth: Any = None
         self._signing_in = Lock()
         self._own: tuple[str, datetime] | None = None
-        self._known_at = environment.now()
+        self._known_at = clock.now()
         self._signs_in_from = time.monotonic()
         self._known: _Memory[_Identity] = _Memory()
         self._refused: _Memory[bool] = _Memory()
@@ -156,12 +156,12 @@ class Keystone:
             found = self._validate(token, patience())
         except (RemoteError, SettingError) as error:
             raise Unavailable("Keystone can't be asked just now.") from error
-        now = environment.now()
+        now = clock.now()
         if found is None or found[1] <= now:
             self._refused.keep(key, value=True, until=now + REFUSED_FOR)
             return None
         identity, expires = found
-        shortly = timedelta(seconds=environment.settings.token_cache_seconds)
+        shortly = timedelta(seconds=settings.current.token_cache_seconds)
         self._known.keep(key, identity, min(expires, now + shortly))
         return identity
 
@@ -186,7 +186,7 @@ class Keystone:
             return None
         if reply.status != HTTPStatus.OK:
             raise RemoteError(f"Keystone answers {reply.status} to the service.")
-        self._known_at = environment.now()
+        self._known_at = clock.now()
         return _read(reply)
 
     def _is_known(self, own: str, deadline: float) -> bool:
@@ -199,10 +199,10 @@ class Keystone:
         Raises:
             RemoteError: Keystone gave no answer.
         """
-        if environment.now() - self._known_at >= REFUSED_FOR:
+        if clock.now() - self._known_at >= REFUSED_FOR:
             if self._ask_about(own, own, deadline).status != HTTPStatus.OK:
                 return False
-            self._known_at = environment.now()
+            self._known_at = clock.now()
         return True
 
     def _ask_about(self, token: str, own: str, deadline: float) -> Reply:
@@ -226,11 +226,11 @@ class Keystone:
             if (
                 own is None
                 or own[0] == refused
-                or own[1] - environment.now() < RENEWED_BEFORE
+                or own[1] - clock.now() < RENEWED_BEFORE
             ):
                 self._own = None
                 self._own = own = self._sign_in(deadline)
-                self._known_at = environment.now()
+                self._known_at = clock.now()
             return own[0]
 
     def _sign_in(self, deadline: float) -> tuple[str, datetime]:

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from chalicelib import answers, dynamo, environment, index, policy, store
+from chalicelib import answers, dynamo, index, policy, settings, store
 from chalicelib.domain import Caller, Image, is_image_id
 from chalicelib.errors import BadRequest
 from chalicelib.filters import ListQuery, Sort
@@ -57,7 +57,7 @@ def list_images(query: ListQuery, caller: Caller) -> Page:
     marker = _marker(query, caller)
     if query.limit == 0:
         return Page([], None)
-    budget = _Budget(environment.settings.page_rows_max)
+    budget = _Budget(settings.current.page_rows_max)
     if _is_by_place(query.sort) and query.ids is None:
         after = list_position(marker.created_at, marker.id) if marker else None
         chunk = min(query.limit + 1, _CHUNK_MAX)
@@ -88,7 +88,7 @@ def _page(
     last_seen = None
     reads, size, weight = 0, min(query.limit, _SLICE_MAX), 0
     while some := list(islice(rows, size)):
-        if reads >= environment.settings.page_reads_max:
+        if reads >= settings.current.page_reads_max:
             budget.spent_on = f"{reads} images"
             break
         for image in _listed(query, caller, some):
@@ -279,7 +279,7 @@ def _sorted(query: ListQuery, caller: Caller, marker: Image | None) -> Iterator[
 def _gathered(query: ListQuery, caller: Caller) -> list[Row]:
     if query.ids is not None:
         return [Row(f"#{one}") for one in dict.fromkeys(query.ids) if is_image_id(one)]
-    most = environment.settings.sort_images_max
+    most = settings.current.sort_images_max
     budget = _Budget(2 * most)
     candidates = _candidates(query, caller, None, budget, chunk=_SORT_CHUNK)
     rows = list(islice(candidates, most + 1))

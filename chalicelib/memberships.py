@@ -8,7 +8,7 @@ from pynamodb.exceptions import PynamoDBException, TransactWriteError
 from pynamodb.expressions.condition import Condition
 from pynamodb.transactions import TransactWrite
 
-from chalicelib import environment
+from chalicelib import clock, settings
 from chalicelib.domain import Caller, Image, Member, MemberStatus, Visibility
 from chalicelib.dynamo import (
     PASSED,
@@ -63,7 +63,7 @@ def add_member(image: Image, member_id: str, caller: Caller) -> Member:
         LimitExceeded: The image has as many members as the quota allows.
         StaleError: The image is no longer shared or owned as it was, or is gone.
     """
-    now = environment.now()
+    now = clock.now()
     member = Member(
         image_id=image.id,
         member_id=member_id,
@@ -73,7 +73,7 @@ def add_member(image: Image, member_id: str, caller: Caller) -> Member:
     )
     item = member_item(member, image)
     item.changed = change_by(caller) | {"owner": image.owner}
-    quota = environment.settings.member_quota
+    quota = settings.current.member_quota
 
     def write() -> None:
         with TransactWrite(connection=connection.connection) as transaction:
@@ -122,7 +122,7 @@ def set_member_status(
     Raises:
         StaleError: The project is no longer a member, or a member anew.
     """
-    answer = replace(member, status=status, updated_at=environment.now())
+    answer = replace(member, status=status, updated_at=clock.now())
     position = list_position(image.created_at, image.id)
     item = MemberItem(*member_key(image.id, member.member_id))
     try:

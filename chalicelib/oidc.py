@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import jwt
 
-from chalicelib import environment
+from chalicelib import clock, settings
 from chalicelib.credentials import (
     ROLES,
     Given,
@@ -21,7 +21,6 @@ from chalicelib.credentials import (
     unauthorized,
 )
 from chalicelib.domain import Caller, is_project_id
-from chalicelib.environment import SettingError
 from chalicelib.errors import Unavailable
 from chalicelib.remote import (
     RemoteError,
@@ -31,6 +30,7 @@ from chalicelib.remote import (
     patience,
     turn,
 )
+from chalicelib.settings import SettingError
 
 SETTINGS: Final = (
     "OIDC_ISSUER",
@@ -190,7 +190,7 @@ class Oidc:
         deadline = patience()
         try:
             with turn(self._lock, deadline):
-                now = environment.now()
+                now = clock.now()
                 if not self._is_fresh(now):
                     self._fetch(now, deadline)
                 elif name not in self._keys:
@@ -200,13 +200,13 @@ class Oidc:
             raise Unavailable(_SILENT) from error
 
     def _known(self, name: _KeyName) -> jwt.PyJWK | None:
-        return self._keys.get(name) if self._is_fresh(environment.now()) else None
+        return self._keys.get(name) if self._is_fresh(clock.now()) else None
 
     def _fetch_seldom(self, now: datetime, deadline: float) -> None:
         """
         Fetch, unless that was tried just now.
         """
-        seldom = timedelta(seconds=environment.settings.oidc_refetch_seconds)
+        seldom = timedelta(seconds=settings.current.oidc_refetch_seconds)
         if self._tried is None or now - self._tried >= seldom:
             self._fetch(now, deadline)
         elif self._tried != self._fetched:
@@ -222,7 +222,7 @@ class Oidc:
         try:
             self._keys = self._published(deadline)
         except RemoteError:
-            self._paused_until = environment.now() + PAUSE
+            self._paused_until = clock.now() + PAUSE
             raise
         self._fetched = now
 

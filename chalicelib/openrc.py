@@ -7,8 +7,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from chalicelib.credentials import Given
-from chalicelib.environment import SettingError
 from chalicelib.remote import is_url, trust
+from chalicelib.settings import SettingError
 
 SETTINGS: Final = (
     "OS_AUTH_URL",

@@ -10,7 +10,7 @@ from typing import Final
 from pynamodb.exceptions import PynamoDBException
 from pynamodb.expressions.update import Action
 
-from chalicelib import environment
+from chalicelib import clock
 from chalicelib.domain import (
     Caller,
     Found,
@@ -96,7 +96,7 @@ def update_image(before: Image, after: Image, caller: Caller) -> Image:
         StaleError: The image was changed or deleted since *before* was read.
     """
     version = before.version + (after != before)
-    after = replace(after, version=version, updated_at=environment.now())
+    after = replace(after, version=version, updated_at=clock.now())
     item = ImageItem(*image_key(before.id))
     actions = [*image_actions(before, after), ImageItem.changed.set(change_by(caller))]
     moved = any(
@@ -136,7 +136,7 @@ def delete_image(image: Image, caller: Caller) -> None:
         deleted=True,
         changed=change_by(caller),
         project_pk=DELETED,
-        project_sk=touched_sort(environment.now(), image.id),
+        project_sk=touched_sort(clock.now(), image.id),
     )
     try:
         settle(lambda: tombstone.save(condition=ImageItem.version == image.version))
@@ -176,7 +176,7 @@ def touch_tombstone(image_id: str) -> None:
     """
     AP-21: have the stream tell of a deletion again, if something may be left of it.
     """
-    place = touched_sort(environment.now(), image_id)
+    place = touched_sort(clock.now(), image_id)
     _change_tombstone(image_id, ImageItem.project_sk.set(place))
 
 

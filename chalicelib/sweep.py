@@ -8,7 +8,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Final
 
-from chalicelib import bucket, environment, jobs, store, transfers, uploads
+from chalicelib import bucket, clock, jobs, store, transfers, uploads
 from chalicelib.bucket import Kept
 from chalicelib.domain import UploadState, is_image_id
 from chalicelib.dynamo import get_items
@@ -40,7 +40,7 @@ def sweep() -> None:
 
     A deletion whose record was lost is told again, so that the consumer ends it.
     """
-    now = environment.now()
+    now = clock.now()
     for image_id, upload_id in uploads.query_unfinished(now - IDLE):
         try:
             _see_to(image_id, upload_id)
@@ -57,7 +57,7 @@ def sweep() -> None:
 
 
 def _see_to(image_id: str, upload_id: str) -> None:
-    now = environment.now()
+    now = clock.now()
     upload = uploads.load_upload(image_id, upload_id)
     if upload is None or upload.is_over or upload.updated_at > now - IDLE:
         return
@@ -68,7 +68,7 @@ def _see_to(image_id: str, upload_id: str) -> None:
 
 
 def _idle_data() -> Iterator[Kept]:
-    until = environment.now() - IDLE
+    until = clock.now() - IDLE
     for kept in (bucket.list_multiparts(), bucket.list_objects()):
         yield from (
             one

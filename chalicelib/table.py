@@ -19,6 +19,7 @@ from pynamodb.attributes import (
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
+from chalicelib import settings
 from chalicelib.domain import (
     UPLOAD_KEPT,
     Content,
@@ -32,7 +33,6 @@ from chalicelib.domain import (
     UploadState,
     Visibility,
 )
-from chalicelib.environment import settings
 
 _T = TypeVar("_T")
 
@@ -183,7 +183,7 @@ class Item(Model):
     """
 
     class Meta:
-        table_name = settings.table_name
+        table_name = settings.current.table_name
         # A call's four attempts end before API Gateway's 29 s.
         connect_timeout_seconds = 2
         read_timeout_seconds = 5

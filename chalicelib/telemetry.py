@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from chalicelib import environment
+from chalicelib import settings
 
 NAMESPACE: Final = "CloudImages"
 UNITS: Final = {
@@ -104,7 +104,7 @@ def write_lines(name: str) -> None:
 
 
 def _named(project_id: str) -> str:
-    if environment.settings.log_projects == "plain":
+    if settings.current.log_projects == "plain":
         return project_id
     return hashlib.sha256(project_id.encode()).hexdigest()[:16]
 

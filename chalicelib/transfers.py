@@ -15,7 +15,7 @@ from hashlib import md5
 from math import ceil
 from typing import Any, Final
 
-from chalicelib import bucket, environment, jobs, uploads
+from chalicelib import bucket, clock, jobs, settings, uploads
 from chalicelib.bucket import MissingError
 from chalicelib.digests import Digests
 from chalicelib.domain import (
@@ -146,7 +146,7 @@ class _Run:
         if last.tries >= TRIES_MAX:
             reason = last.message or "Its worker broke down."
             raise FailedError(f"Tried {last.tries} times: {reason}")
-        age = environment.now() - last.created_at
+        age = clock.now() - last.created_at
         if last.method == WEB_DOWNLOAD and age > TIME_MAX:
             raise FailedError(f"It took longer than {TIME_MAX}.")
         self.save(state=UploadState.PROCESSING, tries=last.tries + 1)
@@ -217,7 +217,7 @@ def _fetch(
 ) -> tuple[Digests, Digests]:
     upload, progress = run.upload, run.upload.progress
     parts, part_size = progress.parts, upload.part_size or PART_BYTES
-    allowed = parse_allowed(environment.settings.import_allow)
+    allowed = parse_allowed(settings.current.import_allow)
     with open_source(
         upload.uri or "", allowed, digests.size, progress.validator, upload.size
     ) as source:

@@ -14,7 +14,7 @@ from pynamodb.exceptions import PynamoDBException, TransactWriteError
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
-from chalicelib import environment
+from chalicelib import clock, ids
 from chalicelib.domain import (
     Caller,
     Image,
@@ -57,9 +57,9 @@ def new_upload(image: Image, method: str, state: UploadState, caller: Caller) ->
     """
     Make an upload into an image by a method; nothing is kept of it yet.
     """
-    now = environment.now()
+    now = clock.now()
     return Upload(
-        id=environment.new_ordered_id(),
+        id=ids.new_ordered_id(),
         image_id=image.id,
         method=method,
         state=state,
@@ -135,7 +135,7 @@ def save_upload(before: Upload, after: Upload) -> Upload:
     Raises:
         StaleError: Another run has, or the upload is gone.
     """
-    after = replace(after, updated_at=environment.now())
+    after = replace(after, updated_at=clock.now())
     item = upload_item(after)
     try:
         settle(
@@ -165,7 +165,7 @@ def end_upload(
         Conflict: Others changed the image each time.
     """
     by = Caller(before.project_id, before.user_id, Role.NONE, before.request_id)
-    after = replace(after, updated_at=environment.now())
+    after = replace(after, updated_at=clock.now())
     for _ in range(_TRIES):
         image = _waiting_image(before)
         if image is None:
@@ -234,7 +234,7 @@ def _waiting_image(upload: Upload) -> Image | None:
 
 
 def _changed(before: Image, after: Image) -> Image:
-    return replace(after, version=before.version + 1, updated_at=environment.now())
+    return replace(after, version=before.version + 1, updated_at=clock.now())
 
 
 def _upload_actions(item: UploadItem) -> list[Action]:

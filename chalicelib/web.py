@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from chalice.app import Blueprint, Chalice, Request, Response
 
-from chalicelib import cors, environment, telemetry
+from chalicelib import cors, ids, settings, telemetry
 from chalicelib.credentials import Incoming
 from chalicelib.domain import Caller
 from chalicelib.errors import (
@@ -92,7 +92,7 @@ def install(app: App, identify: Identify) -> None:
     Put the middleware around every route, and answer every other path and method.
     """
     app.log.setLevel(logging.WARNING)
-    cors.parse_origins(environment.settings.cors_origins)  # A wrong one ends the start.
+    cors.parse_origins(settings.current.cors_origins)  # A wrong one ends the start.
     allowed = {
         path: [method for method in METHODS if method in methods]
         for path, methods in app.routes.items()
@@ -102,7 +102,7 @@ def install(app: App, identify: Identify) -> None:
     def _middleware(
         request: Request, proceed: Callable[[Request], Response]
     ) -> Response:
-        request_id = f"req-{environment.new_id()}"
+        request_id = f"req-{ids.new_id()}"
         methods = allowed[request.context["resourcePath"]]
         try:
             response = cors.preflight(request, methods)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import bucket, environment
+from chalicelib import bucket, settings
 
 
 def objects(image_id: str = "") -> list[str]:
@@ -34,7 +34,7 @@ def name() -> str:
     """
     Give the bucket's name.
     """
-    return environment.settings.bucket_name
+    return settings.current.bucket_name
 
 
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:

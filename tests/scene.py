@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import bucket, environment, store
+from chalicelib import bucket, clock, ids, store
 from chalicelib.domain import Caller, Content, Role
 
 CONTENT = b"cloud images"
@@ -19,7 +19,7 @@ def at(monkeypatch: pytest.MonkeyPatch, time: str) -> None:
     Let it be a time from now on.
     """
     now = datetime.fromisoformat(time)
-    monkeypatch.setattr(environment, "now", lambda: now)
+    monkeypatch.setattr(clock, "now", lambda: now)
 
 
 def error(status: int, title: str, message: str) -> tuple[int, Any]:
@@ -35,7 +35,7 @@ def make_active(image_id: str, content: bytes = CONTENT) -> None:
     """
     image = store.load_image(image_id, "").image
     assert image
-    upload_id = environment.new_id()
+    upload_id = ids.new_id()
     bucket.put_data(image_id, upload_id, content)
     described = Content(
         size=len(content),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import dynamo, environment, listing
+from chalicelib import clock, dynamo, ids, listing, settings
 from chalicelib.domain import Caller, Image, Member, MemberStatus, Role, Visibility
 from chalicelib.table import Item, image_item, member_item
 from infra.local.worker import Pump
@@ -35,9 +35,9 @@ def bound(monkeypatch: pytest.MonkeyPatch) -> Bound:
     Set settings to other values.
     """
 
-    def change(**settings: Any) -> None:
-        changed = replace(environment.settings, **settings)
-        monkeypatch.setattr(environment, "settings", changed)
+    def change(**values: Any) -> None:
+        changed = replace(settings.current, **values)
+        monkeypatch.setattr(settings, "current", changed)
 
     return change
 
@@ -57,11 +57,11 @@ def images(count: int, **fields: Any) -> list[Image]:
     """
     Make images of the producer's, the first one the oldest.
     """
-    now = environment.now()
+    now = clock.now()
     return [
         Image(
             **{
-                "id": environment.new_id(),
+                "id": ids.new_id(),
                 "owner": "producer",
                 "name": f"image-{number}",
                 "created_at": now - timedelta(hours=1, seconds=count - number),
@@ -109,7 +109,7 @@ def test_the_usual_sizes_are_those_of_the_reference(producer: Actor) -> None:
     fill(*map(image_item, images(30)))
 
     assert len(producer.listed()) == 25
-    assert environment.settings.page_size_max == 1000
+    assert settings.current.page_size_max == 1000
 
 
 def test_a_filter_that_matches_little_gives_short_pages(

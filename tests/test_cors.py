@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 import app as service
-from chalicelib import cors, environment
-from chalicelib.environment import SettingError
+from chalicelib import cors, settings
+from chalicelib.settings import SettingError
 from infra.local.server import serve
 from tests.actors import Actor, Answer, Send, in_process, over_http
 
@@ -21,8 +21,8 @@ def allow(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
     """
     Set the origins whose pages may read answers.
     """
-    changed = replace(environment.settings, cors_origins=origins)
-    monkeypatch.setattr(environment, "settings", changed)
+    changed = replace(settings.current, cors_origins=origins)
+    monkeypatch.setattr(settings, "current", changed)
 
 
 def told(answer: Answer) -> dict[str, str]:

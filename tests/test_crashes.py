@@ -17,15 +17,7 @@ import pytest
 import requests
 from botocore.session import get_session
 
-from chalicelib import (
-    bucket,
-    direct,
-    dynamo,
-    environment,
-    sweep,
-    transfers,
-    uploads,
-)
+from chalicelib import bucket, clock, direct, dynamo, sweep, transfers, uploads
 from chalicelib.clients import client
 from infra.local import backend
 from infra.local.worker import Pump
@@ -169,8 +161,8 @@ def let_time_pass(days: float, pump: Pump, monkeypatch: pytest.MonkeyPatch) -> N
     Let the sweep come some days later.
     """
     with monkeypatch.context() as later:
-        then = environment.now() + timedelta(days=days)
-        later.setattr(environment, "now", lambda: then)
+        then = clock.now() + timedelta(days=days)
+        later.setattr(clock, "now", lambda: then)
         sweep.sweep()
         pump.settle()
 

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import pytest
 
-from chalicelib import dynamo, environment
+from chalicelib import clock, dynamo
 from chalicelib.web import ANY_TYPE, App, install, no_content
 from infra.local.worker import Pump
 from tests.actors import Actor, Answer, in_process
@@ -79,7 +79,7 @@ def test_a_disturbed_write_ends_as_if_it_was_not(
     Its answer and what it leaves are the same: it was done, and once.
     """
     now = datetime(2026, 11, 24, 8, tzinfo=UTC)
-    monkeypatch.setattr(environment, "now", lambda: now)
+    monkeypatch.setattr(clock, "now", lambda: now)
     operation, act = WRITES[write]
     undisturbed = _outcome(act, producer, consumer)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import dynamo, environment
+from chalicelib import clock, dynamo, settings
 from chalicelib.table import image_key
 from tests.actors import Actor, Answer, Send
 from tests.aws_faults import stored, truth
@@ -78,9 +78,9 @@ def test_a_hint_outlives_what_it_is_for_by_an_hour(
     at(monkeypatch, NOW)
     set_attribute(producer, image_id, "name", "new")
 
-    lag = environment.settings.index_lag_seconds
+    lag = settings.current.index_lag_seconds
     ends = [int(item["expires_at"]["N"]) for item in stored() if "expires_at" in item]
-    assert int(environment.now().timestamp()) + lag + 3600 in ends
+    assert int(clock.now().timestamp()) + lag + 3600 in ends
     assert not any("expires_at" in item for item in truth())
 
 

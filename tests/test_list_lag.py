@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib import environment
+from chalicelib import clock, settings
 from tests.actors import Actor, Send
 from tests.aws_faults import on
 from tests.lagging import lagging_indexes
@@ -219,12 +219,12 @@ def test_the_promise_ends_with_the_lag_that_it_covers(
     """
     `INDEX_LAG_SECONDS` after a change its hint is not read any more.
     """
-    moment = environment.now()
+    moment = clock.now()
     with lagging_indexes():
         new = world.producer.make_image(name="new")
         for seconds, listed in [(59, True), (61, False)]:
             later = moment + timedelta(seconds=seconds)
-            monkeypatch.setattr(environment, "now", lambda later=later: later)
+            monkeypatch.setattr(clock, "now", lambda later=later: later)
             assert (new in world.producer.listed()) is listed
 
 
@@ -234,8 +234,8 @@ def test_thousands_of_offers_make_nobodys_list_dear(
     """
     Of its hints a list reads the newest few.
     """
-    few = replace(environment.settings, hints_max=3)
-    monkeypatch.setattr(environment, "settings", few)
+    few = replace(settings.current, hints_max=3)
+    monkeypatch.setattr(settings, "current", few)
     spammer = Actor(send, "spammer")
     counted = []
 

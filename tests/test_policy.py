@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import app as service
-from chalicelib import environment
+from chalicelib import clock
 from infra.local.server import serve
 from tests.actors import DATA_TYPE, Actor, Answer, Send, over_http
 from tests.aws_faults import Call, recording, stored
@@ -300,7 +300,7 @@ def make_scene(
     """
 
     def make(visibility: str, **fields: Any) -> Scene:
-        monkeypatch.setattr(environment, "now", lambda: THEN)
+        monkeypatch.setattr(clock, "now", lambda: THEN)
         image_id = producer.make_image(name="ubuntu", tags=["lts"], **FORMATS, **fields)
         producer.share(image_id, *STATUSES, "another")
         for status in ("accepted", "rejected"):
@@ -309,10 +309,10 @@ def make_scene(
             producer.delete(f"/v2/images/{image_id}")
         else:
             admin.patch(f"/v2/images/{image_id}", _patch("visibility", visibility))
-        monkeypatch.setattr(environment, "now", lambda: NOW)
+        monkeypatch.setattr(clock, "now", lambda: NOW)
         return Scene(image_id, visibility)
 
-    monkeypatch.setattr(environment, "now", lambda: NOW)
+    monkeypatch.setattr(clock, "now", lambda: NOW)
     return make
 
 

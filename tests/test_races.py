@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import app as service
-from chalicelib import dynamo, environment
+from chalicelib import dynamo, settings
 from infra.local.server import per_thread
 from infra.local.worker import Pump
 from tests.actors import Actor, Answer, Send, in_process
@@ -69,8 +69,8 @@ def test_the_quota_holds_under_concurrent_adds(
     """
     As many as the quota allows get in, and not one more.
     """
-    few = replace(environment.settings, member_quota=5)
-    monkeypatch.setattr(environment, "settings", few)
+    few = replace(settings.current, member_quota=5)
+    monkeypatch.setattr(settings, "current", few)
 
     answers = at_once(
         *[partial(add_member, producer, image_id, f"p{n}") for n in range(12)]

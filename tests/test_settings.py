@@ -6,9 +6,9 @@ import uuid
 
 import pytest
 
-from chalicelib import environment
-from chalicelib.environment import SettingError, read_settings
+from chalicelib import ids
 from chalicelib.identity import choose_identity, identify_in_development
+from chalicelib.settings import SettingError, read_settings
 from tests.scene import at
 
 NEEDED = {
@@ -111,7 +111,7 @@ def test_ordered_ids_sort_by_time_and_are_uuids(
     made = []
     for second in range(3):
         at(monkeypatch, f"2026-11-24T08:00:0{second}Z")
-        made += [environment.new_ordered_id() for _ in range(50)]
+        made += [ids.new_ordered_id() for _ in range(50)]
 
     firsts = [one[:13] for one in made]
     assert firsts == sorted(firsts)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import bucket, dynamo, environment, store, uploads
+from chalicelib import bucket, clock, dynamo, ids, store, uploads
 from chalicelib.functions import clean
 from chalicelib.sweep import ABANDONED, IDLE, LOST
 from infra.local.worker import Pump
@@ -40,12 +40,12 @@ def sweep_in(monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """
 
     def sweep(time: timedelta) -> None:
-        then = environment.now() + time
+        then = clock.now() + time
         event: Any = dict.fromkeys(
             ("version", "account", "region", "detail", "source", "time", "id")
         )
-        with monkeypatch.context() as clock:
-            clock.setattr(environment, "now", lambda: then)
+        with monkeypatch.context() as patched:
+            patched.setattr(clock, "now", lambda: then)
             clean(event | {"detail-type": "Scheduled Event", "resources": []}, None)
 
     return sweep
@@ -60,7 +60,7 @@ def test_an_object_that_nobody_has_is_removed(
     producer.upload(image_id, CONTENT)
     kept = objects(image_id)
     for other in (image_id, OTHER):
-        bucket.put_data(other, environment.new_id(), b"left over")
+        bucket.put_data(other, ids.new_id(), b"left over")
 
     sweep_in(SOON)
     assert len(objects()) >= 3
@@ -81,8 +81,8 @@ def test_parts_that_nobody_waits_for_are_removed(
     upload = producer.post(path, {"size": 10}).document
     wanted = multiparts(image_id)
     bucket.begin_multipart(image_id, upload["id"])
-    bucket.begin_multipart(image_id, environment.new_id())
-    bucket.begin_multipart(OTHER, environment.new_id())
+    bucket.begin_multipart(image_id, ids.new_id())
+    bucket.begin_multipart(OTHER, ids.new_id())
 
     sweep_in(LATER)
 
@@ -219,8 +219,8 @@ def test_all_objects_are_looked_at(sweep_in: Sweep) -> None:
     However many pages they are listed on.
     """
     for _ in range(7):
-        bucket.put_data(OTHER, environment.new_id(), b"left over")
-        bucket.begin_multipart(OTHER, environment.new_id())
+        bucket.put_data(OTHER, ids.new_id(), b"left over")
+        bucket.begin_multipart(OTHER, ids.new_id())
 
     with in_small_pages():
         found = len(objects(OTHER)), len(multiparts(OTHER))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import bucket, environment, functions, transfers, uploads
+from chalicelib import bucket, clock, functions, transfers, uploads
 from chalicelib.domain import UploadState
 from infra.local.worker import Pump
 from tests.actors import Actor
@@ -381,8 +381,8 @@ def test_an_import_ends_after_a_day(
     However much of it is done.
     """
     ask_import(producer, image_id, source)
-    later = environment.now() + timedelta(hours=24, seconds=1)
-    monkeypatch.setattr(environment, "now", lambda: later)
+    later = clock.now() + timedelta(hours=24, seconds=1)
+    monkeypatch.setattr(clock, "now", lambda: later)
 
     pump.settle()
 

@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 
-from chalicelib import environment
+from chalicelib import settings
 
 
 @dataclass
@@ -93,5 +93,5 @@ def allow(monkeypatch: pytest.MonkeyPatch, *places: str) -> None:
     """
     Let images be imported from private addresses, too.
     """
-    settings = replace(environment.settings, import_allow=",".join(places))
-    monkeypatch.setattr(environment, "settings", settings)
+    allowing = replace(settings.current, import_allow=",".join(places))
+    monkeypatch.setattr(settings, "current", allowing)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from chalicelib import environment
+from chalicelib import settings
 from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.bucket_faults import objects
@@ -214,8 +214,8 @@ def test_the_limit_is_a_setting(
     """
     For an upload, and for staging.
     """
-    settings = replace(environment.settings, upload_bytes_max=12)
-    monkeypatch.setattr(environment, "settings", settings)
+    small = replace(settings.current, upload_bytes_max=12)
+    monkeypatch.setattr(settings, "current", small)
 
     too_large = [producer.upload(image_id, bytes(13), to) for to in ("file", "stage")]
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from chalicelib import bucket, direct, dynamo, environment, transfers, uploads
+from chalicelib import bucket, clock, direct, dynamo, transfers, uploads
 from chalicelib.errors import Unavailable
 from infra.local.worker import Pump
 from tests.actors import Actor
@@ -335,8 +335,8 @@ def test_an_upload_may_take_days(
     upload = begin(producer, image_id)
     for part in upload["parts"]:
         send_part(part)
-    later = environment.now() + timedelta(days=6)
-    monkeypatch.setattr(environment, "now", lambda: later)
+    later = clock.now() + timedelta(days=6)
+    monkeypatch.setattr(clock, "now", lambda: later)
     producer.post(upload["self"] + "/complete")
     pump.settle()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import environment, memberships
+from chalicelib import memberships, settings
 from tests.actors import Actor, Send
 from tests.scene import at, error
 
@@ -151,8 +151,8 @@ def test_one_member_more_than_the_quota_is_refused(
     """
     It binds administrators, too; who is removed makes room.
     """
-    few = replace(environment.settings, member_quota=2)
-    monkeypatch.setattr(environment, "settings", few)
+    few = replace(settings.current, member_quota=2)
+    monkeypatch.setattr(settings, "current", few)
     producer.share(path.split("/")[3], "second")
 
     refused = [one.post(path, {"member": "third"}) for one in (producer, admin)]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 import app as service
-from chalicelib import environment
+from chalicelib import settings
 from infra.local.server import serve
 from tests.actors import Send, in_process, over_http
 from tests.contract.player import RECORDINGS, Conversation, read
@@ -41,9 +41,9 @@ def test_each_step_answers_as_recorded(
     """
     Whatever the reference answered, this service answers.
     """
-    quota = QUOTAS.get(name, environment.settings.member_quota)
+    quota = QUOTAS.get(name, settings.current.member_quota)
     monkeypatch.setattr(
-        environment, "settings", replace(environment.settings, member_quota=quota)
+        settings, "current", replace(settings.current, member_quota=quota)
     )
     talk = Conversation(send)
 

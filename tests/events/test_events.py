@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from chalicelib import environment, events
+from chalicelib import events, settings
 from infra.local.worker import Pump
 from tests.actors import Actor, Send
 from tests.events.stream import sending
@@ -27,8 +27,8 @@ def sent(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     What was sent: each event as it went to the bus, in order.
     """
     assert pump
-    bus = replace(environment.settings, event_bus="default")
-    monkeypatch.setattr(environment, "settings", bus)
+    bus = replace(settings.current, event_bus="default")
+    monkeypatch.setattr(settings, "current", bus)
     with sending() as events_sent:
         yield events_sent
     for event in events_sent:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import environment, records
+from chalicelib import records, settings
 from infra.local.mended_moto import take_records
 from infra.local.worker import Pump, _record
 from tests.actors import Actor
@@ -18,8 +18,8 @@ from tests.events.stream import Mapping, Records, hooked, number, sending, stopp
 @pytest.fixture(autouse=True)
 def _bus(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pump
-    bus = replace(environment.settings, event_bus="default")
-    monkeypatch.setattr(environment, "settings", bus)
+    bus = replace(settings.current, event_bus="default")
+    monkeypatch.setattr(settings, "current", bus)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib import environment
+from chalicelib import clock as service_clock
 from infra.local.environments import install
 from infra.local.keystone import REQUIREMENTS, Keystone
 from tests.local.service import Run, running
@@ -75,5 +75,5 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     The clock of the service in this process.
     """
     clock = Clock()
-    monkeypatch.setattr(environment, "now", clock.now)
+    monkeypatch.setattr(service_clock, "now", clock.now)
     return clock

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import environment, remote
+from chalicelib import remote, settings
 from chalicelib.domain import Caller, Role
 from chalicelib.errors import Unavailable
 from chalicelib.identity import Identify, choose_identity
@@ -419,8 +419,8 @@ def test_the_memory_may_be_none(
     """
     TOKEN_CACHE_SECONDS=0: Keystone is asked each time.
     """
-    settings = replace(environment.settings, token_cache_seconds=0)
-    monkeypatch.setattr(environment, "settings", settings)
+    forgetful = replace(settings.current, token_cache_seconds=0)
+    monkeypatch.setattr(settings, "current", forgetful)
     identify = choose_identity("keystone", service_environment(way.url))
     token = token_of(keystone)
 

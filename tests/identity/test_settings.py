@@ -15,11 +15,11 @@ from typing import Any
 import botocore.session
 import pytest
 
-from chalicelib.environment import SettingError
 from chalicelib.errors import Unavailable
 from chalicelib.identity import choose_identity
 from chalicelib.oidc import SETTINGS
 from chalicelib.remote import RemoteError, turn, within
+from chalicelib.settings import SettingError
 from infra.local.keystone import (
     PASSWORD,
     SERVICE,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from chalicelib import bucket, environment, functions, sweep, transfers
+from chalicelib import bucket, clock, functions, ids, settings, sweep, transfers
 from chalicelib.remote import RemoteError
 from chalicelib.secret import read_secret
 from infra.local.worker import Pump
@@ -40,8 +40,8 @@ def test_each_function_may_do_what_it_does_and_no_more(
     monkeypatch.setattr(transfers, "PART_BYTES", 500)
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
     allow(monkeypatch, "127.0.0.1")
-    bus = replace(environment.settings, event_bus="default")
-    monkeypatch.setattr(environment, "settings", bus)
+    bus = replace(settings.current, event_bus="default")
+    monkeypatch.setattr(settings, "current", bus)
     for name in RECORDINGS:
         talk = Conversation(send)
         for step in read(name):
@@ -113,11 +113,11 @@ def _leave_and_sweep(send: Send, pump: Pump, monkeypatch: pytest.MonkeyPatch) ->
     )
     left_alone = producer.make_image(**disk)
     producer.post(f"/ext/v1/images/{left_alone}/uploads", {"size": 5})
-    nobody = environment.new_id()
+    nobody = ids.new_id()
     bucket.put_data(nobody, nobody, b"left")
     bucket.begin_multipart(nobody, nobody)
-    later = environment.now() + sweep.ABANDONED + timedelta(days=1)
-    monkeypatch.setattr(environment, "now", lambda: later)
+    later = clock.now() + sweep.ABANDONED + timedelta(days=1)
+    monkeypatch.setattr(clock, "now", lambda: later)
     event = {"version": "0", "source": "aws.events", "detail": {}}
     event |= dict.fromkeys(("account", "region", "time", "id", "detail-type"), "local")
     functions.clean({**event, "resources": []}, None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import environment, telemetry
+from chalicelib import settings, telemetry
 from infra.package.template import merged
 from tests.actors import Actor
 from tests.aws_faults import overloaded
@@ -77,8 +77,8 @@ def test_a_project_is_told_plainly_where_that_is_set(
     """
     And nobody, where nobody was identified.
     """
-    plain = replace(environment.settings, log_projects="plain")
-    monkeypatch.setattr(environment, "settings", plain)
+    plain = replace(settings.current, log_projects="plain")
+    monkeypatch.setattr(settings, "current", plain)
 
     producer.get("/v2/images")
     producer.get("/")

@@ -15,7 +15,7 @@ from zipfile import ZipFile
 
 from filelock import FileLock
 
-from chalicelib import environment
+from chalicelib import settings
 from infra.local import gateway
 from infra.package.package import ARTIFACT, TEMPLATE, package
 from infra.package.template import read
@@ -142,11 +142,11 @@ def running(folder: Path, aws: str, **variables: str) -> Iterator[Lambda]:
     """
     Run the functions of an unzipped artifact, with AWS at a URL.
     """
-    settings = environment.settings
+    current = settings.current
     environ = {
-        "TABLE_NAME": settings.table_name,
-        "BUCKET_NAME": settings.bucket_name,
-        "QUEUE_URL": settings.queue_url,
+        "TABLE_NAME": current.table_name,
+        "BUCKET_NAME": current.bucket_name,
+        "QUEUE_URL": current.queue_url,
         "AUTH": "development",
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",

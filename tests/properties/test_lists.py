@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from hypothesis import strategies as st
 
-from chalicelib import environment
+from chalicelib import clock, settings
 from chalicelib.domain import MemberStatus, Visibility
 from tests.actors import Actor, Answer, Send
 from tests.properties.queries import (
@@ -157,14 +157,14 @@ def test_any_list_is_what_one_by_one_comparing_gives(
     """
     Page by page, each image once, in order; `next` is there when a page is full.
     """
-    monkeypatch.setattr(environment, "now", lambda: NOW)
+    monkeypatch.setattr(clock, "now", lambda: NOW)
 
     def check(drawn: tuple[World, list[Asked]]) -> None:
         world, lists = drawn
         put(world)
         for who, query, limit in lists:
             expected = [image.id for image in naive_list(world.state, who, query)]
-            size = limit or environment.settings.page_size
+            size = limit or settings.current.page_size
             pages: list[tuple[list[str], str]] = []
             marker: str | None = None
             while marker != "" and len(pages) <= len(expected):
@@ -186,9 +186,9 @@ def test_a_page_that_ends_early_loses_nothing(
     """
     A page that may read little holds an image or is refused, never a silent end.
     """
-    monkeypatch.setattr(environment, "now", lambda: NOW)
-    bound = replace(environment.settings, page_reads_max=most)
-    monkeypatch.setattr(environment, "settings", bound)
+    monkeypatch.setattr(clock, "now", lambda: NOW)
+    bound = replace(settings.current, page_reads_max=most)
+    monkeypatch.setattr(settings, "current", bound)
 
     def check(drawn: tuple[World, list[Asked]]) -> None:
         world, lists = drawn
@@ -240,10 +240,10 @@ def test_a_cursor_survives_every_change_but_of_its_own_image(
 
     Whether hints are read or the indexes are trusted, which do not lag here.
     """
-    bound = replace(environment.settings, index_lag_seconds=lag)
-    monkeypatch.setattr(environment, "settings", bound)
+    bound = replace(settings.current, index_lag_seconds=lag)
+    monkeypatch.setattr(settings, "current", bound)
     times = [NOW]
-    monkeypatch.setattr(environment, "now", lambda: times[-1])
+    monkeypatch.setattr(clock, "now", lambda: times[-1])
 
     def check(drawn: tuple[World, Asked, list[list[Write]]]) -> None:
         world, asked_for, turns = drawn

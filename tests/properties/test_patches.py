@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from chalicelib import environment
+from chalicelib import clock, settings
 from chalicelib.domain import Image, ImageStatus
 from tests.actors import Actor, Send
 from tests.aws_faults import stored
@@ -274,11 +274,11 @@ def test_a_patch_is_done_as_a_whole_or_not_at_all(
     Operations apply in their order; the first that is refused refuses them all.
     """
     quotas = replace(
-        environment.settings, tag_quota=TAGS_MOST, property_quota=PROPERTIES_MOST
+        settings.current, tag_quota=TAGS_MOST, property_quota=PROPERTIES_MOST
     )
-    monkeypatch.setattr(environment, "settings", quotas)
+    monkeypatch.setattr(settings, "current", quotas)
     times = [NOW]
-    monkeypatch.setattr(environment, "now", lambda: times[-1])
+    monkeypatch.setattr(clock, "now", lambda: times[-1])
 
     def check(case: tuple[Image, list[Patch]]) -> None:
         image, patches = case

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from hypothesis import seed, settings
+from hypothesis import seed
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -17,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from chalicelib import environment
+from chalicelib import settings
 from tests.actors import Actor, Send
 from tests.aws_faults import truth
 from tests.properties.runs import RUN
@@ -370,12 +371,14 @@ def test_any_sequence_of_calls_keeps_the_promises_of_sharing(
 
     Whether hints are read or the indexes are trusted, which do not lag here.
     """
-    bound = replace(environment.settings, member_quota=QUOTA, index_lag_seconds=lag)
-    monkeypatch.setattr(environment, "settings", bound)
+    bound = replace(settings.current, member_quota=QUOTA, index_lag_seconds=lag)
+    monkeypatch.setattr(settings, "current", bound)
 
     @seed(number)
     class Here(Sharing):
         def __init__(self) -> None:
             super().__init__(send)
 
-    run_state_machine_as_test(Here, settings=settings(RUN, stateful_step_count=14))
+    run_state_machine_as_test(
+        Here, settings=hypothesis_settings(RUN, stateful_step_count=14)
+    )

@@ -1,13 +1,10 @@
 """
-What the outside gives: the settings, the time, new ids.
+The settings of the service, read once from environment variables.
 """
 
 import os
-import secrets
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 
@@ -94,27 +91,4 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     return Settings(**values)
 
 
-settings = read_settings(os.environ)
-
-
-def now() -> datetime:
-    """
-    Give the time, in UTC, to the microsecond.
-    """
-    return datetime.now(UTC)
-
-
-def new_id() -> str:
-    """
-    Make an id that was never used.
-    """
-    return str(uuid.uuid4())
-
-
-def new_ordered_id() -> str:
-    """
-    Make an id that was never used, and sorts after those made before (RFC 9562, 5.7).
-    """
-    milliseconds = int(now().timestamp() * 1000)
-    random = secrets.randbits(80) & ~(0xF << 76) & ~(0b11 << 62)
-    return str(uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | 0b10 << 62 | random))
+current = read_settings(os.environ)
