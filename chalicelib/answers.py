@@ -5,17 +5,10 @@ Answers' bodies: the documents of images, memberships, tasks and uploads.
 from collections.abc import Iterable
 from datetime import datetime
 
-from chalicelib.domain import (
-    IMPORT_METHODS,
-    STORE,
-    UPLOAD_KEPT,
-    Caller,
-    Image,
-    ImageStatus,
-    Member,
-    Upload,
-    UploadState,
-)
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.images import STORE, Image, ImageStatus
+from chalicelib.domain.members import Member
+from chalicelib.domain.uploads import IMPORT_METHODS, UPLOAD_KEPT, Upload, UploadState
 from chalicelib.schemas import BASE, Json
 
 

@@ -12,15 +12,10 @@ from typing import Any, Final, NoReturn
 import fastjsonschema
 
 from chalicelib import settings
-from chalicelib.domain import (
-    DATA_TYPE,
-    IMPORT_METHODS,
-    STORE,
-    Image,
-    MemberStatus,
-    Visibility,
-    is_project_id,
-)
+from chalicelib.domain.images import DATA_TYPE, STORE, Image, Visibility
+from chalicelib.domain.members import MemberStatus
+from chalicelib.domain.projects import is_project_id
+from chalicelib.domain.uploads import IMPORT_METHODS
 from chalicelib.errors import (
     ApiError,
     BadRequest,

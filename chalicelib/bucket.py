@@ -22,7 +22,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import settings
 from chalicelib.clients import client
-from chalicelib.domain import DATA_TYPE, Image, Upload
+from chalicelib.domain.images import DATA_TYPE, Image
+from chalicelib.domain.uploads import Upload
 from chalicelib.dynamo import session
 from chalicelib.errors import Unavailable
 

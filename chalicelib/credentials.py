@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from chalicelib.domain import Role
+from chalicelib.domain.caller import Role
 from chalicelib.errors import Unauthorized
 from chalicelib.settings import SettingError
 

@@ -9,18 +9,13 @@ from typing import Final
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import answers, bodies, bucket, ids, policy, store, uploads
-from chalicelib.domain import (
-    GLANCE_DIRECT,
-    Caller,
-    Content,
-    Image,
-    ImageStatus,
-    Upload,
-    UploadState,
-)
+from chalicelib import answers, bodies, bucket, ids, store, uploads
+from chalicelib.domain import policy
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.images import Content, Image, ImageStatus
+from chalicelib.domain.import_uris import BadUri, parse_uri
+from chalicelib.domain.uploads import GLANCE_DIRECT, Upload, UploadState
 from chalicelib.errors import BadRequest, Conflict, StaleError
-from chalicelib.targets import BadUri, parse_uri
 from chalicelib.web import ANY_TYPE, TEXT_TYPE, answer, body, caller, no_content
 
 IMAGE: Final = "/v2/images/{image_id}"

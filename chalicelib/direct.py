@@ -13,16 +13,12 @@ from typing import Final
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import answers, bodies, bucket, policy, store, uploads
+from chalicelib import answers, bodies, bucket, store, uploads
 from chalicelib.bucket import MissingError
-from chalicelib.domain import (
-    DIRECT_UPLOAD,
-    Caller,
-    Image,
-    ImageStatus,
-    Upload,
-    UploadState,
-)
+from chalicelib.domain import policy
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.images import Image, ImageStatus
+from chalicelib.domain.uploads import DIRECT_UPLOAD, Upload, UploadState
 from chalicelib.errors import Conflict, NotFound, StaleError
 from chalicelib.schemas import Json
 from chalicelib.web import ANY_TYPE, answer, base_url, body, caller, no_content

@@ -9,7 +9,8 @@ from typing import Final
 from chalice.app import Blueprint, Response
 
 from chalicelib import settings
-from chalicelib.domain import IMPORT_METHODS, STORE
+from chalicelib.domain.images import STORE
+from chalicelib.domain.uploads import IMPORT_METHODS
 from chalicelib.errors import Forbidden, NotFound
 from chalicelib.schemas import SCHEMAS, Json
 from chalicelib.web import (

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from pynamodb.exceptions import PynamoDBException, TransactWriteError
 
 from chalicelib import clock, telemetry
-from chalicelib.domain import Caller
+from chalicelib.domain.caller import Caller
 from chalicelib.errors import Unavailable
 from chalicelib.table import (
     ByProject,

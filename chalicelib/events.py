@@ -15,7 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import settings
 from chalicelib.clients import client
-from chalicelib.domain import Image, ImageStatus, Member
+from chalicelib.domain.images import Image, ImageStatus
+from chalicelib.domain.members import Member
 from chalicelib.errors import Unavailable
 from chalicelib.table import (
     IMAGE,

@@ -7,10 +7,10 @@ from typing import Any, Final
 from chalice.app import Blueprint, CloudWatchEvent, DynamoDBEvent, Rate, SQSEvent
 
 from chalicelib import settings
+from chalicelib.domain.import_uris import parse_allowed
 from chalicelib.jobs import read_job
 from chalicelib.records import Record, consume
 from chalicelib.sweep import sweep
-from chalicelib.targets import parse_allowed
 from chalicelib.transfers import transfer
 
 RESERVE_SECONDS: Final = 60

@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from chalicelib import clock, dynamo, settings
-from chalicelib.domain import Caller, Image
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.images import Image
 from chalicelib.dynamo import query_page, settle, settle_or_log
 from chalicelib.table import (
     RECENT,

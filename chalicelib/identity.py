@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from urllib.parse import unquote
 
 from chalicelib.credentials import Incoming, highest_role, unauthorized
-from chalicelib.domain import Caller, is_project_id
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.projects import is_project_id
 from chalicelib.settings import SettingError
 
 Identify = Callable[[Incoming], Caller]

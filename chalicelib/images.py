@@ -9,10 +9,15 @@ from urllib.parse import urlencode
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import answers, bodies, clock, ids, listing, patches, policy, store
-from chalicelib.domain import IMPORT_METHODS, Caller, Found, Image, ImageStatus
+from chalicelib import answers, bodies, clock, ids, listing, patches, store
+from chalicelib.api.list_parameters import parse_list_query
+from chalicelib.domain import policy
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.images import Image, ImageStatus
+from chalicelib.domain.list_queries import Params
+from chalicelib.domain.members import Found
+from chalicelib.domain.uploads import IMPORT_METHODS
 from chalicelib.errors import Forbidden, NotFound
-from chalicelib.filters import Params, parse_list_query
 from chalicelib.schemas import Json
 from chalicelib.web import (
     ANY_TYPE,

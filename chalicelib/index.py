@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from pynamodb.expressions.condition import Condition
 
-from chalicelib.domain import Caller, Found, MemberStatus, Visibility, is_project_id
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.images import Visibility
+from chalicelib.domain.list_queries import ALL, ListQuery
+from chalicelib.domain.members import Found, MemberStatus
+from chalicelib.domain.projects import is_project_id
 from chalicelib.dynamo import get_items, query_page
-from chalicelib.filters import ALL, ListQuery
 from chalicelib.table import (
     LIST_OF,
     MEMBER,

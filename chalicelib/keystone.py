@@ -15,7 +15,8 @@ from typing import Any, Final, Generic, TypeVar
 from chalicelib import clock, settings
 from chalicelib.access_rules import RULES_MAX, allows
 from chalicelib.credentials import Incoming, given, highest_role, unauthorized
-from chalicelib.domain import Caller, Role, is_project_id
+from chalicelib.domain.caller import Caller, Role
+from chalicelib.domain.projects import is_project_id
 from chalicelib.errors import Unauthorized, Unavailable
 from chalicelib.openrc import SETTINGS, auth_url, ca_file, check_arn, sign_in_request
 from chalicelib.remote import RemoteError, Reply, ask, patience, turn, within

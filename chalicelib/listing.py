@@ -14,10 +14,12 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from chalicelib import answers, dynamo, index, policy, settings, store
-from chalicelib.domain import Caller, Image, is_image_id
+from chalicelib import answers, dynamo, index, settings, store
+from chalicelib.domain import policy
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.images import Image, is_image_id
+from chalicelib.domain.list_queries import ListQuery, Sort
 from chalicelib.errors import BadRequest
-from chalicelib.filters import ListQuery, Sort
 from chalicelib.hints import query_recent
 from chalicelib.index import Range, Row
 from chalicelib.table import list_position, stored

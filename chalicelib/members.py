@@ -4,7 +4,8 @@ The calls on an image's members: how a producer shares, and how a consumer answe
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import answers, bodies, memberships, policy, store
+from chalicelib import answers, bodies, memberships, store
+from chalicelib.domain import policy
 from chalicelib.web import ANY_TYPE, answer, body, caller, no_content
 
 MEMBERS = "/v2/images/{image_id}/members"

@@ -9,7 +9,9 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.transactions import TransactWrite
 
 from chalicelib import clock, settings
-from chalicelib.domain import Caller, Image, Member, MemberStatus, Visibility
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.images import Image, Visibility
+from chalicelib.domain.members import Member, MemberStatus
 from chalicelib.dynamo import (
     PASSED,
     change_by,

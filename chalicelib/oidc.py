@@ -20,7 +20,8 @@ from chalicelib.credentials import (
     highest_role,
     unauthorized,
 )
-from chalicelib.domain import Caller, is_project_id
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.projects import is_project_id
 from chalicelib.errors import Unavailable
 from chalicelib.remote import (
     RemoteError,

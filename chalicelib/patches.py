@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from chalicelib import bodies
-from chalicelib.domain import Image, ImageStatus
+from chalicelib.domain.images import Image, ImageStatus
 from chalicelib.errors import BadRequest, Conflict, Forbidden, UnsupportedMediaType
 from chalicelib.schemas import BASE, Json
 

@@ -4,14 +4,14 @@ The schemas that the API serves: what an image and a member look like.
 
 from typing import Any, Final
 
-from chalicelib.domain import (
+from chalicelib.domain.images import (
     CONTAINER_FORMATS,
     DISK_FORMATS,
     UUID,
     ImageStatus,
-    MemberStatus,
     Visibility,
 )
+from chalicelib.domain.members import MemberStatus
 
 Json = dict[str, Any]
 

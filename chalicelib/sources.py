@@ -24,13 +24,12 @@ from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from typing import Any, Final, NoReturn, Self, cast
 
-from chalicelib.targets import (
+from chalicelib.background.addresses import SourceBroken, look_up
+from chalicelib.domain.import_uris import (
     Place,
-    SourceBroken,
     SourceRefused,
     Target,
     follow,
-    look_up,
     parse_uri,
 )
 

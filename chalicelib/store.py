@@ -11,13 +11,10 @@ from pynamodb.exceptions import PynamoDBException
 from pynamodb.expressions.update import Action
 
 from chalicelib import clock
-from chalicelib.domain import (
-    Caller,
-    Found,
-    Image,
-    is_image_id,
-    is_project_id,
-)
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.images import Image, is_image_id
+from chalicelib.domain.members import Found
+from chalicelib.domain.projects import is_project_id
 from chalicelib.dynamo import (
     change_by,
     condition_failed,

@@ -10,7 +10,8 @@ from typing import Final
 
 from chalicelib import bucket, clock, jobs, store, transfers, uploads
 from chalicelib.bucket import Kept
-from chalicelib.domain import UploadState, is_image_id
+from chalicelib.domain.images import is_image_id
+from chalicelib.domain.uploads import UploadState
 from chalicelib.dynamo import get_items
 from chalicelib.table import Key, Raw, image_key, image_of, upload_key, upload_of
 

@@ -20,19 +20,9 @@ from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
 from chalicelib import settings
-from chalicelib.domain import (
-    UPLOAD_KEPT,
-    Content,
-    Found,
-    Image,
-    ImageStatus,
-    Member,
-    MemberStatus,
-    Progress,
-    Upload,
-    UploadState,
-    Visibility,
-)
+from chalicelib.domain.images import Content, Image, ImageStatus, Visibility
+from chalicelib.domain.members import Found, Member, MemberStatus
+from chalicelib.domain.uploads import UPLOAD_KEPT, Progress, Upload, UploadState
 
 _T = TypeVar("_T")
 

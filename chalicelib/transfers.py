@@ -16,20 +16,14 @@ from math import ceil
 from typing import Any, Final
 
 from chalicelib import bucket, clock, jobs, settings, uploads
+from chalicelib.background.addresses import SourceBroken
 from chalicelib.bucket import MissingError
 from chalicelib.digests import Digests
-from chalicelib.domain import (
-    WEB_DOWNLOAD,
-    Content,
-    Image,
-    ImageStatus,
-    Progress,
-    Upload,
-    UploadState,
-)
+from chalicelib.domain.images import Content, Image, ImageStatus
+from chalicelib.domain.import_uris import SourceRefused, parse_allowed
+from chalicelib.domain.uploads import WEB_DOWNLOAD, Progress, Upload, UploadState
 from chalicelib.errors import StaleError, Unavailable
 from chalicelib.sources import Source, open_source
-from chalicelib.targets import SourceBroken, SourceRefused, parse_allowed
 
 log = logging.getLogger("cloud-images")
 

@@ -15,14 +15,9 @@ from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from chalicelib import clock, ids
-from chalicelib.domain import (
-    Caller,
-    Image,
-    Role,
-    Upload,
-    UploadState,
-    is_image_id,
-)
+from chalicelib.domain.caller import Caller, Role
+from chalicelib.domain.images import Image, is_image_id
+from chalicelib.domain.uploads import Upload, UploadState
 from chalicelib.dynamo import (
     change_by,
     condition_failed,

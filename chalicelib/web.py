@@ -15,7 +15,8 @@ from chalice.app import Blueprint, Chalice, Request, Response
 
 from chalicelib import cors, ids, settings, telemetry
 from chalicelib.credentials import Incoming
-from chalicelib.domain import Caller
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.list_queries import Params
 from chalicelib.errors import (
     ApiError,
     Conflict,
@@ -24,7 +25,6 @@ from chalicelib.errors import (
     StaleError,
     Unavailable,
 )
-from chalicelib.filters import Params
 from chalicelib.identity import Identify
 
 ANY_TYPE: Final = ["*/*"]

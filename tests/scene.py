@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from chalicelib import bucket, clock, ids, store
-from chalicelib.domain import Caller, Content, Role
+from chalicelib.domain.caller import Caller, Role
+from chalicelib.domain.images import Content
 
 CONTENT = b"cloud images"
 

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from chalicelib import clock, dynamo, ids, listing, settings
-from chalicelib.domain import Caller, Image, Member, MemberStatus, Role, Visibility
+from chalicelib.domain.caller import Caller, Role
+from chalicelib.domain.images import Image, Visibility
+from chalicelib.domain.members import Member, MemberStatus
 from chalicelib.table import Item, image_item, member_item
 from infra.local.worker import Pump
 from tests.actors import Actor

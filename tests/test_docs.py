@@ -15,8 +15,8 @@ import pytest
 
 import app as service
 from chalicelib import hints, index, memberships, oidc, openrc, store, uploads
-from chalicelib.domain import Role
-from chalicelib.policy import RULES, Rule, Verdict
+from chalicelib.domain.caller import Role
+from chalicelib.domain.policy import RULES, Rule, Verdict
 from chalicelib.settings import Settings
 from infra.local import gateway
 from tests.contract.player import RECORDINGS, read

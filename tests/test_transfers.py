@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from chalicelib import bucket, clock, functions, transfers, uploads
-from chalicelib.domain import UploadState
+from chalicelib.domain.uploads import UploadState
 from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.bucket_faults import multiparts, objects, small_parts

@@ -5,7 +5,7 @@ An identity, asked whose a token is.
 import pytest
 
 from chalicelib.credentials import Incoming
-from chalicelib.domain import Caller
+from chalicelib.domain.caller import Caller
 from chalicelib.errors import ApiError, Unauthorized
 from chalicelib.identity import Identify
 

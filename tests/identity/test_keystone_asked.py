@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chalicelib import remote, settings
-from chalicelib.domain import Caller, Role
+from chalicelib.domain.caller import Caller, Role
 from chalicelib.errors import Unavailable
 from chalicelib.identity import Identify, choose_identity
 from infra.local.keystone import (

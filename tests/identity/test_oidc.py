@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from chalicelib import remote
 from chalicelib.credentials import Incoming
-from chalicelib.domain import Caller, Role
+from chalicelib.domain.caller import Caller, Role
 from chalicelib.errors import Unauthorized, Unavailable
 from chalicelib.identity import Identify, choose_identity
 from infra.local import issuer as local_issuer

@@ -15,7 +15,8 @@ from urllib.parse import urlencode
 
 from hypothesis import strategies as st
 
-from chalicelib.domain import Image, MemberStatus, Visibility
+from chalicelib.domain.images import Image, Visibility
+from chalicelib.domain.members import MemberStatus
 from tests.properties.worlds import (
     CONTAINER_FORMATS,
     DISK_FORMATS,

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import strategies as st
 
 from chalicelib import clock, settings
-from chalicelib.domain import MemberStatus, Visibility
+from chalicelib.domain.images import Visibility
+from chalicelib.domain.members import MemberStatus
 from tests.actors import Actor, Answer, Send
 from tests.properties.queries import (
     Query,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from chalicelib import clock, settings
-from chalicelib.domain import Image, ImageStatus
+from chalicelib.domain.images import Image, ImageStatus
 from tests.actors import Actor, Send
 from tests.aws_faults import stored
 from tests.properties.runs import check_each

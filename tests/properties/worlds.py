@@ -9,15 +9,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from chalicelib import dynamo
-from chalicelib.domain import (
-    Caller,
-    Image,
-    ImageStatus,
-    Member,
-    MemberStatus,
-    Role,
-    Visibility,
-)
+from chalicelib.domain.caller import Caller, Role
+from chalicelib.domain.images import Image, ImageStatus, Visibility
+from chalicelib.domain.members import Member, MemberStatus
 from chalicelib.table import (
     ImageItem,
     Item,

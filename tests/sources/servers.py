@@ -14,8 +14,8 @@ from typing import Any, Self
 import pytest
 
 from chalicelib import sources
+from chalicelib.domain.import_uris import Place, SourceRefused
 from chalicelib.sources import open_source
-from chalicelib.targets import Place, SourceRefused
 
 DATA = bytes(range(256)) * 3
 PUBLIC = "93.184.215.14"

@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from chalicelib import sources
+from chalicelib.background.addresses import SourceBroken
+from chalicelib.domain.import_uris import parse_allowed
 from chalicelib.sources import open_source
-from chalicelib.targets import SourceBroken, parse_allowed
 from tests.sources.servers import (
     DATA,
     NOBODY,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.targets import SourceBroken, SourceRefused
+from chalicelib.background.addresses import SourceBroken
+from chalicelib.domain.import_uris import SourceRefused
 from tests.sources.servers import (
     DATA,
     DATE,

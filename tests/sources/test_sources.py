@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chalicelib.background.addresses import SourceBroken
+from chalicelib.domain.import_uris import SourceRefused
 from chalicelib.sources import open_source
-from chalicelib.targets import SourceBroken, SourceRefused
 from tests.sources.servers import (
     DATA,
     NOBODY,

@@ -6,15 +6,15 @@ import socket
 
 import pytest
 
-from chalicelib.sources import open_source
-from chalicelib.targets import (
+from chalicelib.background.addresses import SourceBroken
+from chalicelib.domain.import_uris import (
     BadUri,
     Place,
-    SourceBroken,
     SourceRefused,
     parse_allowed,
     parse_uri,
 )
+from chalicelib.sources import open_source
 from tests.sources.servers import (
     DATA,
     NOBODY,

@@ -1,27 +1,26 @@
 """
-What a list was asked for: the query string's filters, sorting and paging, parsed.
+The query string of a list of images: its filters, sort keys and paging.
 """
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Final
 
 from chalicelib import settings
-from chalicelib.domain import Image, MemberStatus, Visibility
+from chalicelib.domain.images import Image, Visibility
+from chalicelib.domain.list_queries import (
+    ALL,
+    SORT_DIRECTIONS,
+    SORT_KEYS,
+    ListQuery,
+    Params,
+    Sort,
+    Test,
+)
+from chalicelib.domain.members import MemberStatus
 from chalicelib.errors import BadRequest
-
-Params = list[tuple[str, str]]
-Test = Callable[[Image], bool]
-
-ALL: Final = "all"
-SORT_KEYS: Final = (
-    "name", "status", "container_format", "disk_format",
-    "size", "id", "created_at", "updated_at",
-)  # fmt: skip
-SORT_DIRECTIONS: Final = ("asc", "desc")
 
 _OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "eq": eq, "neq": ne, "lt": lt, "lte": le, "gt": gt, "gte": ge,
@@ -33,47 +32,6 @@ _NUMBERS = ("size", "virtual_size", "min_disk", "min_ram")
 _TEXTS = ("owner", "visibility", "checksum", "os_hash_algo", "os_hash_value")
 _PAGING = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir"})
 _IGNORED = frozenset({"deleted"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sort:
-    """
-    One key to sort by, and which way.
-    """
-
-    key: str
-    descending: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListQuery:
-    """
-    What a list was asked for.
-
-    `tests` hold every filter, `filters` their keys; `visibility`, `owner`, `name`,
-    `ids` and `os_hidden` repeat those that choose what is read. `visibility` and
-    `member_status` may be `all`; `sort` always ends in created_at and id, so that no
-    two images are equal.
-    """
-
-    visibility: str | None
-    member_status: str
-    owner: str | None
-    name: str | None
-    ids: tuple[str, ...] | None
-    os_hidden: bool
-    tests: tuple[Test, ...]
-    filters: tuple[str, ...]
-    sort: tuple[Sort, ...]
-    limit: int
-    marker: str | None
-
-    @property
-    def descending(self) -> bool:
-        """
-        Which way the first of the sort keys goes.
-        """
-        return self.sort[0].descending
 
 
 def parse_list_query(params: Params) -> ListQuery:

@@ -5,15 +5,9 @@ Who may do what: one table, and the three questions asked of it.
 from enum import Enum
 from typing import Final, NamedTuple
 
-from chalicelib.domain import (
-    Caller,
-    Found,
-    Image,
-    ImageStatus,
-    Member,
-    Role,
-    Visibility,
-)
+from chalicelib.domain.caller import Caller, Role
+from chalicelib.domain.images import Image, ImageStatus, Visibility
+from chalicelib.domain.members import Found, Member
 from chalicelib.errors import ApiError, Forbidden, NotFound
 
 

@@ -1,0 +1,3 @@
+"""
+The HTTP API: routes, middleware, requests and responses.
+"""

@@ -1,0 +1,3 @@
+"""
+The functions beside the API: stream, worker and sweep.
+"""

@@ -1,0 +1,3 @@
+"""
+The domain: images, members, uploads, callers and the rules. Pure; imports no other room.
+"""

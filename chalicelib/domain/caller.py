@@ -1,0 +1,38 @@
+"""
+The caller: the project, user and role behind a request.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Role(IntEnum):
+    """
+    Keystone's roles; each includes those below it.
+    """
+
+    NONE = 0
+    READER = 1
+    MEMBER = 2
+    ADMIN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """
+    Whoever makes the request, as a validated token tells it.
+
+    The project is empty where the token is for none; the role is then `NONE`.
+    """
+
+    project_id: str
+    user_id: str
+    role: Role
+    request_id: str
+
+    @property
+    def is_admin(self) -> bool:
+        """
+        Whether the caller may see and change every project's images.
+        """
+        return self.role is Role.ADMIN
