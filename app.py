@@ -9,7 +9,7 @@ from chalicelib.data import data
 from chalicelib.direct import direct
 from chalicelib.documents import documents
 from chalicelib.functions import functions
-from chalicelib.identity import choose_identity
+from chalicelib.identity.methods import choose_identity
 from chalicelib.images import images
 from chalicelib.members import members
 from chalicelib.web import App, install

@@ -14,7 +14,6 @@ from urllib.parse import unquote
 from chalice.app import Blueprint, Chalice, Request, Response
 
 from chalicelib import cors, ids, settings, telemetry
-from chalicelib.credentials import Incoming
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.list_queries import Params
 from chalicelib.errors import (
@@ -25,7 +24,8 @@ from chalicelib.errors import (
     StaleError,
     Unavailable,
 )
-from chalicelib.identity import Identify
+from chalicelib.identity.credentials import Incoming
+from chalicelib.identity.methods import Identify
 
 ANY_TYPE: Final = ["*/*"]
 """

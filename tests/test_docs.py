@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 import app as service
-from chalicelib import hints, index, memberships, oidc, openrc, store, uploads
+from chalicelib import hints, index, memberships, store, uploads
 from chalicelib.domain.caller import Role
 from chalicelib.domain.policy import RULES, Rule, Verdict
+from chalicelib.identity import oidc, service_credentials
 from chalicelib.settings import Settings
 from infra.local import gateway
 from tests.contract.player import RECORDINGS, read
@@ -189,7 +190,7 @@ def test_every_setting_is_told() -> None:
 @pytest.mark.parametrize(
     ("heading", "settings"),
     [
-        ("Settings of Keystone", openrc.SETTINGS),
+        ("Settings of Keystone", service_credentials.SETTINGS),
         ("Settings of OpenID Connect", oidc.SETTINGS),
     ],
 )

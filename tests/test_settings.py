@@ -7,7 +7,8 @@ import uuid
 import pytest
 
 from chalicelib import ids
-from chalicelib.identity import choose_identity, identify_in_development
+from chalicelib.identity.development import identify_in_development
+from chalicelib.identity.methods import choose_identity
 from chalicelib.settings import SettingError, read_settings
 from tests.scene import at
 

@@ -1,3 +1,3 @@
 """
-The domain: images, members, uploads, callers and the rules. Pure; imports no other room.
+Images, members, uploads, callers and the rules: pure, it imports no other room.
 """

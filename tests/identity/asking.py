@@ -4,10 +4,10 @@ An identity, asked whose a token is.
 
 import pytest
 
-from chalicelib.credentials import Incoming
 from chalicelib.domain.caller import Caller
 from chalicelib.errors import ApiError, Unauthorized
-from chalicelib.identity import Identify
+from chalicelib.identity.credentials import Incoming
+from chalicelib.identity.methods import Identify
 
 
 def ask(identify: Identify, token: str) -> Caller:

@@ -4,7 +4,7 @@ The paths of an application credential's access rules.
 
 import pytest
 
-from chalicelib.access_rules import PATH_MAX, allows
+from chalicelib.identity.access_rules import PATH_MAX, allows
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib import remote, settings
+from chalicelib import settings
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.errors import Unavailable
-from chalicelib.identity import Identify, choose_identity
+from chalicelib.identity import http_client
+from chalicelib.identity.methods import Identify, choose_identity
 from infra.local.keystone import (
     PASSWORD,
     PEOPLE,
@@ -155,7 +156,7 @@ def test_the_memory_is_bounded(
     """
     The oldest is forgotten; bad tokens push out no good one.
     """
-    monkeypatch.setattr("chalicelib.keystone.REMEMBERED_MAX", 2)
+    monkeypatch.setattr("chalicelib.identity.keystone.REMEMBERED_MAX", 2)
     first, second, third = (token_of(keystone) for _ in range(3))
     for token in (first, second):
         ask(identify, token)
@@ -373,7 +374,7 @@ def test_a_slow_keystone_is_503(  # noqa: PLR0913 - a row
     token = token_of(keystone)
 
     with monkeypatch.context() as hurry:
-        hurry.setattr(remote, "PATIENCE_SECONDS", 3.0)
+        hurry.setattr(http_client, "PATIENCE_SECONDS", 3.0)
         assert isinstance(refusal(identify, token), Unavailable)
     assert way.asked[-1].startswith(request_line)
     assert sum(line.startswith(request_line) for line in way.asked) == 1

@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from chalicelib.oidc import SETTINGS as OF_OIDC
-from chalicelib.openrc import SETTINGS as OF_KEYSTONE
+from chalicelib.identity.oidc import SETTINGS as OF_OIDC
+from chalicelib.identity.service_credentials import SETTINGS as OF_KEYSTONE
 from infra.local import keystone as local_keystone
 from infra.local.identities import EXTERNAL, OF_EXTERNAL
 from infra.local.keystone import PASSWORD, PEOPLE, scope_to, service_environment

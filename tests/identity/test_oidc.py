@@ -17,11 +17,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from chalicelib import remote
-from chalicelib.credentials import Incoming
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.errors import Unauthorized, Unavailable
-from chalicelib.identity import Identify, choose_identity
+from chalicelib.identity import http_client
+from chalicelib.identity.credentials import Incoming
+from chalicelib.identity.methods import Identify, choose_identity
 from infra.local import issuer as local_issuer
 from infra.local.issuer import AUDIENCE, Issuer
 from tests.actors import over_http
@@ -471,7 +471,7 @@ def test_a_slow_issuer_is_503(
     """
     After so much patience, though it might send a byte now and then for ever.
     """
-    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(http_client, "PATIENCE_SECONDS", 0.5)
     issuer, way = between
     setattr(way, fault, True)
 
@@ -579,7 +579,7 @@ def test_who_has_a_known_key_waits_for_nobody(
     """
     Not for another request whose key is unknown, and an issuer that is slow.
     """
-    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 4.0)
+    monkeypatch.setattr(http_client, "PATIENCE_SECONDS", 4.0)
     issuer, way = between
     identify, token = choose(way.url), issuer.sign(claims(issuer))
     unknown = with_header({"alg": "RS256", "kid": "unknown"})(issuer)

@@ -16,9 +16,9 @@ import botocore.session
 import pytest
 
 from chalicelib.errors import Unavailable
-from chalicelib.identity import choose_identity
-from chalicelib.oidc import SETTINGS
-from chalicelib.remote import RemoteError, turn, within
+from chalicelib.identity.http_client import RemoteError, turn, within
+from chalicelib.identity.methods import choose_identity
+from chalicelib.identity.oidc import SETTINGS
 from chalicelib.settings import SettingError
 from infra.local.keystone import (
     PASSWORD,
@@ -258,8 +258,8 @@ def test_the_app_does_not_start_without_its_identity(way: str) -> None:
     ("way", "environ", "packages"),
     [
         ("development", {}, set()),
-        ("keystone", KEYSTONE, {"chalicelib.keystone"}),
-        ("oidc", OIDC, {"chalicelib.oidc", "jwt", "cryptography"}),
+        ("keystone", KEYSTONE, {"chalicelib.identity.keystone"}),
+        ("oidc", OIDC, {"chalicelib.identity.oidc", "jwt", "cryptography"}),
     ],
 )
 def test_only_what_an_identity_needs_is_imported(
@@ -268,7 +268,12 @@ def test_only_what_an_identity_needs_is_imported(
     """
     A cold start pays for one way, not for all three.
     """
-    names = {"chalicelib.keystone", "chalicelib.oidc", "jwt", "cryptography"}
+    names = {
+        "chalicelib.identity.keystone",
+        "chalicelib.identity.oidc",
+        "jwt",
+        "cryptography",
+    }
 
     done = python("import app, sys; print(*sys.modules)", AUTH=way, **environ)
 
@@ -356,7 +361,7 @@ def test_a_secret_that_was_mended_is_read_again(
     """
     Without a new start.
     """
-    monkeypatch.setattr("chalicelib.keystone.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("chalicelib.identity.keystone.PAUSE_SECONDS", 0.0)
     values = service_environment(way.url)
     url = values.pop("OS_AUTH_URL")
     arn = keep("ssm", values | {"OS_PASSWORD": "old"})

@@ -22,7 +22,8 @@ from unittest.mock import patch
 from botocore.auth import S3SigV4QueryAuth
 from botocore.client import BaseClient
 
-from chalicelib import dynamo, functions, records, secret, sweep, transfers, web
+from chalicelib import dynamo, functions, records, sweep, transfers, web
+from chalicelib.identity import secret
 from infra.package.template import INFRA, read
 
 Right = tuple[str, str]

@@ -14,8 +14,8 @@ import pytest
 import requests
 
 from chalicelib import bucket, clock, functions, ids, settings, sweep, transfers
-from chalicelib.remote import RemoteError
-from chalicelib.secret import read_secret
+from chalicelib.identity.http_client import RemoteError
+from chalicelib.identity.secret import read_secret
 from infra.local.worker import Pump
 from tests.actors import Actor, Send
 from tests.bucket_faults import small_parts

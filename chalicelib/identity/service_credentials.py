@@ -6,8 +6,8 @@ import re
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from chalicelib.credentials import Given
-from chalicelib.remote import is_url, trust
+from chalicelib.identity.credentials import Given
+from chalicelib.identity.http_client import is_url, trust
 from chalicelib.settings import SettingError
 
 SETTINGS: Final = (
@@ -122,7 +122,7 @@ def check_arn(arn: str) -> None:
     Raises:
         SettingError: It is none; it is not quoted, as it may be the secret itself.
     """
-    from chalicelib.secret import ARN  # noqa: PLC0415 - in AWS alone
+    from chalicelib.identity.secret import ARN  # noqa: PLC0415 - in AWS alone
 
     if not ARN.fullmatch(arn):
         raise SettingError(

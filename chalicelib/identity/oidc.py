@@ -12,7 +12,10 @@ from typing import Any, Final
 import jwt
 
 from chalicelib import clock, settings
-from chalicelib.credentials import (
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.projects import is_project_id
+from chalicelib.errors import Unavailable
+from chalicelib.identity.credentials import (
     ROLES,
     Given,
     Incoming,
@@ -20,10 +23,7 @@ from chalicelib.credentials import (
     highest_role,
     unauthorized,
 )
-from chalicelib.domain.caller import Caller
-from chalicelib.domain.projects import is_project_id
-from chalicelib.errors import Unavailable
-from chalicelib.remote import (
+from chalicelib.identity.http_client import (
     RemoteError,
     ask,
     is_query,

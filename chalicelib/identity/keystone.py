@@ -13,13 +13,26 @@ from threading import Lock
 from typing import Any, Final, Generic, TypeVar
 
 from chalicelib import clock, settings
-from chalicelib.access_rules import RULES_MAX, allows
-from chalicelib.credentials import Incoming, given, highest_role, unauthorized
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.projects import is_project_id
 from chalicelib.errors import Unauthorized, Unavailable
-from chalicelib.openrc import SETTINGS, auth_url, ca_file, check_arn, sign_in_request
-from chalicelib.remote import RemoteError, Reply, ask, patience, turn, within
+from chalicelib.identity.access_rules import RULES_MAX, allows
+from chalicelib.identity.credentials import Incoming, given, highest_role, unauthorized
+from chalicelib.identity.http_client import (
+    RemoteError,
+    Reply,
+    ask,
+    patience,
+    turn,
+    within,
+)
+from chalicelib.identity.service_credentials import (
+    SETTINGS,
+    auth_url,
+    ca_file,
+    check_arn,
+    sign_in_request,
+)
 from chalicelib.settings import SettingError
 
 TOKEN_MAX: Final = 4096
@@ -280,7 +293,7 @@ class Keystone:
         )
 
     def _read_secret(self, deadline: float) -> Any:  # noqa: ANN401 - JSON, as Keystone takes it
-        from chalicelib.secret import read_secret  # noqa: PLC0415 - in AWS alone
+        from chalicelib.identity.secret import read_secret  # noqa: PLC0415 - in AWS alone
 
         arn = str(self._secret)
         values = within(deadline, arn, partial(read_secret, arn))

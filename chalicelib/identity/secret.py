@@ -10,7 +10,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.remote import RemoteError
+from chalicelib.identity.http_client import RemoteError
 
 ARN: Final = re.compile(
     r"arn:[\w-]+:(secretsmanager|ssm):([a-z]{2,}(?:-[a-z]+)+-\d+):\d*:.+"

@@ -1,0 +1,3 @@
+"""
+Who calls: development tokens, Keystone, OIDC.
+"""
