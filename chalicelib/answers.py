@@ -2,6 +2,7 @@
 Answers' bodies: the documents of images, memberships, tasks and uploads.
 """
 
+import json
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -32,6 +33,14 @@ def present_image(image: Image) -> Json:
     document["file"] = f"/v2/images/{image.id}/file"
     document["schema"] = "/v2/schemas/image"
     return document
+
+
+def weigh_image(image: Image) -> int:
+    """
+    Return the bytes that an image takes in Lambda's response: JSON within ASCII JSON.
+    """
+    text = json.dumps(present_image(image), ensure_ascii=False)
+    return len(json.dumps(text))
 
 
 def present_member(member: Member) -> Json:

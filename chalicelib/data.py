@@ -9,13 +9,16 @@ from typing import Final
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import answers, bodies, bucket, ids, store, uploads
+from chalicelib import answers, bodies, ids
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Content, Image, ImageStatus
 from chalicelib.domain.import_uris import BadUri, parse_uri
 from chalicelib.domain.uploads import GLANCE_DIRECT, Upload, UploadState
 from chalicelib.errors import BadRequest, Conflict, StaleError
+from chalicelib.store import images as image_store
+from chalicelib.store import objects
+from chalicelib.store import uploads as upload_store
 from chalicelib.web import ANY_TYPE, TEXT_TYPE, answer, body, caller, no_content
 
 IMAGE: Final = "/v2/images/{image_id}"
@@ -29,7 +32,7 @@ def download_data(image_id: str) -> Response:
     Download an image's data, from where the answer says.
     """
     me = caller(data)
-    found = store.load_image(image_id, me.project_id)
+    found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize_download(me, found)
     if not image.has_data:
         return no_content()
@@ -37,7 +40,7 @@ def download_data(image_id: str) -> Response:
     bodies.check_range(asked, image.size or 0)
     return Response(
         "",
-        headers={"Content-Type": TEXT_TYPE, "Location": bucket.download_url(image)},
+        headers={"Content-Type": TEXT_TYPE, "Location": objects.download_url(image)},
         status_code=HTTPStatus.TEMPORARY_REDIRECT,
     )
 
@@ -83,14 +86,14 @@ def import_data(image_id: str) -> Response:
     """
     me = caller(data)
     method, uri = bodies.parse_import(body(data))
-    found = store.load_image(image_id, me.project_id)
+    found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("upload_image", me, found)
-    upload = uploads.new_upload(image, method, UploadState.PENDING, me)
+    upload = upload_store.new_upload(image, method, UploadState.PENDING, me)
     if method == GLANCE_DIRECT:
         after, upload = _import_staged(image, upload)
     else:
         after, upload = _import_from(uri, image, upload)
-    uploads.begin_upload(image, after, upload, me)
+    upload_store.begin_upload(image, after, upload, me)
     return Response(
         "", headers={"Content-Type": TEXT_TYPE}, status_code=HTTPStatus.ACCEPTED
     )
@@ -102,9 +105,9 @@ def list_tasks(image_id: str) -> Response:
     See how the imports of an image of your project went, or go.
     """
     me = caller(data)
-    found = store.load_image(image_id, me.project_id)
+    found = image_store.load_image(image_id, me.project_id)
     policy.authorize("list_tasks", me, found)
-    return answer(answers.present_tasks(uploads.list_uploads(image_id), me))
+    return answer(answers.present_tasks(upload_store.list_uploads(image_id), me))
 
 
 def _content() -> bytes:
@@ -129,7 +132,7 @@ def _load_queued(image_id: str, me: Caller) -> Image:
     Raises:
         Conflict: It has its data, or another upload goes on.
     """
-    found = store.load_image(image_id, me.project_id)
+    found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("upload_image", me, found)
     if image.status is not ImageStatus.QUEUED:
         raise Conflict(f"The image is {image.status}: only a queued one takes data.")
@@ -141,13 +144,13 @@ def _keep(before: Image, after: Image, content: bytes, me: Caller) -> None:
     Keep data, and then that the image has it; or neither.
     """
     upload_id = after.upload_id or ""
-    bucket.put_data(after.id, upload_id, content)
+    objects.put_data(after.id, upload_id, content)
     try:
-        store.update_image(before, after, me)
+        image_store.update_image(before, after, me)
     except StaleError:
-        latest = store.load_image(after.id, "").image
+        latest = image_store.load_image(after.id, "").image
         if latest is None or latest.upload_id != upload_id:
-            bucket.delete_data(after.id, upload_id)
+            objects.delete_data(after.id, upload_id)
             raise
 
 

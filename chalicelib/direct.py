@@ -13,14 +13,17 @@ from typing import Final
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import answers, bodies, bucket, store, uploads
-from chalicelib.bucket import MissingError
+from chalicelib import answers, bodies
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image, ImageStatus
 from chalicelib.domain.uploads import DIRECT_UPLOAD, Upload, UploadState
 from chalicelib.errors import Conflict, NotFound, StaleError
 from chalicelib.schemas import Json
+from chalicelib.store import images as image_store
+from chalicelib.store import objects
+from chalicelib.store import uploads as upload_store
+from chalicelib.store.objects import MissingError
 from chalicelib.web import ANY_TYPE, answer, base_url, body, caller, no_content
 
 UPLOADS: Final = "/ext/v1/images/{image_id}/uploads"
@@ -53,9 +56,9 @@ def begin_upload(image_id: str) -> Response:
         image, status=ImageStatus.SAVING, upload_id=upload.id, failed_import=None
     )
     try:
-        uploads.begin_upload(image, after, upload, me)
+        upload_store.begin_upload(image, after, upload, me)
     except StaleError:
-        bucket.delete_upload(upload)
+        objects.delete_upload(upload)
         raise
     document = answers.present_upload(upload)
     location = base_url(direct.current_request) + document["self"]
@@ -74,7 +77,9 @@ def list_uploads(image_id: str) -> Response:
     """
     _load(image_id, caller(direct))
     some = [
-        one for one in uploads.list_uploads(image_id) if one.method == DIRECT_UPLOAD
+        one
+        for one in upload_store.list_uploads(image_id)
+        if one.method == DIRECT_UPLOAD
     ]
     return answer({"uploads": [answers.present_upload(one) for one in some]})
 
@@ -103,7 +108,7 @@ def sign_parts(image_id: str, upload_id: str) -> Response:
     upload = _load_open(image_id, upload_id, caller(direct))
     numbers = bodies.parse_part_numbers(raw, upload.part_count)
     with suppress(StaleError):  # It was touched just now: its client is still there.
-        uploads.save_upload(upload, upload)
+        upload_store.save_upload(upload, upload)
     return answer(_urls(upload, numbers))
 
 
@@ -120,7 +125,7 @@ def complete_upload(image_id: str, upload_id: str) -> Response:
             raise Conflict("Another sha512 was announced as the upload began.")
         sha512 = sha512 or upload.sha512
         pending = replace(upload, state=UploadState.PENDING, sha512=sha512, etag=etag)
-        upload = uploads.save_upload(upload, pending)
+        upload = upload_store.save_upload(upload, pending)
     if upload.state is UploadState.FAILURE:
         raise Conflict(f"The upload failed: {upload.message}")
     return answer(answers.present_upload(upload), HTTPStatus.ACCEPTED)
@@ -136,9 +141,9 @@ def abort_upload(image_id: str, upload_id: str) -> Response:
         raise Conflict("The upload is over: the image has its data.")
     if not upload.is_over:
         over = replace(upload, state=UploadState.FAILURE, message="It was aborted.")
-        if uploads.end_upload(upload, over, _without_upload) is None:
-            uploads.save_upload(upload, over)
-    bucket.delete_upload(upload)  # Only now: no run can make it succeed any more.
+        if upload_store.end_upload(upload, over, _without_upload) is None:
+            upload_store.save_upload(upload, over)
+    objects.delete_upload(upload)  # Only now: no run can make it succeed any more.
     return no_content()
 
 
@@ -147,13 +152,13 @@ def _without_upload(image: Image) -> Image:
 
 
 def _load(image_id: str, me: Caller) -> Image:
-    found = store.load_image(image_id, me.project_id)
+    found = image_store.load_image(image_id, me.project_id)
     return policy.authorize("upload_image", me, found)
 
 
 def _load_upload(image_id: str, upload_id: str, me: Caller) -> Upload:
     _load(image_id, me)
-    upload = uploads.load_upload(image_id, upload_id)
+    upload = upload_store.load_upload(image_id, upload_id)
     if upload is None or upload.method != DIRECT_UPLOAD:
         raise NotFound(f"No upload {upload_id} found of the image {image_id}.")
     return upload
@@ -171,13 +176,13 @@ def _begun(image: Image, size: int, sha512: str | None, me: Caller) -> Upload:
     Begin an upload in S3, which nothing knows of yet.
     """
     most = ceil(size / _PARTS_MAX)
-    upload = uploads.new_upload(image, DIRECT_UPLOAD, UploadState.OPEN, me)
+    upload = upload_store.new_upload(image, DIRECT_UPLOAD, UploadState.OPEN, me)
     return replace(
         upload,
         size=size,
         part_size=max(PART_BYTES, ceil(most / _MEBIBYTE) * _MEBIBYTE),
         sha512=sha512,
-        multipart_id=bucket.begin_multipart(image.id, upload.id),
+        multipart_id=objects.begin_multipart(image.id, upload.id),
     )
 
 
@@ -187,17 +192,17 @@ def _urls(upload: Upload, numbers: list[int]) -> Json:
             {
                 "part_number": number,
                 "size": upload.part_bytes(number),
-                "url": bucket.part_url(upload, number),
+                "url": objects.part_url(upload, number),
             }
             for number in numbers
         ],
-        "expires_in": bucket.PART_SECONDS,
+        "expires_in": objects.PART_SECONDS,
     }
 
 
-def _arrived(upload: Upload) -> list[bucket.Part]:
+def _arrived(upload: Upload) -> list[objects.Part]:
     try:
-        return bucket.list_parts(upload)
+        return objects.list_parts(upload)
     except MissingError as exc:
         raise Conflict("S3 does not have this upload any more: abort it.") from exc
 
@@ -222,4 +227,4 @@ def _check_arrived(upload: Upload, etags: list[str] | None) -> str:
             raise Conflict(f"Part {number} has {part.size} bytes instead of {wanted}.")
         if etags is not None and part.etag != etags[number - 1]:
             raise Conflict(f"Part {number} has the ETag {part.etag}.")
-    return bucket.etag_of_parts(list(arrived.values()))
+    return objects.etag_of_parts(list(arrived.values()))

@@ -14,19 +14,12 @@ from uuid import UUID, uuid5
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import settings
-from chalicelib.clients import client
+from chalicelib.aws import client
 from chalicelib.domain.images import Image, ImageStatus
 from chalicelib.domain.members import Member
 from chalicelib.errors import Unavailable
-from chalicelib.table import (
-    IMAGE,
-    MEMBER,
-    Raw,
-    image_id_of_tombstone,
-    image_of,
-    member_of,
-    moment,
-)
+from chalicelib.store.items import Raw, image_id_of_tombstone, image_of, member_of
+from chalicelib.store.keys import IMAGE, MEMBER, moment
 
 log = logging.getLogger("cloud-images.events")
 

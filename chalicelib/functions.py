@@ -8,8 +8,8 @@ from chalice.app import Blueprint, CloudWatchEvent, DynamoDBEvent, Rate, SQSEven
 
 from chalicelib import settings
 from chalicelib.domain.import_uris import parse_allowed
-from chalicelib.jobs import read_job
 from chalicelib.records import Record, consume
+from chalicelib.store.queue import read_job
 from chalicelib.sweep import sweep
 from chalicelib.transfers import transfer
 

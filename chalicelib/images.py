@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import answers, bodies, clock, ids, listing, patches, store
+from chalicelib import answers, bodies, clock, ids, patches
 from chalicelib.api.list_parameters import parse_list_query
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
@@ -19,6 +19,8 @@ from chalicelib.domain.members import Found
 from chalicelib.domain.uploads import IMPORT_METHODS
 from chalicelib.errors import Forbidden, NotFound
 from chalicelib.schemas import Json
+from chalicelib.store import images as image_store
+from chalicelib.store import lists
 from chalicelib.web import (
     ANY_TYPE,
     answer,
@@ -50,7 +52,7 @@ def create_image() -> Response:
     policy.authorize("create_image", me, found)
     policy.authorize_change(me, found, blank, image)
     bodies.check_owner(image.owner)
-    store.create_image(image, me)
+    image_store.create_image(image, me)
     return answer(
         answers.present_image(image),
         HTTPStatus.CREATED,
@@ -69,7 +71,7 @@ def list_images() -> Response:
     me = caller(images)
     asked = params(images)
     policy.require_role("list_images", me)
-    page = listing.list_images(parse_list_query(asked), me)
+    page = lists.list_images(parse_list_query(asked), me, answers.weigh_image)
     return answer(_present_page(page, asked))
 
 
@@ -79,7 +81,7 @@ def show_image(image_id: str) -> Response:
     Show an image that your project may see, whatever it answered to a share.
     """
     me = caller(images)
-    found = store.load_image(image_id, me.project_id)
+    found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("show_image", me, found)
     return answer(answers.present_image(image))
 
@@ -91,13 +93,13 @@ def update_image(image_id: str) -> Response:
     """
     me = caller(images)
     operations = patches.parse_patch(media_type(images), body(images))
-    found = store.load_image(image_id, me.project_id)
+    found = image_store.load_image(image_id, me.project_id)
     before = policy.authorize("update_image", me, found)
     after = patches.apply_patch(before, operations)
     policy.authorize_change(me, found, before, after)
     bodies.check_owner(after.owner)
     # As in the reference, a patch that changes nothing is an update, an empty one none.
-    image = store.update_image(before, after, me) if operations else before
+    image = image_store.update_image(before, after, me) if operations else before
     return answer(answers.present_image(image))
 
 
@@ -107,11 +109,11 @@ def delete_image(image_id: str) -> Response:
     Delete an image of your project, for its members too.
     """
     me = caller(images)
-    found = store.load_image(image_id, me.project_id)
+    found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("delete_image", me, found)
     if image.protected:
         raise Forbidden(f"Image {image_id} is protected and cannot be deleted.")
-    store.delete_image(image, me)
+    image_store.delete_image(image, me)
     return no_content()
 
 
@@ -123,11 +125,11 @@ def add_tag(image_id: str, tag: str) -> Response:
     me = caller(images)
     bodies.check_no_body(body(images))
     bodies.check_image({"tags": [tag]})
-    found = store.load_image(image_id, me.project_id)
+    found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("update_image", me, found)
     tagged = replace(image, tags=tuple(dict.fromkeys((*image.tags, tag))))
     bodies.check_limits(tagged, image)
-    store.update_image(image, tagged, me)
+    image_store.update_image(image, tagged, me)
     return no_content()
 
 
@@ -137,12 +139,12 @@ def remove_tag(image_id: str, tag: str) -> Response:
     Take a tag off an image of your project.
     """
     me = caller(images)
-    found = store.load_image(image_id, me.project_id)
+    found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("update_image", me, found)
     if tag not in image.tags:
         raise NotFound(f"The image {image_id} has no tag {tag!r}.")
     tags = tuple(one for one in image.tags if one != tag)
-    store.update_image(image, replace(image, tags=tags), me)
+    image_store.update_image(image, replace(image, tags=tags), me)
     return no_content()
 
 
@@ -164,11 +166,11 @@ def reactivate_image(image_id: str) -> Response:
 
 def _switch(image_id: str, before: ImageStatus, after: ImageStatus) -> Response:
     me = caller(images)
-    found = store.load_image(image_id, me.project_id)
+    found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("update_image", me, found)
     if image.status not in (before, after):
         raise Forbidden(f"The image is {image.status}, not {before} or {after}.")
-    store.update_image(image, replace(image, status=after), me)
+    image_store.update_image(image, replace(image, status=after), me)
     return no_content()
 
 
@@ -183,7 +185,7 @@ def _blank(me: Caller, asked: bodies.NewImage) -> Image:
     )
 
 
-def _present_page(page: listing.Page, asked: Params) -> Json:
+def _present_page(page: lists.Page, asked: Params) -> Json:
     """
     Make a list's document; `first` and `next` keep every parameter.
     """

@@ -4,8 +4,10 @@ The calls on an image's members: how a producer shares, and how a consumer answe
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import answers, bodies, memberships, store
+from chalicelib import answers, bodies
 from chalicelib.domain import policy
+from chalicelib.store import images as image_store
+from chalicelib.store import members as member_store
 from chalicelib.web import ANY_TYPE, answer, body, caller, no_content
 
 MEMBERS = "/v2/images/{image_id}/members"
@@ -21,9 +23,9 @@ def create_member(image_id: str) -> Response:
     """
     me = caller(members)
     member_id = bodies.parse_new_member(body(members))
-    found = store.load_image(image_id, me.project_id)
+    found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("create_member", me, found)
-    member = memberships.add_member(image, member_id, me)
+    member = member_store.add_member(image, member_id, me)
     return answer(answers.present_member(member))
 
 
@@ -33,10 +35,10 @@ def list_members(image_id: str) -> Response:
     See whom your image is shared with; or, as a member, yourself alone.
     """
     me = caller(members)
-    found = store.load_image(image_id, me.project_id)
+    found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("list_members", me, found)
     everyone = policy.sees_all_members(me, image)
-    some = memberships.list_members(image) if everyone else [found.own_membership()]
+    some = member_store.list_members(image) if everyone else [found.own_membership()]
     return answer(answers.present_members(some))
 
 
@@ -46,7 +48,7 @@ def show_member(image_id: str, member_id: str) -> Response:
     See one membership: one of your image's, or your own.
     """
     me = caller(members)
-    found = store.load_image(image_id, member_id)
+    found = image_store.load_image(image_id, member_id)
     _, member = policy.authorize_membership("show_member", me, found)
     return answer(answers.present_member(member))
 
@@ -58,9 +60,9 @@ def update_member(image_id: str, member_id: str) -> Response:
     """
     me = caller(members)
     status = bodies.parse_member_status(body(members))
-    found = store.load_image(image_id, member_id)
+    found = image_store.load_image(image_id, member_id)
     image, member = policy.authorize_membership("update_member", me, found)
-    member = memberships.set_member_status(image, member, status, me)
+    member = member_store.set_member_status(image, member, status, me)
     return answer(answers.present_member(member))
 
 
@@ -70,7 +72,7 @@ def delete_member(image_id: str, member_id: str) -> Response:
     Stop sharing an image of your project with another project.
     """
     me = caller(members)
-    found = store.load_image(image_id, member_id)
+    found = image_store.load_image(image_id, member_id)
     image, member = policy.authorize_membership("delete_member", me, found)
-    memberships.remove_member(image, member, me)
+    member_store.remove_member(image, member, me)
     return no_content()

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from chalicelib import bucket, jobs, store, uploads
 from chalicelib.events import event_of, send_event
-from chalicelib.table import Raw, pending_upload_of, unswept_image_of
+from chalicelib.store import images as image_store
+from chalicelib.store import objects, queue
+from chalicelib.store import uploads as upload_store
+from chalicelib.store.items import Raw, pending_upload_of, unswept_image_of
 
 log = logging.getLogger("cloud-images")
 
@@ -57,7 +59,7 @@ def dispatch_upload(record: Record) -> None:
     """
     upload = pending_upload_of(record.new)
     if upload and pending_upload_of(record.old) is None:
-        jobs.send_job(*upload)
+        queue.send_job(*upload)
 
 
 def sweep_deleted_image(record: Record) -> None:
@@ -68,11 +70,11 @@ def sweep_deleted_image(record: Record) -> None:
     as an image may have been put back from a backup.
     """
     image_id = unswept_image_of(record.new)
-    if image_id and store.is_unswept(image_id):
-        store.delete_members(image_id)
-        bucket.delete_image_data(image_id)
-        uploads.forget_uploads(image_id)
-        store.finish_deletion(image_id)
+    if image_id and image_store.is_unswept(image_id):
+        image_store.delete_members(image_id)
+        objects.delete_image_data(image_id)
+        upload_store.forget_uploads(image_id)
+        image_store.finish_deletion(image_id)
 
 
 def tell_change(record: Record) -> None:

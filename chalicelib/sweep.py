@@ -8,12 +8,16 @@ from datetime import timedelta
 from itertools import islice
 from typing import Final
 
-from chalicelib import bucket, clock, jobs, store, transfers, uploads
-from chalicelib.bucket import Kept
+from chalicelib import clock, transfers
 from chalicelib.domain.images import is_image_id
 from chalicelib.domain.uploads import UploadState
-from chalicelib.dynamo import get_items
-from chalicelib.table import Key, Raw, image_key, image_of, upload_key, upload_of
+from chalicelib.store import images as image_store
+from chalicelib.store import objects, queue
+from chalicelib.store import uploads as upload_store
+from chalicelib.store.dynamodb import get_items
+from chalicelib.store.items import Raw, image_of, upload_of
+from chalicelib.store.keys import Key, image_key, upload_key
+from chalicelib.store.objects import Kept
 
 log = logging.getLogger("cloud-images")
 
@@ -42,15 +46,15 @@ def sweep() -> None:
     A deletion whose record was lost is told again, so that the consumer ends it.
     """
     now = clock.now()
-    for image_id, upload_id in uploads.query_unfinished(now - IDLE):
+    for image_id, upload_id in upload_store.query_unfinished(now - IDLE):
         try:
             _see_to(image_id, upload_id)
         except Exception:  # One of them must not keep the others from their turn.
             log.exception("Upload %s was not seen to", upload_id)
-    for image_id in store.query_deleted(now - LOST):
+    for image_id in image_store.query_deleted(now - LOST):
         log.warning("What image %s left is to be removed again", image_id)
         try:
-            store.touch_tombstone(image_id)
+            image_store.touch_tombstone(image_id)
         except Exception:  # As above.
             log.exception("The deletion of image %s was not told again", image_id)
     for some in _batches(_idle_data()):
@@ -59,18 +63,18 @@ def sweep() -> None:
 
 def _see_to(image_id: str, upload_id: str) -> None:
     now = clock.now()
-    upload = uploads.load_upload(image_id, upload_id)
+    upload = upload_store.load_upload(image_id, upload_id)
     if upload is None or upload.is_over or upload.updated_at > now - IDLE:
         return
     if upload.state is not UploadState.OPEN:
-        jobs.send_job(image_id, upload_id)
+        queue.send_job(image_id, upload_id)
     elif upload.updated_at < now - ABANDONED:
         transfers.fail(upload, f"Its client left it alone for {ABANDONED.days} days.")
 
 
 def _idle_data() -> Iterator[Kept]:
     until = clock.now() - IDLE
-    for kept in (bucket.list_multiparts(), bucket.list_objects()):
+    for kept in (objects.list_multiparts(), objects.list_objects()):
         yield from (
             one
             for one in kept
@@ -94,9 +98,9 @@ def _remove_unneeded(kept: list[Kept]) -> None:
         if not _is_needed(one, items):
             log.warning("What upload %s left is removed", one.upload_id)
             if one.multipart_id:
-                bucket.abort_multipart(one.image_id, one.upload_id, one.multipart_id)
+                objects.abort_multipart(one.image_id, one.upload_id, one.multipart_id)
             else:
-                bucket.delete_data(one.image_id, one.upload_id)
+                objects.delete_data(one.image_id, one.upload_id)
 
 
 def _is_needed(kept: Kept, items: Mapping[Key, Raw]) -> bool:

@@ -15,15 +15,17 @@ from hashlib import md5
 from math import ceil
 from typing import Any, Final
 
-from chalicelib import bucket, clock, jobs, settings, uploads
+from chalicelib import clock, settings
 from chalicelib.background.addresses import SourceBroken
-from chalicelib.bucket import MissingError
 from chalicelib.digests import Digests
 from chalicelib.domain.images import Content, Image, ImageStatus
 from chalicelib.domain.import_uris import SourceRefused, parse_allowed
 from chalicelib.domain.uploads import WEB_DOWNLOAD, Progress, Upload, UploadState
 from chalicelib.errors import StaleError, Unavailable
 from chalicelib.sources import Source, open_source
+from chalicelib.store import objects, queue
+from chalicelib.store import uploads as upload_store
+from chalicelib.store.objects import MissingError
 
 log = logging.getLogger("cloud-images")
 
@@ -82,11 +84,11 @@ def transfer(image_id: str, upload_id: str, out_of_time: OutOfTime) -> None:
     Raises:
         Unavailable: Even that could not be kept; the job must be tried again.
     """
-    upload = uploads.load_upload(image_id, upload_id)
+    upload = upload_store.load_upload(image_id, upload_id)
     if upload is None or upload.state is UploadState.OPEN:
         return
     if upload.state is UploadState.FAILURE:
-        bucket.delete_upload(upload)
+        objects.delete_upload(upload)
     if upload.is_over:
         return
     run = _Run(upload)
@@ -96,7 +98,7 @@ def transfer(image_id: str, upload_id: str, out_of_time: OutOfTime) -> None:
         digests = move(run, out_of_time)
         _succeed(run, digests)
     except OutOfTimeError:
-        jobs.send_job(image_id, upload_id)
+        queue.send_job(image_id, upload_id)
     except StaleError:
         _tidy(run.upload)
     except (SourceRefused, FailedError) as exc:
@@ -122,8 +124,8 @@ def fail(upload: Upload, message: str) -> None:
 
     failed = replace(upload, state=UploadState.FAILURE, message=message)
     with suppress(StaleError):
-        if uploads.end_upload(upload, failed, change) is None:
-            uploads.save_upload(upload, failed)
+        if upload_store.end_upload(upload, failed, change) is None:
+            upload_store.save_upload(upload, failed)
     _tidy(upload)
 
 
@@ -146,7 +148,9 @@ class _Run:
         self.save(state=UploadState.PROCESSING, tries=last.tries + 1)
 
     def save(self, **changes: Any) -> None:  # noqa: ANN401 - fields of an upload
-        self.upload = uploads.save_upload(self.upload, replace(self.upload, **changes))
+        self.upload = upload_store.save_upload(
+            self.upload, replace(self.upload, **changes)
+        )
 
     def progress(self, digests: Digests, **changes: Any) -> None:  # noqa: ANN401 - fields of progress
         last = self.upload
@@ -166,7 +170,7 @@ class _Run:
         last = self.upload
         self.save(progress=Progress(), multipart_id=None)
         if last.multipart_id:
-            bucket.abort_multipart(last.image_id, last.id, last.multipart_id)
+            objects.abort_multipart(last.image_id, last.id, last.multipart_id)
         return Unavailable(why)
 
 
@@ -183,7 +187,7 @@ def _download(run: _Run, out_of_time: OutOfTime) -> Digests:
     try:
         if parts:
             _complete(run, wanted)
-        made = bucket.etag_of(run.upload.image_id, run.upload.id)
+        made = objects.etag_of(run.upload.image_id, run.upload.id)
     except MissingError as exc:
         raise run.restart("What was downloaded got lost.") from exc
     if made != (digests.size, wanted):
@@ -198,10 +202,10 @@ def _complete(run: _Run, wanted: str) -> None:
     Have S3 put parts together, if they are still those that were hashed.
     """
     try:
-        there = bucket.list_parts(run.upload)[: run.upload.progress.parts]
-        if bucket.etag_of_parts(there) != wanted:
+        there = objects.list_parts(run.upload)[: run.upload.progress.parts]
+        if objects.etag_of_parts(there) != wanted:
             raise run.restart("What arrived is not what was downloaded.")
-        bucket.complete_multipart(run.upload, there)
+        objects.complete_multipart(run.upload, there)
     except MissingError:
         return  # Completed by a run whose end got lost: its tag tells.
 
@@ -224,7 +228,7 @@ def _fetch(
             whole = len(content) < part_size
             digests.update(content)
             if parts == 0 and whole:
-                bucket.put_data(upload.image_id, upload.id, content)
+                objects.put_data(upload.image_id, upload.id, content)
             elif content:
                 parts += 1
                 _send_part(run, parts, content)
@@ -260,9 +264,9 @@ def _send_part(run: _Run, number: int, content: bytes) -> None:
         raise FailedError("The source is too large to be imported.")
     if run.upload.multipart_id is None:
         upload = run.upload
-        run.save(multipart_id=bucket.begin_multipart(upload.image_id, upload.id))
+        run.save(multipart_id=objects.begin_multipart(upload.image_id, upload.id))
     try:
-        bucket.put_part(run.upload, number, content)
+        objects.put_part(run.upload, number, content)
     except MissingError as exc:
         raise run.restart("What was downloaded got lost.") from exc
 
@@ -288,10 +292,10 @@ def _verify(run: _Run, out_of_time: OutOfTime) -> Digests:
     """
     if not run.upload.progress.whole:
         with suppress(MissingError):  # Completed by a run whose end got lost.
-            bucket.complete_multipart(run.upload, bucket.list_parts(run.upload))
+            objects.complete_multipart(run.upload, objects.list_parts(run.upload))
         run.progress(Digests(), whole=True)
     try:
-        size, etag = bucket.etag_of(run.upload.image_id, run.upload.id)
+        size, etag = objects.etag_of(run.upload.image_id, run.upload.id)
         if (size, etag) != (run.upload.size, run.upload.etag):
             raise FailedError("What S3 put together is not what had arrived.")
         digests = _hash(run, size, out_of_time)
@@ -314,7 +318,7 @@ def _hash(run: _Run, size: int, out_of_time: OutOfTime) -> Digests:
 
 
 def _hash_on(run: _Run, digests: Digests, out_of_time: OutOfTime) -> None:
-    for piece in bucket.read_data(run.upload, digests.size, _PIECE):
+    for piece in objects.read_data(run.upload, digests.size, _PIECE):
         digests.update(piece)
         if out_of_time():
             raise OutOfTimeError
@@ -330,7 +334,7 @@ def _succeed(run: _Run, digests: Digests) -> None:
         return image.with_data(upload.id, content)
 
     done = replace(upload, state=UploadState.SUCCESS, message="", reached=digests.size)
-    if uploads.end_upload(upload, done, change) is None:
+    if upload_store.end_upload(upload, done, change) is None:
         raise FailedError("The image does not wait for this upload any more.")
 
 
@@ -346,16 +350,16 @@ def _try_later(run: _Run, reason: str) -> None:
         _tidy(upload)
         return
     delay = min(RETRY_SECONDS * 2 ** max(upload.tries - 1, 0), _DELAY_MAX)
-    jobs.send_job(upload.image_id, upload.id, delay)
+    queue.send_job(upload.image_id, upload.id, delay)
 
 
 def _tidy(upload: Upload) -> None:
     """
     Remove what there is of an upload that another run ended, or whose image is gone.
     """
-    latest = uploads.load_upload(upload.image_id, upload.id)
+    latest = upload_store.load_upload(upload.image_id, upload.id)
     if latest is None or latest.state is UploadState.FAILURE:
-        bucket.delete_upload(latest or upload)
+        objects.delete_upload(latest or upload)
 
 
 def _take_up(text: str | None) -> Digests:

@@ -16,7 +16,7 @@ from typing import Any
 
 from botocore.exceptions import ReadTimeoutError
 
-from chalicelib import dynamo
+from chalicelib.store import dynamodb
 from tests.actors import Answer
 
 Call = tuple[str, Any]
@@ -30,7 +30,7 @@ def on(event: str, react: Callable[..., Any]) -> Iterator[None]:
     """
     React to an event of botocore while the context lasts.
     """
-    events = dynamo.connection.connection.client.meta.events
+    events = dynamodb.connection.connection.client.meta.events
     events.register_first(event, react)
     try:
         yield
@@ -269,8 +269,8 @@ def stored() -> list[dict[str, Any]]:
     """
     Give every item of the table, as DynamoDB has it.
     """
-    client = dynamo.connection.connection.client
-    items = client.scan(TableName=dynamo.connection.table_name)["Items"]
+    client = dynamodb.connection.connection.client
+    items = client.scan(TableName=dynamodb.connection.table_name)["Items"]
     return sorted(items, key=lambda item: (item["pk"]["S"], item["sk"]["S"]))
 
 

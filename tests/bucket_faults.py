@@ -6,28 +6,29 @@ from typing import Any
 
 import pytest
 
-from chalicelib import bucket, settings
+from chalicelib import settings
+from chalicelib.store import objects
 
 
-def objects(image_id: str = "") -> list[str]:
+def stored_objects(image_id: str = "") -> list[str]:
     """
     Give the keys of the bucket's objects, or of those of one image.
     """
-    return [f"{one.image_id}/{one.upload_id}" for one in bucket.list_objects(image_id)]
+    return [f"{one.image_id}/{one.upload_id}" for one in objects.list_objects(image_id)]
 
 
 def multiparts(image_id: str = "") -> list[str | None]:
     """
     Give the multipart uploads that are not completed, or those of one image.
     """
-    return [one.multipart_id for one in bucket.list_multiparts(image_id)]
+    return [one.multipart_id for one in objects.list_multiparts(image_id)]
 
 
 def client() -> Any:
     """
     Give S3's client, to do what no call of the service does.
     """
-    return bucket._client()  # noqa: SLF001 - for tests alone
+    return objects._client()  # noqa: SLF001 - for tests alone
 
 
 def name() -> str:

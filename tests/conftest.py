@@ -22,7 +22,8 @@ backend.create_queue()
 from botocore.session import get_session
 
 import app as service
-from chalicelib import dynamo, functions
+from chalicelib import functions
+from chalicelib.store import dynamodb
 from infra.local.worker import Pump
 from tests.actors import Actor, Send, in_process
 from tests.infra.rights import Watch, watching
@@ -33,8 +34,8 @@ def table() -> Iterator[str]:
     """
     Make the table of `infra/resources.yaml`, empty for each test; give its name.
     """
-    name = dynamo.connection.table_name
-    client = dynamo.connection.connection.client
+    name = dynamodb.connection.table_name
+    client = dynamodb.connection.connection.client
     backend.create_table(client, name)
     yield name
     client.delete_table(TableName=name)
@@ -103,7 +104,7 @@ def pump(table: str) -> Pump:
     """
     What hands changes and uploads on to the functions beside the API's, at each turn.
     """
-    client = dynamo.connection.connection.client
+    client = dynamodb.connection.connection.client
     stream = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
     client.update_table(TableName=table, StreamSpecification=stream)
     get_session().create_client("sqs").delete_queue(QueueUrl=backend.QUEUE_URL)

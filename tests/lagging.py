@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from chalicelib import dynamo
+from chalicelib.store import dynamodb
 from infra.local import backend
 from tests.aws_faults import on, stored
 
@@ -16,8 +16,8 @@ def lagging_indexes() -> Iterator[None]:
     """
     Let every index show the table as it is now, while the context lasts.
     """
-    client = dynamo.connection.connection.client
-    now = f"{dynamo.connection.table_name}-before"
+    client = dynamodb.connection.connection.client
+    now = f"{dynamodb.connection.table_name}-before"
     items = stored()
     backend.create_table(client, now)
     for item in items:

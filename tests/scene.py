@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib import bucket, clock, ids, store
+from chalicelib import clock, ids
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.images import Content
+from chalicelib.store import images as image_store
+from chalicelib.store import objects
 
 CONTENT = b"cloud images"
 
@@ -34,14 +36,14 @@ def make_active(image_id: str, content: bytes = CONTENT) -> None:
     """
     Give an image data, whatever its formats are.
     """
-    image = store.load_image(image_id, "").image
+    image = image_store.load_image(image_id, "").image
     assert image
     upload_id = ids.new_id()
-    bucket.put_data(image_id, upload_id, content)
+    objects.put_data(image_id, upload_id, content)
     described = Content(
         size=len(content),
         md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
         sha512=hashlib.sha512(content).hexdigest(),
     )
     by = Caller("data", "data", Role.ADMIN, "req-data")
-    store.update_image(image, image.with_data(upload_id, described), by)
+    image_store.update_image(image, image.with_data(upload_id, described), by)

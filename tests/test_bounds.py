@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from chalicelib import clock, dynamo, ids, listing, settings
+from chalicelib import clock, ids, settings
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.images import Image, Visibility
 from chalicelib.domain.members import Member, MemberStatus
-from chalicelib.table import Item, image_item, member_item
+from chalicelib.store import dynamodb, lists
+from chalicelib.store.items import Item, image_item, member_item
 from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.aws_faults import on
@@ -48,7 +49,7 @@ def fill(*items: Item) -> None:
     """
     Write items as fast as the emulator takes them.
     """
-    changed = dynamo.change_by(Caller("producer", "someone", Role.MEMBER, "x" * 40))
+    changed = dynamodb.change_by(Caller("producer", "someone", Role.MEMBER, "x" * 40))
     with Item.batch_write() as batch:
         for item in items:
             item.changed = changed
@@ -200,7 +201,7 @@ def test_a_name_is_looked_up_in_the_index(producer: Actor) -> None:
     read = []
 
     def note(parsed: dict[str, Any], **_: Any) -> None:
-        read.extend(parsed["Responses"][dynamo.connection.table_name])
+        read.extend(parsed["Responses"][dynamodb.connection.table_name])
 
     with rows_looked_at() as counts, on("after-call.dynamodb.BatchGetItem", note):
         found = producer.listed("?name=image-7")
@@ -260,7 +261,7 @@ def test_too_many_index_rows_are_not_sorted(
     """
     However few of them fit: those that were not looked at might.
     """
-    monkeypatch.setattr(listing, "_SORT_CHUNK", 5)
+    monkeypatch.setattr(lists, "_SORT_CHUNK", 5)
     shown, hidden = images(2), images(40, os_hidden=True)
     fill(*map(image_item, [*hidden, *shown]))
     bound(sort_images_max=5)
@@ -276,7 +277,7 @@ def test_a_page_of_large_images_ends_early(
     """
     Lambda's answer ends at 6 MB; following `next` still reaches each image once.
     """
-    monkeypatch.setattr(listing, "PAGE_BYTES_MAX", 100_000)
+    monkeypatch.setattr(lists, "PAGE_BYTES_MAX", 100_000)
     some = images(9, properties={"notes": 'a "quoted" ü' * 2_000})
     fill(*map(image_item, some))
 
@@ -297,7 +298,7 @@ def test_an_image_larger_than_a_page_is_a_page(
     """
     A page holds one image at least, or the list would never end.
     """
-    monkeypatch.setattr(listing, "PAGE_BYTES_MAX", 10)
+    monkeypatch.setattr(lists, "PAGE_BYTES_MAX", 10)
     some = images(3)
     fill(*map(image_item, some))
 
@@ -361,7 +362,7 @@ def test_an_image_of_many_members_is_deleted_with_all_of_them(
     deleted = producer.delete(f"/v2/images/{image.id}")
     pump.settle()
 
-    client = dynamo.connection.connection.client
-    left = client.scan(TableName=dynamo.connection.table_name)["Items"]
+    client = dynamodb.connection.connection.client
+    left = client.scan(TableName=dynamodb.connection.table_name)["Items"]
     assert deleted.status == 204
     assert [item["sk"]["S"] for item in left] == ["IMAGE"]

@@ -17,12 +17,14 @@ import pytest
 import requests
 from botocore.session import get_session
 
-from chalicelib import bucket, clock, direct, dynamo, sweep, transfers, uploads
-from chalicelib.clients import client
+from chalicelib import clock, direct, sweep, transfers
+from chalicelib.aws import client
+from chalicelib.store import dynamodb, objects
+from chalicelib.store import uploads as upload_store
 from infra.local import backend
 from infra.local.worker import Pump
 from tests.actors import Actor, Answer
-from tests.bucket_faults import multiparts, objects, small_parts
+from tests.bucket_faults import multiparts, small_parts, stored_objects
 from tests.web_source import WebSource, allow, serving
 
 CONTENT = bytes(range(256)) * 8
@@ -48,8 +50,8 @@ def dying_at(number: int, moment: str) -> Iterator[None]:
             raise Death
 
     clients = (
-        dynamo.connection.connection.client,
-        bucket._client(),  # noqa: SLF001 - for tests alone
+        dynamodb.connection.connection.client,
+        objects._client(),  # noqa: SLF001 - for tests alone
         client("sqs"),
     )
     for one in clients:
@@ -172,7 +174,7 @@ def assert_all_or_nothing(producer: Actor, image_id: str) -> str:
     See that an image has all of its data or none, and nothing else is kept.
     """
     image = producer.get(f"/v2/images/{image_id}").document
-    kept = objects(image_id)
+    kept = stored_objects(image_id)
     assert multiparts(image_id) == []
     if image["status"] == "active":
         assert image["os_hash_value"] == hashlib.sha512(CONTENT).hexdigest()
@@ -240,10 +242,10 @@ def test_a_deletion_takes_everything_or_nothing(
             assert_all_or_nothing(producer, image_id)
             producer.delete(f"/v2/images/{image_id}")
             pump.settle()
-        assert objects(image_id) == []
+        assert stored_objects(image_id) == []
         assert multiparts(image_id) == []
-        assert uploads.list_uploads(image_id) == []
-        assert [raw["sk"]["S"] for raw in dynamo.query_collection(image_id)] == [
+        assert upload_store.list_uploads(image_id) == []
+        assert [raw["sk"]["S"] for raw in dynamodb.query_collection(image_id)] == [
             "IMAGE"
         ]
         if not died:

@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 
 import app as service
-from chalicelib import hints, index, memberships, store, uploads
 from chalicelib.domain.caller import Role
 from chalicelib.domain.policy import RULES, Rule, Verdict
 from chalicelib.identity import oidc, service_credentials
 from chalicelib.settings import Settings
+from chalicelib.store import images as image_store
+from chalicelib.store import indexes, recent_changes
+from chalicelib.store import members as member_store
+from chalicelib.store import uploads as upload_store
 from infra.local import gateway
 from tests.contract.player import RECORDINGS, read
 from tests.readme import ROOT, table
@@ -151,7 +154,7 @@ def test_the_readme_has_every_access_pattern() -> None:
 
     found = {
         match[1]: name
-        for module in (store, memberships, index, hints, uploads)
+        for module in (image_store, member_store, indexes, recent_changes, upload_store)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if (match := re.match(r"\s*(AP-\d+):", function.__doc__ or ""))
     }

@@ -14,7 +14,8 @@ from typing import NoReturn
 
 import pytest
 
-from chalicelib import clock, dynamo
+from chalicelib import clock
+from chalicelib.store import dynamodb
 from chalicelib.web import ANY_TYPE, App, install, no_content
 from infra.local.worker import Pump
 from tests.actors import Actor, Answer, in_process
@@ -97,7 +98,7 @@ def test_a_write_in_conflict_for_long_is_unavailable(
     """
     503 tells the client to come back, and nothing is changed.
     """
-    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 1)
+    monkeypatch.setattr(dynamodb, "CONFLICT_SECONDS", 1)
     image_id = shared_image(producer)
     before = truth()
 
@@ -143,7 +144,7 @@ def test_a_transaction_refused_for_long_is_told_with_its_reason(  # noqa: PLR091
     """
     In words for the client, and in DynamoDB's own for the log.
     """
-    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 1)
+    monkeypatch.setattr(dynamodb, "CONFLICT_SECONDS", 1)
 
     with in_conflict(TRANSACT, refusal=refusal):
         answer = add_member(producer, image_id, "consumer")
@@ -178,7 +179,7 @@ def test_a_lost_hint_spoils_nothing(
     """
     A hint is never truth: the answer is that of the change, and the log tells of it.
     """
-    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 1)
+    monkeypatch.setattr(dynamodb, "CONFLICT_SECONDS", 1)
 
     with fault(PUT):
         added = add_member(producer, image_id, "consumer")
@@ -210,7 +211,7 @@ def test_keys_left_unread_for_long_make_the_service_unavailable(
     """
     Read again with pauses, and not for ever.
     """
-    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 1)
+    monkeypatch.setattr(dynamodb, "CONFLICT_SECONDS", 1)
 
     with leaving_keys_unread(times=None) as calls:
         shown = producer.get(f"/v2/images/{image_id}")
@@ -291,7 +292,7 @@ def test_a_removal_that_fails_is_tried_again(  # noqa: PLR0913 - a row
     """
     The stream's record stays until all that follows from it is done.
     """
-    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 1)
+    monkeypatch.setattr(dynamodb, "CONFLICT_SECONDS", 1)
     producer.share(image_id, "consumer")
     producer.delete(f"/v2/images/{image_id}")
 
@@ -351,7 +352,7 @@ def test_calls_made_together_end_together() -> None:
         ended.set()
 
     with pytest.raises(ConnectionError):
-        dynamo.together(fail, take_longer)
+        dynamodb.together(fail, take_longer)
 
     assert ended.is_set()
 

@@ -1,5 +1,5 @@
 """
-Who may import whom: arrows point one way, so that the rules do no I/O.
+Which room of `chalicelib` may import which; docs/architecture.md draws it.
 """
 
 import ast
@@ -7,107 +7,46 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-
-DOMAIN = {"domain", "errors"}
-ALLOWED: dict[str, set[str]] = {
-    "__init__": set(),
-    "domain": set(),
-    "errors": set(),
-    "environment": set(),
-    "telemetry": {"environment"},
-    "cors": {"environment"},
-    "policy": DOMAIN,
-    "schemas": {"domain"},
-    "bodies": {*DOMAIN, "environment", "schemas"},
-    "answers": {"domain", "schemas"},
-    "patches": {*DOMAIN, "bodies", "schemas"},
-    "filters": {*DOMAIN, "environment"},
-    "credentials": {*DOMAIN, "environment"},
-    "remote": set(),
-    "secret": {"remote"},
-    "access_rules": set(),
-    "openrc": {"credentials", "environment", "remote", "secret"},
-    "keystone": {
-        *(*DOMAIN, "access_rules", "credentials", "environment", "openrc", "remote"),
-        "secret",
-    },
-    "oidc": {*DOMAIN, "credentials", "environment", "remote"},
-    "identity": {"domain", "environment", "credentials", "keystone", "oidc"},
-    "table": {"domain", "environment"},
-    "dynamo": {*DOMAIN, "environment", "table", "telemetry"},
-    "hints": {"domain", "environment", "dynamo", "table"},
-    "store": {*DOMAIN, "environment", "dynamo", "hints", "table"},
-    "digests": set(),
-    "targets": set(),
-    "sources": {"targets"},
-    "uploads": {*DOMAIN, "environment", "dynamo", "store", "table"},
-    "clients": {"dynamo"},
-    "bucket": {*DOMAIN, "clients", "environment", "dynamo"},
-    "jobs": {"clients", "errors", "environment"},
-    "transfers": {
-        *(*DOMAIN, "environment", "bucket", "digests", "jobs"),
-        *("sources", "targets", "uploads"),
-    },
-    "events": {*DOMAIN, "clients", "environment", "table"},
-    "records": {"bucket", "events", "jobs", "store", "table", "uploads"},
-    "sweep": {
-        *("domain", "environment", "bucket", "dynamo", "jobs", "store", "table"),
-        *("transfers", "uploads"),
-    },
-    "functions": {"environment", "jobs", "records", "sweep", "targets", "transfers"},
-    "memberships": {*DOMAIN, "environment", "dynamo", "hints", "table"},
-    "index": {"domain", "environment", "dynamo", "filters", "table"},
-    "listing": {
-        *("domain", "errors", "environment", "answers", "filters", "policy"),
-        *("table", "dynamo", "hints", "store", "index"),
-    },
-    "web": {
-        *(*DOMAIN, "cors", "credentials", "environment", "filters", "identity"),
-        "telemetry",
-    },
-    "documents": {*DOMAIN, "environment", "schemas", "web"},
-    "images": {
-        *("domain", "errors", "environment", "answers", "bodies", "filters"),
-        *("listing", "patches", "policy", "schemas", "store", "web"),
-    },
-    "data": {
-        *("domain", "errors", "environment", "answers", "bodies", "bucket"),
-        *("policy", "store", "targets", "uploads", "web"),
-    },
-    "direct": {
-        *("domain", "errors", "answers", "bodies", "bucket", "policy"),
-        *("schemas", "store", "uploads", "web"),
-    },
-    "members": {"answers", "bodies", "memberships", "policy", "store", "web"},
+ROOT = Path(__file__).parents[1] / "chalicelib"
+ROOMS = {
+    "": set[str](),  # The modules beside the rooms.
+    "domain": set[str](),
+    "identity": {"domain"},
+    "store": {"domain"},
+    "api": {"domain", "identity", "store"},
+    "background": {"domain", "store"},
 }
 """
-What each module of `chalicelib` may import of the others.
+The rooms that each room may import beside itself.
 """
 
 OUTSIDE = {
     "boto3": set[str](),
-    "botocore": {"bucket", "clients", "events", "jobs", "secret"},
-    "jwt": {"oidc"},
-    "pynamodb": {"table", "dynamo", "store", "memberships", "index", "uploads"},
-    "chalice": {
-        *("cors", "errors", "web", "documents", "images", "members"),
-        *("data", "direct", "functions"),
-    },
-    "fastjsonschema": {"bodies"},
+    "pynamodb": {"store"},
+    "chalice": {"", "api", "background"},  # An error of the API is Chalice's, too.
+    "jwt": {"identity"},
+    "fastjsonschema": {"api"},
 }
 """
-Who may import what costs a cold start, or ties a module to DynamoDB or HTTP.
+The rooms that may import a package: each ties a room to it, or costs a cold start.
 """
 
-MODULES = sorted(path.stem for path in (ROOT / "chalicelib").glob("*.py"))
+MODULES = sorted(ROOT.rglob("*.py"))
 
 
-def imports(module: str) -> set[str]:
+def room_of(name: str) -> str:
     """
-    Give the names that a module imports, in full.
+    Return the room of `chalicelib.room.module`, or none of `chalicelib.module`.
     """
-    tree = ast.parse((ROOT / "chalicelib" / f"{module}.py").read_text("utf-8"))
+    room = name.split(".")[1]
+    return room if room in ROOMS else ""
+
+
+def imports(path: Path) -> set[str]:
+    """
+    Return the full names that a module imports.
+    """
+    tree = ast.parse(path.read_text("utf-8"))
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -117,35 +56,30 @@ def imports(module: str) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_what_it_may(module: str) -> None:
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_room_imports_only_the_rooms_below_it(path: Path) -> None:
     """
-    Of this package, and of what is outside.
+    Arrows point one way, of our own modules and of packages.
     """
-    names = imports(module)
-    own = {name.split(".")[1] for name in names if name.startswith("chalicelib.")}
-    outside = {name.split(".")[0] for name in names} & set(OUTSIDE)
+    room = "" if path.parent == ROOT else path.parent.name
+    names = imports(path)
+    own = {room_of(name) for name in names if name.startswith("chalicelib.")}
+    packages = {name.split(".")[0] for name in names} & set(OUTSIDE)
 
-    assert own <= ALLOWED[module]
-    assert all(module in OUTSIDE[package] for package in outside)
+    assert own <= {"", room, *ROOMS[room]}
+    assert all(room in OUTSIDE[package] for package in packages)
 
 
-def test_only_the_table_spells_keys() -> None:
+def test_only_the_keys_module_spells_keys() -> None:
     """
     No other module knows how a key is written.
     """
+    prefixes = ("UPLOAD", "IMAGE", "PROJECT", "VISIBILITY", "RECENT", "MEMBER")
     spelling = {
-        module
-        for module in MODULES
-        for prefix in (
-            '"UPLOAD#',
-            '"IMAGE#',
-            '"PROJECT#',
-            '"VISIBILITY#',
-            '"RECENT#',
-            '"MEMBER#',
-        )
-        if prefix in (ROOT / "chalicelib" / f"{module}.py").read_text("utf-8")
+        path.name
+        for path in MODULES
+        for prefix in prefixes
+        if f'"{prefix}#' in path.read_text("utf-8")
     }
 
-    assert spelling == {"table"}
+    assert spelling == {"keys.py"}

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from chalicelib import clock, dynamo, settings
-from chalicelib.table import image_key
+from chalicelib import clock, settings
+from chalicelib.store import dynamodb
+from chalicelib.store.keys import image_key
 from tests.actors import Actor, Answer, Send
 from tests.aws_faults import stored, truth
 from tests.scene import CONTENT, at
@@ -93,8 +94,8 @@ def test_what_a_later_version_stored_is_read(producer: Actor) -> None:
     pk, sk = image_key(image_id)
     (image,) = [item for item in truth() if item["sk"]["S"] == sk]
     staged = json.dumps(json.loads(image["staged"]["S"]) | {"later": 1})
-    dynamo.connection.connection.client.update_item(
-        TableName=dynamo.connection.table_name,
+    dynamodb.connection.connection.client.update_item(
+        TableName=dynamodb.connection.table_name,
         Key={"pk": {"S": pk}, "sk": {"S": sk}},
         UpdateExpression="SET staged = :staged, later = :staged",
         ExpressionAttributeValues={":staged": {"S": staged}},

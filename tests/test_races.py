@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import app as service
-from chalicelib import dynamo, settings
+from chalicelib import settings
+from chalicelib.store import dynamodb
 from infra.local.server import per_thread
 from infra.local.worker import Pump
 from tests.actors import Actor, Answer, Send, in_process
@@ -125,7 +126,7 @@ def test_fifty_projects_are_added_at_once(
     A share with many is not a conflict, although their transactions are.
     """
     # Nothing here is about how fast the machine is.
-    monkeypatch.setattr(dynamo, "CONFLICT_SECONDS", 60)
+    monkeypatch.setattr(dynamodb, "CONFLICT_SECONDS", 60)
     projects = [f"project-{number:02}" for number in range(50)]
 
     with one_at_a_time(TRANSACT) as refused:

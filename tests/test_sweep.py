@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
-from chalicelib import bucket, clock, dynamo, ids, store, uploads
+from chalicelib import clock, ids
 from chalicelib.functions import clean
+from chalicelib.store import dynamodb, objects
+from chalicelib.store import images as image_store
+from chalicelib.store import uploads as upload_store
 from chalicelib.sweep import ABANDONED, IDLE, LOST
 from infra.local.worker import Pump
 from tests.actors import Actor
-from tests.bucket_faults import multiparts, objects
+from tests.bucket_faults import multiparts, stored_objects
 from tests.scene import CONTENT
 
 OTHER = "11111111-2222-4333-8444-555555555555"
@@ -58,16 +61,16 @@ def test_an_object_that_nobody_has_is_removed(
     Once it is an hour old: before that, its request may still go on.
     """
     producer.upload(image_id, CONTENT)
-    kept = objects(image_id)
+    kept = stored_objects(image_id)
     for other in (image_id, OTHER):
-        bucket.put_data(other, ids.new_id(), b"left over")
+        objects.put_data(other, ids.new_id(), b"left over")
 
     sweep_in(SOON)
-    assert len(objects()) >= 3
+    assert len(stored_objects()) >= 3
 
     sweep_in(LATER)
-    assert objects(image_id) == kept
-    assert objects(OTHER) == []
+    assert stored_objects(image_id) == kept
+    assert stored_objects(OTHER) == []
     assert producer.download(image_id).body == CONTENT
 
 
@@ -80,9 +83,9 @@ def test_parts_that_nobody_waits_for_are_removed(
     path = f"/ext/v1/images/{image_id}/uploads"
     upload = producer.post(path, {"size": 10}).document
     wanted = multiparts(image_id)
-    bucket.begin_multipart(image_id, upload["id"])
-    bucket.begin_multipart(image_id, ids.new_id())
-    bucket.begin_multipart(OTHER, ids.new_id())
+    objects.begin_multipart(image_id, upload["id"])
+    objects.begin_multipart(image_id, ids.new_id())
+    objects.begin_multipart(OTHER, ids.new_id())
 
     sweep_in(LATER)
 
@@ -164,12 +167,12 @@ def test_a_deletion_whose_record_was_lost_is_ended(
 
     sweep_in(LOST - timedelta(minutes=1))
     pump.settle()
-    _, member = dynamo.query_collection(image_id)
+    _, member = dynamodb.query_collection(image_id)
     assert member["sk"] == {"S": "MEMBER#consumer"}
 
     sweep_in(LOST + timedelta(minutes=1))
     pump.settle()
-    (tombstone,) = dynamo.query_collection(image_id)
+    (tombstone,) = dynamodb.query_collection(image_id)
     assert tombstone.keys() == {"pk", "sk", "deleted", "changed"}
 
     sweep_in(10 * LOST)
@@ -185,7 +188,7 @@ def test_a_deletion_that_was_ended_meanwhile_stays_so(
     producer.delete(f"/v2/images/{image_id}")
     pump.settle()
 
-    store.touch_tombstone(image_id)
+    image_store.touch_tombstone(image_id)
 
     assert pump.turn() == 0
 
@@ -195,7 +198,7 @@ def in_small_pages() -> Iterator[None]:
     """
     Let S3 list two things at a time.
     """
-    events = bucket._client().meta.events  # noqa: SLF001 - for tests alone
+    events = objects._client().meta.events  # noqa: SLF001 - for tests alone
 
     def ask_for_two(params: Any, model: Any, **_: Any) -> None:
         field = "MaxKeys" if model.name == "ListObjectsV2" else "MaxUploads"
@@ -219,15 +222,15 @@ def test_all_objects_are_looked_at(sweep_in: Sweep) -> None:
     However many pages they are listed on.
     """
     for _ in range(7):
-        bucket.put_data(OTHER, ids.new_id(), b"left over")
-        bucket.begin_multipart(OTHER, ids.new_id())
+        objects.put_data(OTHER, ids.new_id(), b"left over")
+        objects.begin_multipart(OTHER, ids.new_id())
 
     with in_small_pages():
-        found = len(objects(OTHER)), len(multiparts(OTHER))
+        found = len(stored_objects(OTHER)), len(multiparts(OTHER))
         sweep_in(LATER)
 
     assert found == (7, 7)
-    assert objects(OTHER) == []
+    assert stored_objects(OTHER) == []
     assert multiparts(OTHER) == []
 
 
@@ -243,7 +246,7 @@ def test_an_upload_is_seen_to_that_was_touched_meanwhile_only(
 
     sweep_in(MUCH_LATER)
 
-    found = uploads.load_upload(image_id, upload["id"])
+    found = upload_store.load_upload(image_id, upload["id"])
     assert found
     assert found.message == "It was aborted."
 
@@ -259,19 +262,19 @@ def test_one_upload_that_cannot_be_seen_to_keeps_no_other_from_it(
         one = producer.make_image(disk_format="raw", container_format="bare")
         path = f"/ext/v1/images/{one}/uploads"
         begun.append(producer.post(path, {"size": 10}).document)
-    load = uploads.load_upload
+    load = upload_store.load_upload
 
     def fail(image_id: str, upload_id: str) -> Any:
         if upload_id == begun[0]["id"]:
             raise RuntimeError
         return load(image_id, upload_id)
 
-    bucket.put_data("no-image", "of-ours", b"left alone")
+    objects.put_data("no-image", "of-ours", b"left alone")
     with monkeypatch.context() as failing:
-        failing.setattr(uploads, "load_upload", fail)
+        failing.setattr(upload_store, "load_upload", fail)
         sweep_in(MUCH_LATER)
 
     states = [producer.get(one["self"]).document["state"] for one in begun]
     assert states == ["open", "failure", "failure"]
-    assert objects("no-image") == ["no-image/of-ours"]
-    bucket.delete_data("no-image", "of-ours")
+    assert stored_objects("no-image") == ["no-image/of-ours"]
+    objects.delete_data("no-image", "of-ours")

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from chalicelib import bucket, clock, functions, transfers, uploads
+from chalicelib import clock, functions, transfers
 from chalicelib.domain.uploads import UploadState
+from chalicelib.store import objects
+from chalicelib.store import uploads as upload_store
 from infra.local.worker import Pump
 from tests.actors import Actor
-from tests.bucket_faults import multiparts, objects, small_parts
+from tests.bucket_faults import multiparts, small_parts, stored_objects
 from tests.web_source import WebSource, allow, serving
 
 CONTENT = bytes(range(256)) * 10
@@ -62,7 +64,7 @@ def ask_import(producer: Actor, image_id: str, source: WebSource) -> str:
     method = {"name": "web-download", "uri": source.uri}
     answer = producer.post(f"/v2/images/{image_id}/import", {"method": method})
     assert (answer.status, answer.body) == (202, b"")
-    (upload,) = [one for one in uploads.list_uploads(image_id) if not one.is_over]
+    (upload,) = [one for one in upload_store.list_uploads(image_id) if not one.is_over]
     return upload.id
 
 
@@ -92,7 +94,7 @@ def assert_imported(producer: Actor, image_id: str, content: bytes = CONTENT) ->
     assert "os_glance_importing_to_stores" not in image
     assert "os_glance_failed_import" not in image
     assert producer.download(image_id).body == content
-    assert len(objects(image_id)) == 1
+    assert len(stored_objects(image_id)) == 1
     assert multiparts(image_id) == []
 
 
@@ -104,7 +106,7 @@ def assert_failed(producer: Actor, image_id: str, message: str) -> None:
     assert (image["status"], image["size"]) == ("queued", None)
     assert image["os_glance_failed_import"] == message
     assert tasks(producer, image_id)[0] == ("failure", message)
-    assert objects(image_id) == []
+    assert stored_objects(image_id) == []
     assert multiparts(image_id) == []
 
 
@@ -312,14 +314,14 @@ def test_a_worker_that_was_killed_goes_on_where_it_was(
     The queue gives its message to another.
     """
     upload_id = ask_import(producer, image_id, source)
-    put_part, turns = bucket.put_part, count()
+    put_part, turns = objects.put_part, count()
 
     def die(*arguments: Any) -> None:
         if next(turns) == 1:
             raise KeyboardInterrupt
         put_part(*arguments)
 
-    monkeypatch.setattr(bucket, "put_part", die)
+    monkeypatch.setattr(objects, "put_part", die)
     with pytest.raises(KeyboardInterrupt):
         transfers.transfer(image_id, upload_id, lambda: False)
     transfers.transfer(image_id, upload_id, lambda: False)
@@ -361,7 +363,7 @@ def test_a_run_ends_before_its_time_and_another_goes_on(
     pieces = count()
 
     transfers.transfer(image_id, upload_id, lambda: next(pieces) > 14)
-    halfway = uploads.load_upload(image_id, upload_id)
+    halfway = upload_store.load_upload(image_id, upload_id)
     pump.settle()
 
     assert halfway
@@ -396,7 +398,7 @@ def test_of_two_runs_at_once_the_later_goes_on(
     The other one sees it and stops; no part of it is in the data.
     """
     upload_id = ask_import(producer, image_id, source)
-    put_part, turns = bucket.put_part, count()
+    put_part, turns = objects.put_part, count()
     whole = partial(transfers.transfer, image_id, upload_id, lambda: False)
 
     def be_overtaken(upload: Any, number: int, content: bytes) -> None:
@@ -405,7 +407,7 @@ def test_of_two_runs_at_once_the_later_goes_on(
             content = bytes(len(content))
         put_part(upload, number, content)
 
-    monkeypatch.setattr(bucket, "put_part", be_overtaken)
+    monkeypatch.setattr(objects, "put_part", be_overtaken)
     whole()
 
     assert_imported(producer, image_id)
@@ -428,16 +430,16 @@ def test_a_part_that_was_exchanged_is_never_part_of_the_data(  # noqa: PLR0913 -
     """
     upload_id = ask_import(producer, image_id, source)
     name = "list_parts" if moment == "before" else "complete_multipart"
-    call, turns = getattr(bucket, name), count()
+    call, turns = getattr(objects, name), count()
 
     def exchange(upload: Any, *parts: Any) -> Any:
         if next(turns) == 0:
-            bucket.put_part(upload, 2, bytes(PART))
+            objects.put_part(upload, 2, bytes(PART))
             if parts:
-                parts = (bucket.list_parts(upload),)
+                parts = (objects.list_parts(upload),)
         return call(upload, *parts)
 
-    monkeypatch.setattr(bucket, name, exchange)
+    monkeypatch.setattr(objects, name, exchange)
     transfers.transfer(image_id, upload_id, lambda: False)
 
     if moment == "before":
@@ -457,7 +459,7 @@ def test_a_late_run_never_writes_over_the_data(
     """
     source.content, source.etag = b"first", None
     upload_id = ask_import(producer, image_id, source)
-    put_data, turns = bucket.put_data, count()
+    put_data, turns = objects.put_data, count()
 
     def be_overtaken(*arguments: Any) -> None:
         if next(turns) == 0:
@@ -465,7 +467,7 @@ def test_a_late_run_never_writes_over_the_data(
             transfers.transfer(image_id, upload_id, lambda: False)
         put_data(*arguments)
 
-    monkeypatch.setattr(bucket, "put_data", be_overtaken)
+    monkeypatch.setattr(objects, "put_data", be_overtaken)
     transfers.transfer(image_id, upload_id, lambda: False)
 
     assert_imported(producer, image_id, b"second")
@@ -479,7 +481,7 @@ def test_what_was_stored_by_a_dead_run_is_not_taken_for_another(
     """
     source.content, source.etag = b"first", None
     upload_id = ask_import(producer, image_id, source)
-    save = uploads.save_upload
+    save = upload_store.save_upload
 
     def die(before: Any, after: Any) -> Any:
         if after.progress.whole:
@@ -487,7 +489,7 @@ def test_what_was_stored_by_a_dead_run_is_not_taken_for_another(
         return save(before, after)
 
     with monkeypatch.context() as dying:
-        dying.setattr(uploads, "save_upload", die)
+        dying.setattr(upload_store, "save_upload", die)
         with pytest.raises(KeyboardInterrupt):
             transfers.transfer(image_id, upload_id, lambda: False)
     source.content = b"second"
@@ -510,21 +512,21 @@ def test_an_image_deleted_while_it_is_imported_leaves_nothing(  # noqa: PLR0913 
     Before the first part, between two, or after the last one.
     """
     upload_id = ask_import(producer, image_id, source)
-    put_part, turns = bucket.put_part, count()
+    put_part, turns = objects.put_part, count()
 
     def delete_first(*arguments: Any) -> None:
         if next(turns) == after:
             producer.delete(f"/v2/images/{image_id}")
         put_part(*arguments)
 
-    monkeypatch.setattr(bucket, "put_part", delete_first)
+    monkeypatch.setattr(objects, "put_part", delete_first)
     transfers.transfer(image_id, upload_id, lambda: False)
     pump.settle()
 
     assert producer.get(f"/v2/images/{image_id}").status == 404
-    assert objects(image_id) == []
+    assert stored_objects(image_id) == []
     assert multiparts(image_id) == []
-    assert uploads.list_uploads(image_id) == []
+    assert upload_store.list_uploads(image_id) == []
 
 
 def test_an_image_changed_while_it_is_imported_keeps_the_change(
@@ -538,7 +540,7 @@ def test_an_image_changed_while_it_is_imported_keeps_the_change(
     A name and a member that came meanwhile are there afterwards.
     """
     ask_import(producer, image_id, source)
-    end, turns = uploads._end, count()  # noqa: SLF001 - the last moment
+    end, turns = upload_store._end, count()  # noqa: SLF001 - the last moment
 
     def rename_first(*arguments: Any) -> None:
         if next(turns) == 0:
@@ -547,7 +549,7 @@ def test_an_image_changed_while_it_is_imported_keeps_the_change(
             producer.share(image_id, "consumer")
         end(*arguments)
 
-    monkeypatch.setattr(uploads, "_end", rename_first)
+    monkeypatch.setattr(upload_store, "_end", rename_first)
     pump.settle()
 
     assert show(producer, image_id)["name"] == "new"

@@ -81,7 +81,7 @@ def _start(objects: str) -> Chalice:
     try:
         # They read the settings, and make DynamoDB's client, as they are imported.
         from app import app  # noqa: PLC0415
-        from chalicelib.dynamo import connection  # noqa: PLC0415
+        from chalicelib.store.dynamodb import connection  # noqa: PLC0415
         from chalicelib.telemetry import write_lines  # noqa: PLC0415
     except ValueError as wrong:  # A SettingError, whose module then has no import.
         sys.exit(str(wrong))

@@ -12,7 +12,7 @@ import pytest
 from chalicelib import settings
 from infra.local.worker import Pump
 from tests.actors import Actor
-from tests.bucket_faults import objects
+from tests.bucket_faults import stored_objects
 from tests.scene import CONTENT, error
 
 FORMATS = {"disk_format": "raw", "container_format": "bare"}
@@ -80,7 +80,7 @@ def test_one_byte_more_than_fits_is_refused_with_the_other_ways(
     wanted = error(413, "Request Entity Too Large", message)
     assert (answer.status, answer.document) == wanted
     assert producer.get(f"/v2/images/{image_id}").document["status"] == "queued"
-    assert objects(image_id) == []
+    assert stored_objects(image_id) == []
 
 
 def test_a_download_is_a_url_for_one_object_and_some_minutes(
@@ -96,7 +96,7 @@ def test_a_download_is_a_url_for_one_object_and_some_minutes(
     query = parse_qs(url.query)
     assert (answer.status, answer.body) == (307, b"")
     assert url.hostname == "cloud-images-test.s3.us-east-1.amazonaws.com"
-    assert [url.path] == [f"/{key}" for key in objects(image_id)]
+    assert [url.path] == [f"/{key}" for key in stored_objects(image_id)]
     assert query["response-content-type"] == ["application/octet-stream"]
     assert query["X-Amz-Expires"] == ["300"]
 
@@ -107,7 +107,7 @@ def test_data_that_is_there_does_not_change(producer: Actor, image_id: str) -> N
     A second upload is refused, and leaves nothing behind.
     """
     producer.upload(image_id, CONTENT)
-    kept = objects(image_id)
+    kept = stored_objects(image_id)
 
     again = [producer.upload(image_id, b"other", to) for to in ("file", "stage")]
 
@@ -115,7 +115,7 @@ def test_data_that_is_there_does_not_change(producer: Actor, image_id: str) -> N
     wanted = error(409, "Conflict", message)
     assert [(answer.status, answer.document) for answer in again] == [wanted, wanted]
     assert producer.download(image_id).body == CONTENT
-    assert objects(image_id) == kept
+    assert stored_objects(image_id) == kept
 
 
 @pytest.mark.behaviour("S1")
@@ -204,7 +204,7 @@ def test_an_upload_that_is_not_as_large_as_told_is_refused(
     ((name, value),) = told.items()
     message = f"{name.lower()} says {value}, but 12 bytes came."
     assert (answer.status, answer.document) == error(400, "Bad Request", message)
-    assert objects(image_id) == []
+    assert stored_objects(image_id) == []
     assert producer.upload(image_id, CONTENT).status == 204
 
 
@@ -323,6 +323,6 @@ def test_a_deletion_takes_all_that_an_image_has_with_it(
 
     pump.settle()
 
-    assert objects(image_id) == []
+    assert stored_objects(image_id) == []
     assert producer.download(other).body == CONTENT
     assert len(producer.get(f"/v2/images/{other}/tasks").document["tasks"]) == 1

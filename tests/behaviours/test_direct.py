@@ -13,11 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from chalicelib import bucket, clock, direct, dynamo, transfers, uploads
+from chalicelib import clock, direct, transfers
 from chalicelib.errors import Unavailable
+from chalicelib.store import dynamodb, objects
+from chalicelib.store import uploads as upload_store
 from infra.local.worker import Pump
 from tests.actors import Actor
-from tests.bucket_faults import multiparts, objects, small_parts
+from tests.bucket_faults import multiparts, small_parts, stored_objects
 
 CONTENT = bytes(range(256)) * 10
 PART = 1000
@@ -194,7 +196,7 @@ def test_another_hash_than_was_announced_is_a_failure(
     message = f"The SHA-512 of what was sent is {SHA512}."
     assert producer.get(upload["self"]).document["message"] == message
     assert (image["status"], image["os_glance_failed_import"]) == ("queued", message)
-    assert objects(image_id) == []
+    assert stored_objects(image_id) == []
     again = producer.post(upload["self"] + "/complete")
     assert again.document["detail"] == f"The upload failed: {message}"
 
@@ -277,7 +279,7 @@ def test_an_upload_given_up_while_it_is_hashed_leaves_nothing(
 
     image = producer.get(f"/v2/images/{image_id}").document
     assert image["status"] == "queued"
-    assert objects(image_id) == []
+    assert stored_objects(image_id) == []
     assert multiparts(image_id) == []
 
 
@@ -291,14 +293,14 @@ def test_an_upload_given_up_as_it_ends_well_keeps_the_data(
     for part in upload["parts"]:
         send_part(part)
     producer.post(upload["self"] + "/complete")
-    end, turns = uploads.end_upload, count()
+    end, turns = upload_store.end_upload, count()
 
     def be_late(*arguments: Any) -> Any:
         if next(turns) == 0:
             pump.settle()
         return end(*arguments)
 
-    monkeypatch.setattr(uploads, "end_upload", be_late)
+    monkeypatch.setattr(upload_store, "end_upload", be_late)
     refused = producer.delete(upload["self"])
 
     assert refused.document["detail"] == "The upload is over: the image has its data."
@@ -323,7 +325,7 @@ def test_a_part_sent_after_the_completion_is_never_part_of_the_data(
         "queued",
         "What S3 put together is not what had arrived.",
     )
-    assert objects(image_id) == []
+    assert stored_objects(image_id) == []
 
 
 def test_an_upload_may_take_days(
@@ -349,7 +351,7 @@ def test_a_lost_answer_does_not_lose_the_upload(
     """
     Though somebody changes the image before it is asked again.
     """
-    call, turns = dynamo.settle, count()
+    call, turns = dynamodb.settle, count()
 
     def lose_the_answer(write: Any) -> Any:
         if next(turns) == 0:
@@ -358,7 +360,7 @@ def test_a_lost_answer_does_not_lose_the_upload(
             assert producer.patch(f"/v2/images/{image_id}", [rename]).status == 200
         return call(write)
 
-    monkeypatch.setattr("chalicelib.uploads.settle", lose_the_answer)
+    monkeypatch.setattr("chalicelib.store.uploads.settle", lose_the_answer)
     upload = begin(producer, image_id)
 
     send_part(upload["parts"][0])
@@ -372,7 +374,7 @@ def test_hashing_goes_on_where_it_was(
     However often S3's answer is cut.
     """
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
-    read = bucket.read_data
+    read = objects.read_data
     starts = []
 
     def be_cut(upload: Any, start: int, _size: int) -> Iterator[bytes]:
@@ -380,7 +382,7 @@ def test_hashing_goes_on_where_it_was(
         yield next(iter(read(upload, start, 300)))
         raise Unavailable("cut")
 
-    monkeypatch.setattr(bucket, "read_data", be_cut)
+    monkeypatch.setattr(objects, "read_data", be_cut)
     upload = begin(producer, image_id, sha512=SHA512)
     for part in upload["parts"]:
         send_part(part)
@@ -454,7 +456,7 @@ def test_one_upload_at_a_time(producer: Actor, image_id: str) -> None:
     ]
 
     assert [answer.status for answer in refused] == [409] * 4
-    assert objects(image_id) == []
+    assert stored_objects(image_id) == []
     assert len(multiparts(image_id)) == 1
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib import memberships, settings
+from chalicelib import settings
+from chalicelib.store import members as member_store
 from tests.actors import Actor, Send
 from tests.scene import at, error
 
@@ -371,7 +372,7 @@ def test_a_bug_is_told_in_the_same_form_and_says_nothing(
     """
     500 as JSON or plain text; what broke stands in the log alone, with the request.
     """
-    monkeypatch.setattr(memberships, "add_member", None)
+    monkeypatch.setattr(member_store, "add_member", None)
     as_json = producer.post(path, {"member": "secret"})
     plain = replace(producer, headers={"Accept": "*/*"}).post(path, {"member": "x"})
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-from chalicelib import bucket, dynamo
+from chalicelib.store import dynamodb, objects
 
 
 @dataclass
@@ -110,7 +110,7 @@ def counting() -> Iterator[Bill]:
     Count what is called while the context lasts; for one request at a time.
     """
     bill = Bill()
-    events = dynamo.connection.connection.client.meta.events
+    events = dynamodb.connection.connection.client.meta.events
     hooks: list[tuple[str, Callable[..., None]]] = [
         ("provide-client-params.dynamodb.*", _ask_for_units),
         ("before-call.dynamodb.*", bill.note_call),
@@ -120,10 +120,10 @@ def counting() -> Iterator[Bill]:
     ]
     for name, hook in hooks:
         events.register(name, hook)
-    of_s3 = bucket._client().meta.events  # noqa: SLF001 - the meter alone
+    of_s3 = objects._client().meta.events  # noqa: SLF001 - the meter alone
     of_s3.register("before-call.s3.*", bill.note_call)
     try:
-        with patch.object(dynamo, "together", partial(_one_by_one, bill)):
+        with patch.object(dynamodb, "together", partial(_one_by_one, bill)):
             yield bill
     finally:
         for name, hook in hooks:

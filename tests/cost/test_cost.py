@@ -9,7 +9,8 @@ import pytest
 import requests
 
 import app as service
-from chalicelib import clients, dynamo
+from chalicelib import aws
+from chalicelib.store import dynamodb
 from infra.local import backend
 from tests.actors import Actor, Answer, in_process
 from tests.cost import dynamodb_local
@@ -117,7 +118,7 @@ def on_dynamodb_local(
     Put the service on DynamoDB Local, with an empty table.
     """
     backend.create_table(local_client, table)
-    monkeypatch.setattr(dynamo.connection.connection, "_client", local_client)
+    monkeypatch.setattr(dynamodb.connection.connection, "_client", local_client)
     yield
     local_client.delete_table(TableName=table)
 
@@ -193,7 +194,7 @@ def test_a_download_makes_no_client_of_s3(
     image_id = producer.make_image(disk_format="raw", container_format="bare")
     producer.upload(image_id, CONTENT)
     made: dict[str, Any] = {}
-    monkeypatch.setattr(clients, "_made", made)  # As in a new container.
+    monkeypatch.setattr(aws, "_made", made)  # As in a new container.
 
     answer = producer.get(f"/v2/images/{image_id}/file")
 

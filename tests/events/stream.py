@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib import bucket, dynamo, functions
-from chalicelib.clients import client
+from chalicelib import functions
+from chalicelib.aws import client
+from chalicelib.store import dynamodb, objects
 
 Records = list[dict[str, Any]]
 
@@ -72,8 +73,13 @@ def number(record: dict[str, Any]) -> str:
 
 
 def _clients() -> list[Any]:
-    of_s3 = bucket._client()  # noqa: SLF001 - for tests alone
-    return [dynamo.connection.connection.client, of_s3, client("sqs"), client("events")]
+    of_s3 = objects._client()  # noqa: SLF001 - for tests alone
+    return [
+        dynamodb.connection.connection.client,
+        of_s3,
+        client("sqs"),
+        client("events"),
+    ]
 
 
 @contextmanager

@@ -22,8 +22,9 @@ from unittest.mock import patch
 from botocore.auth import S3SigV4QueryAuth
 from botocore.client import BaseClient
 
-from chalicelib import dynamo, functions, records, sweep, transfers, web
+from chalicelib import functions, records, sweep, transfers, web
 from chalicelib.identity import secret
+from chalicelib.store import dynamodb
 from infra.package.template import INFRA, read
 
 Right = tuple[str, str]
@@ -159,7 +160,7 @@ def watching() -> Iterator[Watch]:
     """
     watch = Watch()
     call, sign = BaseClient._make_api_call, S3SigV4QueryAuth.add_auth  # noqa: SLF001
-    submit = dynamo._pool.submit  # noqa: SLF001 - its threads work for who submits
+    submit = dynamodb._pool.submit  # noqa: SLF001 - its threads work for who submits
 
     @wraps(call)
     def noted_call(client: Any, operation: str, asked: Any) -> Any:
@@ -186,7 +187,7 @@ def watching() -> Iterator[Watch]:
     with (
         patch.object(BaseClient, "_make_api_call", noted_call),
         patch.object(S3SigV4QueryAuth, "add_auth", noted_sign),
-        patch.object(dynamo._pool, "submit", submit_for),  # noqa: SLF001 - as above
+        patch.object(dynamodb._pool, "submit", submit_for),  # noqa: SLF001 - as above
     ):
         yield watch
 

@@ -17,7 +17,8 @@ from filelock import FileLock
 from moto.server import ThreadedMotoServer
 
 import app as service
-from chalicelib import bucket, dynamo, functions
+from chalicelib import functions
+from chalicelib.store import dynamodb, objects
 from infra.local import backend
 from infra.local.mended_moto import take_records
 from infra.local.server import serve
@@ -49,7 +50,7 @@ createLinter().then((lint) => {
 
 
 @pytest.fixture
-def objects() -> Iterator[str]:
+def s3_url() -> Iterator[str]:
     """
     The embedded S3 of this process, over HTTP; its URL.
     """
@@ -100,13 +101,13 @@ def test_the_smoke_test_tells_what_works(
     broken: bool,  # noqa: FBT001 - a parameter of a test
     producer: Actor,
     consumer: Actor,
-    objects: str,
+    s3_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
     And leaves nothing behind, whether it succeeds or not.
     """
-    monkeypatch.setattr(bucket, "_endpoint", lambda: objects)
+    monkeypatch.setattr(objects, "_endpoint", lambda: s3_url)
     with serve(service.app, prefix="/api") as url:
         tokens = [f"a:{producer.project}:member", f"b:{consumer.project}:member"]
         if broken:
@@ -137,7 +138,7 @@ def backup() -> Iterator[Callable[[], None]]:
     """
     Copy all that the table has now into a table of its own, as a restore gives it.
     """
-    client = dynamo.connection.connection.client
+    client = dynamodb.connection.connection.client
     backend.create_table(client, "restored")
 
     def copy() -> None:

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from pynamodb.attributes import Attribute
 
-from chalicelib import dynamo
-from chalicelib.table import ByProject, ByVisibility, Item, RecentItem
+from chalicelib.store import dynamodb
+from chalicelib.store.items import ByProject, ByVisibility, Item, RecentItem
 from infra.local import backend
 
 
@@ -95,8 +95,8 @@ def test_the_local_table_is_that_of_the_template(properties: Any) -> None:
     """
     One source of truth for AWS, tests and the local run.
     """
-    client = dynamo.connection.connection.client
-    made = client.describe_table(TableName=dynamo.connection.table_name)["Table"]
+    client = dynamodb.connection.connection.client
+    made = client.describe_table(TableName=dynamodb.connection.table_name)["Table"]
 
     assert made["KeySchema"] == properties["KeySchema"]
     assert made["AttributeDefinitions"] == properties["AttributeDefinitions"]

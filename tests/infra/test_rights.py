@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import requests
 
-from chalicelib import bucket, clock, functions, ids, settings, sweep, transfers
+from chalicelib import clock, functions, ids, settings, sweep, transfers
 from chalicelib.identity.http_client import RemoteError
 from chalicelib.identity.secret import read_secret
+from chalicelib.store import objects
 from infra.local.worker import Pump
 from tests.actors import Actor, Send
 from tests.bucket_faults import small_parts
@@ -114,8 +115,8 @@ def _leave_and_sweep(send: Send, pump: Pump, monkeypatch: pytest.MonkeyPatch) ->
     left_alone = producer.make_image(**disk)
     producer.post(f"/ext/v1/images/{left_alone}/uploads", {"size": 5})
     nobody = ids.new_id()
-    bucket.put_data(nobody, nobody, b"left")
-    bucket.begin_multipart(nobody, nobody)
+    objects.put_data(nobody, nobody, b"left")
+    objects.begin_multipart(nobody, nobody)
     later = clock.now() + sweep.ABANDONED + timedelta(days=1)
     monkeypatch.setattr(clock, "now", lambda: later)
     event = {"version": "0", "source": "aws.events", "detail": {}}

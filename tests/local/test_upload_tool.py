@@ -22,8 +22,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from chalicelib import bucket, transfers
+from chalicelib import transfers
 from chalicelib.errors import Unavailable
+from chalicelib.store import objects
 from infra.local.worker import Pump
 from infra.tools import uploading
 from tests.actors import Actor, Answer, over_http
@@ -490,7 +491,7 @@ def test_it_tells_what_it_waits_for(
 
     def fail_once() -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(bucket, "etag_of", Mock(side_effect=Unavailable("Down.")))
+            patched.setattr(objects, "etag_of", Mock(side_effect=Unavailable("Down.")))
             pump.turn()
 
     clock = Clock(lambda: None, fail_once, lambda: None, pump.settle)

@@ -8,23 +8,20 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from chalicelib import dynamo
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.images import Image, ImageStatus, Visibility
 from chalicelib.domain.members import Member, MemberStatus
-from chalicelib.table import (
+from chalicelib.store import dynamodb
+from chalicelib.store.items import (
     ImageItem,
     Item,
     RecentItem,
     image_item,
-    image_key,
     image_of,
-    list_position,
     member_item,
     member_of,
-    project_sort,
-    recent_key,
 )
+from chalicelib.store.keys import image_key, list_position, project_sort, recent_key
 from infra.local import backend
 from tests.aws_faults import truth
 
@@ -174,7 +171,7 @@ def put(world: World) -> None:
     """
     Make the table anew, with a world in it.
     """
-    client, name = dynamo.connection.connection.client, dynamo.connection.table_name
+    client, name = dynamodb.connection.connection.client, dynamodb.connection.table_name
     client.delete_table(TableName=name)
     backend.create_table(client, name)
     items = [
@@ -184,7 +181,7 @@ def put(world: World) -> None:
     ]
     with Item.batch_write() as batch:
         for item in {(item.pk, item.sk): item for item in items}.values():
-            item.changed = dynamo.change_by(MAKER)
+            item.changed = dynamodb.change_by(MAKER)
             batch.save(item)
 
 

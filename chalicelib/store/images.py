@@ -15,7 +15,8 @@ from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image, is_image_id
 from chalicelib.domain.members import Found
 from chalicelib.domain.projects import is_project_id
-from chalicelib.dynamo import (
+from chalicelib.errors import Conflict, StaleError
+from chalicelib.store.dynamodb import (
     change_by,
     condition_failed,
     delete_items,
@@ -26,23 +27,24 @@ from chalicelib.dynamo import (
     query_untouched,
     settle,
 )
-from chalicelib.errors import Conflict, StaleError
-from chalicelib.hints import write_with_hints
-from chalicelib.table import (
-    DELETED,
-    MEMBER,
+from chalicelib.store.items import (
     ImageItem,
     found_in,
-    image_id_in,
     image_item,
+    stored,
+    unswept_image_of,
+)
+from chalicelib.store.keys import (
+    DELETED,
+    MEMBER,
+    image_id_in,
     image_key,
     member_key,
     project_partition,
-    stored,
     touched_sort,
-    unswept_image_of,
     visibility_partition,
 )
+from chalicelib.store.recent_changes import write_with_hints
 
 _NEVER_UPDATED: Final = {"created_at", "id", "member_count"}
 

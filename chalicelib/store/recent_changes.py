@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, Final
 
-from chalicelib import clock, dynamo, settings
+from chalicelib import clock, settings
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image
-from chalicelib.dynamo import query_page, settle, settle_or_log
-from chalicelib.table import (
+from chalicelib.store import dynamodb
+from chalicelib.store.dynamodb import query_page, settle, settle_or_log
+from chalicelib.store.items import RecentItem
+from chalicelib.store.keys import (
     RECENT,
-    RecentItem,
     list_position,
     moment,
     project_partition,
@@ -35,7 +36,7 @@ def write_with_hints(
         Exception: What the write raised; a hint that is lost is logged.
     """
     puts = [_put(project_id, image, caller) for project_id in projects]
-    dynamo.together(lambda: settle(write), *puts)
+    dynamodb.together(lambda: settle(write), *puts)
 
 
 def query_recent(project_id: str) -> list[str]:

@@ -18,7 +18,8 @@ from chalicelib import clock, ids
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.images import Image, is_image_id
 from chalicelib.domain.uploads import Upload, UploadState
-from chalicelib.dynamo import (
+from chalicelib.errors import Conflict, StaleError
+from chalicelib.store.dynamodb import (
     change_by,
     condition_failed,
     connection,
@@ -29,18 +30,19 @@ from chalicelib.dynamo import (
     reasons_of,
     settle,
 )
-from chalicelib.errors import Conflict, StaleError
-from chalicelib.store import image_actions
-from chalicelib.table import (
-    UNFINISHED,
+from chalicelib.store.images import image_actions
+from chalicelib.store.items import (
     ImageItem,
     UploadItem,
-    image_key,
     image_of,
-    moment,
     upload_item,
-    upload_key,
     upload_of,
+)
+from chalicelib.store.keys import (
+    UNFINISHED,
+    image_key,
+    moment,
+    upload_key,
     upload_partition,
 )
 

@@ -6,7 +6,6 @@ that what was deleted, unshared or answered a moment ago is told as it is now; w
 indexes do not know yet is proposed by the project's own hints (`RECENT#`).
 """
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,15 +13,18 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from chalicelib import answers, dynamo, index, settings, store
+from chalicelib import settings
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image, is_image_id
 from chalicelib.domain.list_queries import ListQuery, Sort
 from chalicelib.errors import BadRequest
-from chalicelib.hints import query_recent
-from chalicelib.index import Range, Row
-from chalicelib.table import list_position, stored
+from chalicelib.store import dynamodb, indexes
+from chalicelib.store import images as image_store
+from chalicelib.store.indexes import Range, Row
+from chalicelib.store.items import stored
+from chalicelib.store.keys import list_position
+from chalicelib.store.recent_changes import query_recent
 
 PAGE_BYTES_MAX: Final = 4 * 2**20
 """
@@ -47,9 +49,13 @@ class Page:
     next_marker: str | None
 
 
-def list_images(query: ListQuery, caller: Caller) -> Page:
+def list_images(
+    query: ListQuery, caller: Caller, weigh: Callable[[Image], int]
+) -> Page:
     """
     Find the page of images that a query asks for.
+
+    *weigh* returns the bytes that an image takes in the response.
 
     Raises:
         BadRequest: The marker is not an image that the caller can see; or the filters
@@ -66,13 +72,13 @@ def list_images(query: ListQuery, caller: Caller) -> Page:
         rows = _candidates(query, caller, after, budget, chunk)
     else:
         rows = _sorted(query, caller, marker)
-    return _page(query, caller, rows, budget)
+    return _page(query, caller, rows, budget, weigh)
 
 
 def _marker(query: ListQuery, caller: Caller) -> Image | None:
     if query.marker is None:
         return None
-    found = store.load_image(query.marker, caller.project_id)
+    found = image_store.load_image(query.marker, caller.project_id)
     if found.image is None or not policy.sees(caller, found):
         raise BadRequest(f"marker must be the id of an image: {query.marker[:36]!r}")
     return found.image
@@ -84,7 +90,11 @@ def _is_by_place(sort: tuple[Sort, ...]) -> bool:
 
 
 def _page(
-    query: ListQuery, caller: Caller, rows: Iterator[Row], budget: "_Budget"
+    query: ListQuery,
+    caller: Caller,
+    rows: Iterator[Row],
+    budget: "_Budget",
+    weigh: Callable[[Image], int],
 ) -> Page:
     images: list[Image] = []
     last_seen = None
@@ -95,7 +105,7 @@ def _page(
             break
         for image in _listed(query, caller, some):
             if all(test(image) for test in query.tests):
-                weight += _weight(image)
+                weight += weigh(image)
                 if images and weight > PAGE_BYTES_MAX:
                     return Page(images, last_seen)
                 images.append(image)
@@ -116,14 +126,6 @@ def _page(
     )
 
 
-def _weight(image: Image) -> int:
-    """
-    Give the bytes that an image takes in Lambda's answer: JSON within ASCII JSON.
-    """
-    text = json.dumps(answers.present_image(image), ensure_ascii=False)
-    return len(json.dumps(text))
-
-
 def _listed(query: ListQuery, caller: Caller, rows: list[Row]) -> Iterator[Image]:
     """
     Read candidates from the table, and keep those that belong in the caller's list.
@@ -131,7 +133,7 @@ def _listed(query: ListQuery, caller: Caller, rows: list[Row]) -> Iterator[Image
     A hint may tell of a place where the image never was: that of a new image whose id
     was taken.
     """
-    truth = index.load_listed(rows, None if caller.is_admin else caller.project_id)
+    truth = indexes.load_listed(rows, None if caller.is_admin else caller.project_id)
     for row in rows:
         image = policy.listed(
             caller, truth[row.image_id], query.visibility, query.member_status
@@ -166,7 +168,7 @@ class _Head:
         """
         Fetch the next rows; give how many the index looked at.
         """
-        rows, self.after, looked_at = index.query_range(
+        rows, self.after, looked_at = indexes.query_range(
             query, self.run, self.after, limit
         )
         self.rows.extend(rows)
@@ -195,7 +197,7 @@ def _candidates(
 
     A row is passed on only when no range can still hold an earlier one.
     """
-    heads = [_Head(run, after) for run in index.choose_ranges(query, caller)]
+    heads = [_Head(run, after) for run in indexes.choose_ranges(query, caller)]
     recents = _Head(Range("", ""), None, done=True)
 
     def recent() -> int:
@@ -212,7 +214,7 @@ def _candidates(
             if budget.looked_at >= budget.rows:
                 budget.spent_on = f"{budget.looked_at} index rows"
                 return
-            budget.looked_at += sum(dynamo.together(*fetches, *first))
+            budget.looked_at += sum(dynamodb.together(*fetches, *first))
             first, chunk = [], min(2 * chunk, _CHUNK_MAX)
             continue
         waiting = [head for head in (*heads, recents) if head.rows]

@@ -12,7 +12,8 @@ from chalicelib import clock, settings
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image, Visibility
 from chalicelib.domain.members import Member, MemberStatus
-from chalicelib.dynamo import (
+from chalicelib.errors import Conflict, LimitExceeded, StaleError
+from chalicelib.store.dynamodb import (
     PASSED,
     change_by,
     condition_failed,
@@ -23,21 +24,22 @@ from chalicelib.dynamo import (
     reasons_of,
     settle,
 )
-from chalicelib.errors import Conflict, LimitExceeded, StaleError
-from chalicelib.hints import write_with_hints
-from chalicelib.table import (
-    LIST_OF,
+from chalicelib.store.items import (
     ImageItem,
     MemberItem,
-    image_key,
     image_of,
-    list_position,
     member_item,
-    member_key,
     member_of,
+)
+from chalicelib.store.keys import (
+    LIST_OF,
+    image_key,
+    list_position,
+    member_key,
     moment,
     project_sort,
 )
+from chalicelib.store.recent_changes import write_with_hints
 
 
 def list_members(image: Image) -> list[Member]:

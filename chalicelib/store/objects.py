@@ -21,10 +21,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import settings
-from chalicelib.clients import client
+from chalicelib.aws import client, session
 from chalicelib.domain.images import DATA_TYPE, Image
 from chalicelib.domain.uploads import Upload
-from chalicelib.dynamo import session
 from chalicelib.errors import Unavailable
 
 DOWNLOAD_SECONDS: Final = 300

@@ -7,7 +7,7 @@ import json
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import settings
-from chalicelib.clients import client
+from chalicelib.aws import client
 from chalicelib.errors import Unavailable
 
 

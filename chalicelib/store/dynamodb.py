@@ -15,18 +15,11 @@ from typing import Any, Final, TypeVar
 
 from pynamodb.exceptions import PynamoDBException, TransactWriteError
 
-from chalicelib import clock, telemetry
+from chalicelib import aws, clock, telemetry
 from chalicelib.domain.caller import Caller
 from chalicelib.errors import Unavailable
-from chalicelib.table import (
-    ByProject,
-    Item,
-    Key,
-    Raw,
-    image_key,
-    moment,
-    touched_sort,
-)
+from chalicelib.store.items import ByProject, Item, Raw
+from chalicelib.store.keys import Key, image_key, moment, touched_sort
 
 log = logging.getLogger("cloud-images")
 
@@ -60,8 +53,8 @@ _T = TypeVar("_T")
 # The subclasses share the base's connection only if it was made first (PynamoDB), and
 # a client is made once, while the function starts.
 connection = Item._get_connection()  # noqa: SLF001 - PynamoDB has no public name for it
+connection.connection._local.session = aws.session  # noqa: SLF001 - as above
 telemetry.watch(connection.connection.client)
-session = connection.connection.session
 _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="dynamodb")
 
 

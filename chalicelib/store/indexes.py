@@ -12,15 +12,12 @@ from chalicelib.domain.images import Visibility
 from chalicelib.domain.list_queries import ALL, ListQuery
 from chalicelib.domain.members import Found, MemberStatus
 from chalicelib.domain.projects import is_project_id
-from chalicelib.dynamo import get_items, query_page
-from chalicelib.table import (
+from chalicelib.store.dynamodb import get_items, query_page
+from chalicelib.store.items import ByProject, ByVisibility, ImageItem, found_in
+from chalicelib.store.keys import (
     LIST_OF,
     MEMBER,
     OWNED,
-    ByProject,
-    ByVisibility,
-    ImageItem,
-    found_in,
     image_key,
     member_key,
     project_partition,

@@ -1,14 +1,16 @@
 """
-AWS's clients beside DynamoDB's: each is made when first used, for all threads.
+The session of AWS, and its clients: each is made when first used, for all threads.
+
+DynamoDB's client is made by PynamoDB, from this session.
 """
 
 from threading import Lock
 from typing import Any
 
 from botocore.config import Config
+from botocore.session import get_session
 
-from chalicelib.dynamo import session
-
+session = get_session()
 _made: dict[str, Any] = {}
 _making = Lock()
 

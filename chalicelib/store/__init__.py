@@ -1,0 +1,3 @@
+"""
+The store: DynamoDB, S3 and SQS. The only room that imports PynamoDB.
+"""
