@@ -5,10 +5,10 @@ The Chalice app: every route, and the middleware around them.
 import os
 
 from chalicelib import settings
+from chalicelib.background.functions import functions
 from chalicelib.data import data
 from chalicelib.direct import direct
 from chalicelib.documents import documents
-from chalicelib.functions import functions
 from chalicelib.identity.methods import choose_identity
 from chalicelib.images import images
 from chalicelib.members import members

@@ -22,7 +22,7 @@ backend.create_queue()
 from botocore.session import get_session
 
 import app as service
-from chalicelib import functions
+from chalicelib.background import functions
 from chalicelib.store import dynamodb
 from infra.local.worker import Pump
 from tests.actors import Actor, Send, in_process

@@ -17,8 +17,9 @@ import pytest
 import requests
 from botocore.session import get_session
 
-from chalicelib import clock, direct, sweep, transfers
+from chalicelib import clock, direct
 from chalicelib.aws import client
+from chalicelib.background import sweep, transfers
 from chalicelib.store import dynamodb, objects
 from chalicelib.store import uploads as upload_store
 from infra.local import backend
@@ -128,7 +129,7 @@ def story(producer: Actor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
     small_parts(monkeypatch)
     monkeypatch.setattr(transfers, "PART_BYTES", PART)
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
-    monkeypatch.setattr("chalicelib.sources.SURPLUS_SECONDS", 0.01)
+    monkeypatch.setattr("chalicelib.background.sources.SURPLUS_SECONDS", 0.01)
     monkeypatch.setattr(direct, "PART_BYTES", PART)
     monkeypatch.setattr(direct, "_MEBIBYTE", 1)
     allow(monkeypatch, "127.0.0.1")

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib import digests
-from chalicelib.digests import Digests, DigestsError
+from chalicelib.background import digests
+from chalicelib.background.digests import Digests, DigestsError
 from tests.readme import ROOT
 
 # Sizes around the blocks of both hashes matter; what the bytes are does not.

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from chalicelib import clock, ids
-from chalicelib.functions import clean
+from chalicelib.background.functions import clean
+from chalicelib.background.sweep import ABANDONED, IDLE, LOST
 from chalicelib.store import dynamodb, objects
 from chalicelib.store import images as image_store
 from chalicelib.store import uploads as upload_store
-from chalicelib.sweep import ABANDONED, IDLE, LOST
 from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.bucket_faults import multiparts, stored_objects

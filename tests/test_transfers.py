@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib import clock, functions, transfers
+from chalicelib import clock
+from chalicelib.background import functions, transfers
 from chalicelib.domain.uploads import UploadState
 from chalicelib.store import objects
 from chalicelib.store import uploads as upload_store

@@ -1,3 +1,3 @@
 """
-The functions beside the API: stream, worker and sweep.
+The functions beside the API's: stream, worker and sweep.
 """

@@ -98,7 +98,7 @@ def _work() -> AbstractContextManager[None]:
     """
     Run the functions beside the API's on what the requests leave to them.
     """
-    from chalicelib import functions  # noqa: PLC0415 - as above
+    from chalicelib.background import functions  # noqa: PLC0415 - as above
 
     pump = Pump(os.environ["TABLE_NAME"], functions.follow, functions.work)
     return pumping(pump)

@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from chalicelib import clock, direct, transfers
+from chalicelib import clock, direct
+from chalicelib.background import transfers
 from chalicelib.errors import Unavailable
 from chalicelib.store import dynamodb, objects
 from chalicelib.store import uploads as upload_store

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib import functions
 from chalicelib.aws import client
+from chalicelib.background import functions
 from chalicelib.store import dynamodb, objects
 
 Records = list[dict[str, Any]]

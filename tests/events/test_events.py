@@ -11,7 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from chalicelib import events, settings
+from chalicelib import settings
+from chalicelib.background import events
 from infra.local.worker import Pump
 from tests.actors import Actor, Send
 from tests.events.stream import sending

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib import records, settings
+from chalicelib import settings
+from chalicelib.background import stream
 from infra.local.mended_moto import take_records
 from infra.local.worker import Pump, _record
 from tests.actors import Actor
@@ -94,8 +95,8 @@ def test_a_record_that_cannot_be_taken_is_set_aside_alone(
     with sending() as sent:
         Mapping().follow(story)
     wanted = [one for one in sent if one["sequence"] not in poison]
-    handlers = (refuse, *records.HANDLERS)
-    monkeypatch.setattr(records, "HANDLERS", handlers)
+    handlers = (refuse, *stream.HANDLERS)
+    monkeypatch.setattr(stream, "HANDLERS", handlers)
     with sending() as sent:
         mapping.follow(story)
 

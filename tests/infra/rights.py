@@ -22,7 +22,8 @@ from unittest.mock import patch
 from botocore.auth import S3SigV4QueryAuth
 from botocore.client import BaseClient
 
-from chalicelib import functions, records, sweep, transfers, web
+from chalicelib import web
+from chalicelib.background import functions, stream, sweep, transfers
 from chalicelib.identity import secret
 from chalicelib.store import dynamodb
 from infra.package.template import INFRA, read
@@ -120,7 +121,7 @@ _ENTRIES = {
     functions.work.func.__code__: "worker",
     transfers.transfer.__code__: "worker",
     functions.follow.func.__code__: "consumer",
-    records.consume.__code__: "consumer",
+    stream.consume.__code__: "consumer",
     functions.clean.func.__code__: "sweeper",
     sweep.sweep.__code__: "sweeper",
 }

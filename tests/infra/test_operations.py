@@ -17,7 +17,7 @@ from filelock import FileLock
 from moto.server import ThreadedMotoServer
 
 import app as service
-from chalicelib import functions
+from chalicelib.background import functions
 from chalicelib.store import dynamodb, objects
 from infra.local import backend
 from infra.local.mended_moto import take_records

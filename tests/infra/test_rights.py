@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from chalicelib import clock, functions, ids, settings, sweep, transfers
+from chalicelib import clock, ids, settings
+from chalicelib.background import functions, sweep, transfers
 from chalicelib.identity.http_client import RemoteError
 from chalicelib.identity.secret import read_secret
 from chalicelib.store import objects

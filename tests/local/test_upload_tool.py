@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from chalicelib import transfers
+from chalicelib.background import transfers
 from chalicelib.errors import Unavailable
 from chalicelib.store import objects
 from infra.local.worker import Pump

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import sources
+from chalicelib.background import sources
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,9 @@ from typing import Any, Self
 
 import pytest
 
-from chalicelib import sources
+from chalicelib.background import sources
+from chalicelib.background.sources import open_source
 from chalicelib.domain.import_uris import Place, SourceRefused
-from chalicelib.sources import open_source
 
 DATA = bytes(range(256)) * 3
 PUBLIC = "93.184.215.14"

@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from chalicelib import sources
+from chalicelib.background import sources
 from chalicelib.background.addresses import SourceBroken
+from chalicelib.background.sources import open_source
 from chalicelib.domain.import_uris import parse_allowed
-from chalicelib.sources import open_source
 from tests.sources.servers import (
     DATA,
     NOBODY,

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.background.addresses import SourceBroken
+from chalicelib.background.sources import open_source
 from chalicelib.domain.import_uris import SourceRefused
-from chalicelib.sources import open_source
 from tests.sources.servers import (
     DATA,
     NOBODY,

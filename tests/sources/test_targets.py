@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from chalicelib.background.addresses import SourceBroken
+from chalicelib.background.sources import open_source
 from chalicelib.domain.import_uris import (
     BadUri,
     Place,
@@ -14,7 +15,6 @@ from chalicelib.domain.import_uris import (
     parse_allowed,
     parse_uri,
 )
-from chalicelib.sources import open_source
 from tests.sources.servers import (
     DATA,
     NOBODY,

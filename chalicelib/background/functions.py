@@ -7,11 +7,11 @@ from typing import Any, Final
 from chalice.app import Blueprint, CloudWatchEvent, DynamoDBEvent, Rate, SQSEvent
 
 from chalicelib import settings
+from chalicelib.background.stream import Record, consume
+from chalicelib.background.sweep import sweep
+from chalicelib.background.transfers import transfer
 from chalicelib.domain.import_uris import parse_allowed
-from chalicelib.records import Record, consume
 from chalicelib.store.queue import read_job
-from chalicelib.sweep import sweep
-from chalicelib.transfers import transfer
 
 RESERVE_SECONDS: Final = 60
 """

@@ -17,12 +17,12 @@ from typing import Any, Final
 
 from chalicelib import clock, settings
 from chalicelib.background.addresses import SourceBroken
-from chalicelib.digests import Digests
+from chalicelib.background.digests import Digests
+from chalicelib.background.sources import Source, open_source
 from chalicelib.domain.images import Content, Image, ImageStatus
 from chalicelib.domain.import_uris import SourceRefused, parse_allowed
 from chalicelib.domain.uploads import WEB_DOWNLOAD, Progress, Upload, UploadState
 from chalicelib.errors import StaleError, Unavailable
-from chalicelib.sources import Source, open_source
 from chalicelib.store import objects, queue
 from chalicelib.store import uploads as upload_store
 from chalicelib.store.objects import MissingError

@@ -8,7 +8,8 @@ from datetime import timedelta
 from itertools import islice
 from typing import Final
 
-from chalicelib import clock, transfers
+from chalicelib import clock
+from chalicelib.background import transfers
 from chalicelib.domain.images import is_image_id
 from chalicelib.domain.uploads import UploadState
 from chalicelib.store import images as image_store
