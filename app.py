@@ -5,20 +5,20 @@ The Chalice app: every route, and the middleware around them.
 import os
 
 from chalicelib import settings
+from chalicelib.api.app import App, install
+from chalicelib.api.data import data
+from chalicelib.api.discovery import discovery
+from chalicelib.api.images import images
+from chalicelib.api.members import members
+from chalicelib.api.uploads import uploads
 from chalicelib.background.functions import functions
-from chalicelib.data import data
-from chalicelib.direct import direct
-from chalicelib.documents import documents
 from chalicelib.identity.methods import choose_identity
-from chalicelib.images import images
-from chalicelib.members import members
-from chalicelib.web import App, install
 
 app = App(app_name="cloud-images")
-app.register_blueprint(documents)
+app.register_blueprint(discovery)
 app.register_blueprint(images)
 app.register_blueprint(members)
 app.register_blueprint(data)
-app.register_blueprint(direct)
+app.register_blueprint(uploads)
 app.register_blueprint(functions)
 install(app, choose_identity(settings.current.auth, os.environ))

@@ -12,8 +12,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-from chalicelib.schemas import SCHEMAS
-from chalicelib.web import JSON_TYPE
+from chalicelib.api.responses import JSON_TYPE
+from chalicelib.api.schemas import SCHEMAS
 
 Json = dict[str, Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jsonschema
 
-from chalicelib.schemas import SCHEMAS
+from chalicelib.api.schemas import SCHEMAS
 
 _VALIDATORS = {
     f"/v2/schemas/{name}": jsonschema.Draft4Validator(schema)

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 import app as service
-from chalicelib import cors, settings
+from chalicelib import settings
+from chalicelib.api import cors
 from chalicelib.settings import SettingError
 from infra.local.server import serve
 from tests.actors import Actor, Answer, Send, in_process, over_http

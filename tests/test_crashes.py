@@ -17,7 +17,8 @@ import pytest
 import requests
 from botocore.session import get_session
 
-from chalicelib import clock, direct
+from chalicelib import clock
+from chalicelib.api import uploads
 from chalicelib.aws import client
 from chalicelib.background import sweep, transfers
 from chalicelib.store import dynamodb, objects
@@ -130,8 +131,8 @@ def story(producer: Actor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
     monkeypatch.setattr(transfers, "PART_BYTES", PART)
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
     monkeypatch.setattr("chalicelib.background.sources.SURPLUS_SECONDS", 0.01)
-    monkeypatch.setattr(direct, "PART_BYTES", PART)
-    monkeypatch.setattr(direct, "_MEBIBYTE", 1)
+    monkeypatch.setattr(uploads, "PART_BYTES", PART)
+    monkeypatch.setattr(uploads, "_MEBIBYTE", 1)
     allow(monkeypatch, "127.0.0.1")
     source = WebSource(CONTENT)
     with serving(source):

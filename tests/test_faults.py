@@ -15,8 +15,10 @@ from typing import NoReturn
 import pytest
 
 from chalicelib import clock
+from chalicelib.api.app import App, install
+from chalicelib.api.requests import ANY_TYPE
+from chalicelib.api.responses import no_content
 from chalicelib.store import dynamodb
-from chalicelib.web import ANY_TYPE, App, install, no_content
 from infra.local.worker import Pump
 from tests.actors import Actor, Answer, in_process
 from tests.aws_faults import (

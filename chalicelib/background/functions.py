@@ -37,7 +37,7 @@ def work(event: SQSEvent) -> None:
         transfer(*read_job(message.body), out_of_time)
 
 
-@functions.on_dynamodb_record(stream_arn="ImagesTable.StreamArn", name="consumer")
+@functions.on_dynamodb_record(stream_arn="ImagesTable.StreamArn", name="stream")
 def follow(event: DynamoDBEvent) -> dict[str, Any]:
     """
     Do what follows from each change of the table.
@@ -48,7 +48,7 @@ def follow(event: DynamoDBEvent) -> dict[str, Any]:
     )
 
 
-@functions.schedule(Rate(1, unit=Rate.HOURS), name="sweeper")
+@functions.schedule(Rate(1, unit=Rate.HOURS), name="sweep")
 def clean(_event: CloudWatchEvent) -> None:
     """
     Find what crashes left, and remove it or go on with it.

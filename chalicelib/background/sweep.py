@@ -44,7 +44,7 @@ def sweep() -> None:
     """
     Take up again, or end, each upload that stands still; remove data that nobody needs.
 
-    A deletion whose record was lost is told again, so that the consumer ends it.
+    A deletion whose record was lost is written again: the stream's function ends it.
     """
     now = clock.now()
     for image_id, upload_id in upload_store.query_unfinished(now - IDLE):

@@ -125,7 +125,7 @@ def delete_image(image: Image, caller: Caller) -> None:
     AP-4: put a tombstone in the image's place for good.
 
     What the image leaves, its members and its data, nobody sees any more; the stream's
-    consumer removes it. Until then the tombstone stands in an index, for the sweep.
+    function removes it. Until then the tombstone stands in an index, for the sweep.
 
     Raises:
         StaleError: The image was changed or deleted since it was read.

@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from chalicelib import clock, direct
+from chalicelib import clock
+from chalicelib.api import uploads
 from chalicelib.background import transfers
 from chalicelib.errors import Unavailable
 from chalicelib.store import dynamodb, objects
@@ -33,8 +34,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     Parts of 1,000 bytes: the content has three.
     """
     small_parts(monkeypatch)
-    monkeypatch.setattr(direct, "PART_BYTES", PART)
-    monkeypatch.setattr(direct, "_MEBIBYTE", 1)
+    monkeypatch.setattr(uploads, "PART_BYTES", PART)
+    monkeypatch.setattr(uploads, "_MEBIBYTE", 1)
 
 
 @pytest.fixture

@@ -249,9 +249,7 @@ def test_the_app_does_not_start_without_its_identity(way: str) -> None:
     done = python("import app", AUTH=way, **LAMBDA)
 
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(
-        "chalicelib.environment.SettingError: "
-    )
+    assert done.stderr.splitlines()[-1].startswith("chalicelib.settings.SettingError: ")
 
 
 @pytest.mark.parametrize(

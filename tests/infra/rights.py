@@ -22,7 +22,7 @@ from unittest.mock import patch
 from botocore.auth import S3SigV4QueryAuth
 from botocore.client import BaseClient
 
-from chalicelib import web
+from chalicelib.api import app
 from chalicelib.background import functions, stream, sweep, transfers
 from chalicelib.identity import secret
 from chalicelib.store import dynamodb
@@ -33,8 +33,8 @@ Right = tuple[str, str]
 An action, and the resource of the template that it is on.
 """
 
-ROLES = {"api": "ApiRole", "worker": "WorkerRole", "consumer": "ConsumerRole"}
-ROLES |= {"sweeper": "SweeperRole"}
+ROLES = {"api": "ApiRole", "worker": "WorkerRole", "stream": "StreamRole"}
+ROLES |= {"sweep": "SweepRole"}
 
 TABLE, INDEXES = "ImagesTable.Arn", "${ImagesTable.Arn}/index/*"
 OBJECTS, BUCKET = "${DataBucket.Arn}/*", "DataBucket.Arn"
@@ -48,14 +48,14 @@ BY_LAMBDA: dict[str, set[Right]] = {
         ("sqs:GetQueueAttributes", "UploadQueue.Arn"),
         ("sqs:ReceiveMessage", "UploadQueue.Arn"),
     },
-    "consumer": {
+    "stream": {
         ("dynamodb:DescribeStream", "ImagesTable.StreamArn"),
         ("dynamodb:GetRecords", "ImagesTable.StreamArn"),
         ("dynamodb:GetShardIterator", "ImagesTable.StreamArn"),
         ("dynamodb:ListStreams", "*"),
         ("sqs:SendMessage", "RecordDeadLetterQueue.Arn"),
     },
-    "sweeper": set(),
+    "sweep": set(),
 }
 """
 What Lambda does in a function's name, to bring it its events.
@@ -116,14 +116,14 @@ def always(function: str) -> set[Right]:
 
 
 _ENTRIES = {
-    web.App.__call__.__code__: "api",
+    app.App.__call__.__code__: "api",
     secret.read_secret.__code__: "api",  # In a thread of its own.
     functions.work.func.__code__: "worker",
     transfers.transfer.__code__: "worker",
-    functions.follow.func.__code__: "consumer",
-    stream.consume.__code__: "consumer",
-    functions.clean.func.__code__: "sweeper",
-    sweep.sweep.__code__: "sweeper",
+    functions.follow.func.__code__: "stream",
+    stream.consume.__code__: "stream",
+    functions.clean.func.__code__: "sweep",
+    sweep.sweep.__code__: "sweep",
 }
 """
 Where each function begins; tests call some of them without Lambda's part.

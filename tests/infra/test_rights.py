@@ -133,11 +133,11 @@ def test_what_a_function_may_not_do_is_found(
     Function, action and resource are named.
     """
     query = ("dynamodb:Query", INDEXES)
-    fewer = granted() | {"sweeper": granted()["sweeper"] - {query}}
+    fewer = granted() | {"sweep": granted()["sweep"] - {query}}
 
     sweep.sweep()
 
     assert rights.excess == []
     with monkeypatch.context() as changed:
         changed.setattr("tests.infra.rights.granted", lambda: fewer)
-        assert rights.excess == [f"sweeper may not dynamodb:Query on {INDEXES}"]
+        assert rights.excess == [f"sweep may not dynamodb:Query on {INDEXES}"]

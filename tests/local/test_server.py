@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from chalice.app import Chalice, Response
 
-from chalicelib import web
+from chalicelib.api import app
 from infra.local import server
 from tests.actors import Answer, Send, over_http
 
@@ -218,7 +218,7 @@ def test_a_text_that_tells_an_error_is_the_apps_own_kind() -> None:
     """
     Whoever refused, a client reads it in the same way.
     """
-    assert server.ERROR_TYPE == web.ERROR_TYPE
+    assert server.ERROR_TYPE == app.ERROR_TYPE
 
 
 def test_a_crash_is_a_bad_gateway(send: Send, caplog: pytest.LogCaptureFixture) -> None:

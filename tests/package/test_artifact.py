@@ -63,13 +63,11 @@ def test_the_artifact_has_what_is_deployed_and_nothing_else(
 
     assert found == {f"{name.replace('-', '_')}-{version}" for name, version in wanted}
     tops = {name.partition("/")[0] for name in package.names}
-    code = {path.name for path in ROOT.glob("chalicelib/*.py")}
+    code = {str(path.relative_to(ROOT)) for path in ROOT.glob("chalicelib/**/*.py")}
     assert {"app.py", "chalicelib", "chalice"} <= tops
     assert not tops & {"boto3", "s3transfer", "moto", "pytest", "tests", "infra"}
     assert code == {
-        name.removeprefix("chalicelib/")
-        for name in package.names
-        if re.fullmatch(r"chalicelib/\w+\.py", name)
+        name for name in package.names if re.fullmatch(r"chalicelib/.+\.py", name)
     }
     assert {
         name.split("/")[1]
@@ -88,7 +86,7 @@ def test_botocore_knows_the_services_in_use(dev: Package) -> None:
         for name in dev.names
         if re.match(data + r"[^/]+/", name)
     }
-    code = "".join(path.read_text("utf-8") for path in ROOT.glob("chalicelib/*.py"))
+    code = "".join(path.read_text("utf-8") for path in ROOT.glob("chalicelib/**/*.py"))
     clients = set(re.findall(r'\bclient\(\s*"(\w+)"', code))
 
     assert folders == set(SERVICES)

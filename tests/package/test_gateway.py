@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import app as service
-from chalicelib.web import METHODS
+from chalicelib.api.app import METHODS
 from infra.local import gateway
 from tests.actors import Actor
 from tests.package.packaged import Lambda, Package, running, through_gateway

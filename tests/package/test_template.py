@@ -147,7 +147,7 @@ def test_the_stream_is_read_in_order_and_what_fails_is_set_aside(
     """
     Alone, after tries that end long before the stream forgets it, in 24 hours.
     """
-    (source,) = package.resources["Consumer"]["Properties"]["Events"].values()
+    (source,) = package.resources["Stream"]["Properties"]["Events"].values()
 
     assert source["Type"] == "DynamoDB"
     how = source["Properties"]
@@ -201,7 +201,7 @@ def test_every_alarm_tells_somebody_and_watches_what_is_there(
                 target = value.get("Ref") or value["Fn::GetAtt"][0]
                 assert target in known
     watched = json.dumps(alarms)
-    for name in ("APIHandler", "Worker", "Consumer", "Sweeper"):
+    for name in ("APIHandler", "Worker", "Stream", "Sweep"):
         assert name in watched
     for name in ("UploadDeadLetterQueue", "RecordDeadLetterQueue", "IteratorAge"):
         assert name in watched

@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 import fastjsonschema
 
 from chalicelib import settings
+from chalicelib.api.schemas import BASE, IMAGE_SCHEMA, Json
 from chalicelib.domain.images import DATA_TYPE, STORE, Image, Visibility
 from chalicelib.domain.members import MemberStatus
 from chalicelib.domain.projects import is_project_id
@@ -24,7 +25,6 @@ from chalicelib.errors import (
     RangeNotSatisfiable,
     UnsupportedMediaType,
 )
-from chalicelib.schemas import BASE, IMAGE_SCHEMA, Json
 
 WEIGHT_MAX: Final = 384 * 1024
 """

@@ -4,11 +4,12 @@ The calls on an image's members: how a producer shares, and how a consumer answe
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import answers, bodies
+from chalicelib.api import bodies, responses
+from chalicelib.api.requests import ANY_TYPE, body, caller
+from chalicelib.api.responses import answer, no_content
 from chalicelib.domain import policy
 from chalicelib.store import images as image_store
 from chalicelib.store import members as member_store
-from chalicelib.web import ANY_TYPE, answer, body, caller, no_content
 
 MEMBERS = "/v2/images/{image_id}/members"
 MEMBER = "/v2/images/{image_id}/members/{member_id}"
@@ -26,7 +27,7 @@ def create_member(image_id: str) -> Response:
     found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("create_member", me, found)
     member = member_store.add_member(image, member_id, me)
-    return answer(answers.present_member(member))
+    return answer(responses.present_member(member))
 
 
 @members.route(MEMBERS, methods=["GET"], content_types=ANY_TYPE)
@@ -39,7 +40,7 @@ def list_members(image_id: str) -> Response:
     image = policy.authorize("list_members", me, found)
     everyone = policy.sees_all_members(me, image)
     some = member_store.list_members(image) if everyone else [found.own_membership()]
-    return answer(answers.present_members(some))
+    return answer(responses.present_members(some))
 
 
 @members.route(MEMBER, methods=["GET"], content_types=ANY_TYPE)
@@ -50,7 +51,7 @@ def show_member(image_id: str, member_id: str) -> Response:
     me = caller(members)
     found = image_store.load_image(image_id, member_id)
     _, member = policy.authorize_membership("show_member", me, found)
-    return answer(answers.present_member(member))
+    return answer(responses.present_member(member))
 
 
 @members.route(MEMBER, methods=["PUT"], content_types=ANY_TYPE)
@@ -63,7 +64,7 @@ def update_member(image_id: str, member_id: str) -> Response:
     found = image_store.load_image(image_id, member_id)
     image, member = policy.authorize_membership("update_member", me, found)
     member = member_store.set_member_status(image, member, status, me)
-    return answer(answers.present_member(member))
+    return answer(responses.present_member(member))
 
 
 @members.route(MEMBER, methods=["DELETE"], content_types=ANY_TYPE)

@@ -9,8 +9,12 @@ from urllib.parse import urlencode
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import answers, bodies, clock, ids, patches
+from chalicelib import clock, ids
+from chalicelib.api import bodies, patch, responses
 from chalicelib.api.list_parameters import parse_list_query
+from chalicelib.api.requests import ANY_TYPE, base_url, body, caller, media_type, params
+from chalicelib.api.responses import answer, no_content
+from chalicelib.api.schemas import Json
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image, ImageStatus
@@ -18,19 +22,8 @@ from chalicelib.domain.list_queries import Params
 from chalicelib.domain.members import Found
 from chalicelib.domain.uploads import IMPORT_METHODS
 from chalicelib.errors import Forbidden, NotFound
-from chalicelib.schemas import Json
 from chalicelib.store import images as image_store
 from chalicelib.store import lists
-from chalicelib.web import (
-    ANY_TYPE,
-    answer,
-    base_url,
-    body,
-    caller,
-    media_type,
-    no_content,
-    params,
-)
 
 TAG: Final = "/v2/images/{image_id}/tags/{tag}"
 ACTIONS: Final = "/v2/images/{image_id}/actions"
@@ -54,7 +47,7 @@ def create_image() -> Response:
     bodies.check_owner(image.owner)
     image_store.create_image(image, me)
     return answer(
-        answers.present_image(image),
+        responses.present_image(image),
         HTTPStatus.CREATED,
         {
             "Location": f"{base_url(images.current_request)}/v2/images/{image.id}",
@@ -71,7 +64,7 @@ def list_images() -> Response:
     me = caller(images)
     asked = params(images)
     policy.require_role("list_images", me)
-    page = lists.list_images(parse_list_query(asked), me, answers.weigh_image)
+    page = lists.list_images(parse_list_query(asked), me, responses.weigh_image)
     return answer(_present_page(page, asked))
 
 
@@ -83,7 +76,7 @@ def show_image(image_id: str) -> Response:
     me = caller(images)
     found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("show_image", me, found)
-    return answer(answers.present_image(image))
+    return answer(responses.present_image(image))
 
 
 @images.route("/v2/images/{image_id}", methods=["PATCH"], content_types=ANY_TYPE)
@@ -92,15 +85,15 @@ def update_image(image_id: str) -> Response:
     Change an image of your project: all that the patch says, or nothing.
     """
     me = caller(images)
-    operations = patches.parse_patch(media_type(images), body(images))
+    operations = patch.parse_patch(media_type(images), body(images))
     found = image_store.load_image(image_id, me.project_id)
     before = policy.authorize("update_image", me, found)
-    after = patches.apply_patch(before, operations)
+    after = patch.apply_patch(before, operations)
     policy.authorize_change(me, found, before, after)
     bodies.check_owner(after.owner)
     # As in the reference, a patch that changes nothing is an update, an empty one none.
     image = image_store.update_image(before, after, me) if operations else before
-    return answer(answers.present_image(image))
+    return answer(responses.present_image(image))
 
 
 @images.route("/v2/images/{image_id}", methods=["DELETE"], content_types=ANY_TYPE)
@@ -191,7 +184,7 @@ def _present_page(page: lists.Page, asked: Params) -> Json:
     """
     kept = [(key, value) for key, value in asked if key != "marker"]
     document: Json = {
-        "images": [answers.present_image(image) for image in page.images],
+        "images": [responses.present_image(image) for image in page.images],
         "first": _link(kept),
         "schema": "/v2/schemas/images",
     }

@@ -9,30 +9,23 @@ from typing import Final
 from chalice.app import Blueprint, Response
 
 from chalicelib import settings
+from chalicelib.api.app import METHODS, NO_RESOURCE, OTHER_VERSION
+from chalicelib.api.requests import ANY_TYPE, base_url, path_of
+from chalicelib.api.responses import TEXT_TYPE, answer
+from chalicelib.api.schemas import SCHEMAS, Json
 from chalicelib.domain.images import STORE
 from chalicelib.domain.uploads import IMPORT_METHODS
 from chalicelib.errors import Forbidden, NotFound
-from chalicelib.schemas import SCHEMAS, Json
-from chalicelib.web import (
-    ANY_TYPE,
-    METHODS,
-    NO_RESOURCE,
-    OTHER_VERSION,
-    TEXT_TYPE,
-    answer,
-    base_url,
-    path_of,
-)
 
 VERSIONS: Final = (
     "2.17", "2.15", "2.9", "2.7", "2.6", "2.5", "2.4", "2.3", "2.2", "2.1", "2.0",
 )  # fmt: skip
 _TENANTS: Final = re.compile(r"/v2/tenants(/|$)")
 
-documents = Blueprint(__name__)
+discovery = Blueprint(__name__)
 
 
-@documents.route("/", methods=["GET"], content_types=ANY_TYPE)
+@discovery.route("/", methods=["GET"], content_types=ANY_TYPE)
 def show_choices() -> Response:
     """
     Choose a version of the API.
@@ -40,7 +33,7 @@ def show_choices() -> Response:
     return answer(_versions(), HTTPStatus.MULTIPLE_CHOICES)
 
 
-@documents.route("/versions", methods=["GET"], content_types=ANY_TYPE)
+@discovery.route("/versions", methods=["GET"], content_types=ANY_TYPE)
 def list_versions() -> Response:
     """
     List the versions of the API.
@@ -48,7 +41,7 @@ def list_versions() -> Response:
     return answer(_versions())
 
 
-@documents.route("/v2", methods=["GET"], content_types=ANY_TYPE)
+@discovery.route("/v2", methods=["GET"], content_types=ANY_TYPE)
 def show_version() -> Response:
     """
     Find the API at the address that a service catalog names.
@@ -56,7 +49,7 @@ def show_version() -> Response:
     return answer(_versions())
 
 
-@documents.route("/healthcheck", methods=["GET"], content_types=ANY_TYPE)
+@discovery.route("/healthcheck", methods=["GET"], content_types=ANY_TYPE)
 def check_health() -> Response:
     """
     See that the service answers.
@@ -64,7 +57,7 @@ def check_health() -> Response:
     return Response("OK", headers={"Content-Type": TEXT_TYPE})
 
 
-@documents.route("/v2/schemas/{name}", methods=["GET"], content_types=ANY_TYPE)
+@discovery.route("/v2/schemas/{name}", methods=["GET"], content_types=ANY_TYPE)
 def show_schema(name: str) -> Response:
     """
     Read the JSON schema of a document: image, images, member or members.
@@ -74,7 +67,7 @@ def show_schema(name: str) -> Response:
     return answer(SCHEMAS[name])
 
 
-@documents.route("/v2/info/import", methods=["GET"], content_types=ANY_TYPE)
+@discovery.route("/v2/info/import", methods=["GET"], content_types=ANY_TYPE)
 def show_import_info() -> Response:
     """
     Read which ways of import there are.
@@ -90,7 +83,7 @@ def show_import_info() -> Response:
     )
 
 
-@documents.route("/v2/info/stores", methods=["GET"], content_types=ANY_TYPE)
+@discovery.route("/v2/info/stores", methods=["GET"], content_types=ANY_TYPE)
 def show_stores_info() -> Response:
     """
     Read which stores hold images' data: one.
@@ -98,7 +91,7 @@ def show_stores_info() -> Response:
     return answer({"stores": [{"id": STORE, "default": "true"}]})
 
 
-@documents.route("/v2/info/usage", methods=["GET"], content_types=ANY_TYPE)
+@discovery.route("/v2/info/usage", methods=["GET"], content_types=ANY_TYPE)
 def show_usage_info() -> Response:
     """
     Read how much of its quotas a project uses; there are none to report.
@@ -106,12 +99,12 @@ def show_usage_info() -> Response:
     return answer({"usage": {}})
 
 
-@documents.route("/{proxy+}", methods=METHODS, content_types=ANY_TYPE)
+@discovery.route("/{proxy+}", methods=METHODS, content_types=ANY_TYPE)
 def refuse_path() -> Response:
     """
     Answer for every path that is no other route's.
     """
-    path = path_of(documents.current_request)
+    path = path_of(discovery.current_request)
     if _TENANTS.match(path) and settings.current.auth == "development":
         # No Keystone to ask: `openstack` then takes a project's id as given.
         raise Forbidden("There are no projects to look up without Keystone.")
@@ -121,7 +114,7 @@ def refuse_path() -> Response:
 
 
 def _versions() -> Json:
-    href = f"{base_url(documents.current_request)}/v2/"
+    href = f"{base_url(discovery.current_request)}/v2/"
     return {
         "versions": [
             {

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from chalicelib import bodies
+from chalicelib.api import bodies
+from chalicelib.api.schemas import BASE, Json
 from chalicelib.domain.images import Image, ImageStatus
 from chalicelib.errors import BadRequest, Conflict, Forbidden, UnsupportedMediaType
-from chalicelib.schemas import BASE, Json
 
 OLD_TYPE: Final = "application/openstack-images-v2.0-json-patch"
 NEW_TYPE: Final = "application/openstack-images-v2.1-json-patch"

@@ -1,16 +1,45 @@
 """
-Answers' bodies: the documents of images, memberships, tasks and uploads.
+The responses: the documents of images, memberships, tasks and uploads.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Final
 
+from chalice.app import Response
+
+from chalicelib.api.schemas import BASE, Json
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import STORE, Image, ImageStatus
 from chalicelib.domain.members import Member
 from chalicelib.domain.uploads import IMPORT_METHODS, UPLOAD_KEPT, Upload, UploadState
-from chalicelib.schemas import BASE, Json
+
+JSON_TYPE: Final = "application/json"
+TEXT_TYPE: Final = "text/plain; charset=UTF-8"
+
+
+def answer(
+    document: Any,  # noqa: ANN401 - any JSON
+    status: HTTPStatus = HTTPStatus.OK,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """
+    Make an answer with a JSON body.
+    """
+    return Response(
+        json.dumps(document, ensure_ascii=False),
+        headers={"Content-Type": JSON_TYPE, **(headers or {})},
+        status_code=status,
+    )
+
+
+def no_content() -> Response:
+    """
+    Make the answer that says nothing but that it is done.
+    """
+    return Response("", headers={}, status_code=HTTPStatus.NO_CONTENT)
 
 
 def present_image(image: Image) -> Json:

@@ -1,21 +1,21 @@
 """
-What all routes share: the request, its caller, and errors told in the API's forms.
+The app, and the middleware around every route.
 """
 
-import json
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, NoReturn
 from urllib.parse import unquote
 
-from chalice.app import Blueprint, Chalice, Request, Response
+from chalice.app import Chalice, Request, Response
 
-from chalicelib import cors, ids, settings, telemetry
-from chalicelib.domain.caller import Caller
-from chalicelib.domain.list_queries import Params
+from chalicelib import ids, settings, telemetry
+from chalicelib.api import cors
+from chalicelib.api.requests import ANY_TYPE, OWN, PROXY, SENT, path_of
+from chalicelib.api.responses import JSON_TYPE, TEXT_TYPE, answer
 from chalicelib.errors import (
     ApiError,
     Conflict,
@@ -27,20 +27,8 @@ from chalicelib.errors import (
 from chalicelib.identity.credentials import Incoming
 from chalicelib.identity.methods import Identify
 
-ANY_TYPE: Final = ["*/*"]
-"""
-For every route: clients send odd media types (glanceclient on GET), ours to judge.
-"""
-
-OWN: Final = "/ext/"
-"""
-Where the paths begin that are ours, not the Images API's.
-"""
-
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 NO_RESOURCE: Final = "The resource could not be found."
-JSON_TYPE: Final = "application/json"
-TEXT_TYPE: Final = "text/plain; charset=UTF-8"
 ERROR_TYPE: Final = f'{TEXT_TYPE}; like="text/html"'
 """
 For errors as text: openstacksdk shows what they say only if `text/html` is named.
@@ -57,8 +45,6 @@ The paths of versions that are gone, or never were.
 """
 
 _WITH_SLASH: Final = frozenset({"/", "/v2/"})
-_PROXY: Final = "/{proxy+}"
-_SENT: Final = "pathParametersAsSent"
 _TRIES: Final = 2
 
 
@@ -76,11 +62,11 @@ class App(Chalice):
         decoded = {name: unquote(text) for name, text in sent.items()}
         where = event["requestContext"]
         if where["resourcePath"].startswith("/{proxy"):
-            where = {**where, "resourcePath": _PROXY}
+            where = {**where, "resourcePath": PROXY}
         told = {
             **event,
             "pathParameters": decoded,
-            _SENT: sent,
+            SENT: sent,
             "requestContext": where,
         }
         answer = partial(super().__call__, told, context)
@@ -127,92 +113,6 @@ def install(app: App, identify: Identify) -> None:
     for path, methods in allowed.items():
         missing = [method for method in METHODS if method not in methods]
         app.route(path, methods=missing, content_types=ANY_TYPE)(_refusing(methods))
-
-
-def caller(blueprint: Blueprint) -> Caller:
-    """
-    Give whoever makes the current request.
-    """
-    who: Caller = blueprint.current_request.context["caller"]
-    return who
-
-
-def body(blueprint: Blueprint) -> bytes:
-    """
-    Give the body of the current request, as sent.
-    """
-    raw = blueprint.current_request.raw_body
-    return raw.encode() if isinstance(raw, str) else raw
-
-
-def media_type(blueprint: Blueprint) -> str:
-    """
-    Give the media type that the current request says its body has.
-    """
-    text: str = blueprint.current_request.headers.get("content-type", "")
-    return text
-
-
-def params(blueprint: Blueprint) -> Params:
-    """
-    Give the query string of the current request, as (key, value) pairs in order.
-    """
-    query = blueprint.current_request.query_params
-    if query is None:
-        return []
-    return [(key, value) for key in query for value in query.getlist(key)]
-
-
-def answer(
-    document: Any,  # noqa: ANN401 - any JSON
-    status: HTTPStatus = HTTPStatus.OK,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """
-    Make an answer with a JSON body.
-    """
-    return Response(
-        json.dumps(document, ensure_ascii=False),
-        headers={"Content-Type": JSON_TYPE, **(headers or {})},
-        status_code=status,
-    )
-
-
-def no_content() -> Response:
-    """
-    Make the answer that says nothing but that it is done.
-    """
-    return Response("", headers={}, status_code=HTTPStatus.NO_CONTENT)
-
-
-def path_of(request: Request) -> str:
-    """
-    Give the path that the API sees: without a stage's or a domain's prefix.
-    """
-    path = _app_path(request)
-    slash = "/" if request.context["path"].endswith("/") else ""
-    return path if path == "/" else path + slash
-
-
-def base_url(request: Request) -> str:
-    """
-    Give the URL of the API's root as the client reached it, without a final slash.
-    """
-    scheme = request.headers.get("x-forwarded-proto", "http").partition(",")[0]
-    host = request.headers.get("host", "localhost")
-    prefix = (
-        request.context["path"].rstrip("/").removesuffix(_app_path(request).rstrip("/"))
-    )
-    return f"{scheme}://{host}{prefix}"
-
-
-def _app_path(request: Request) -> str:
-    event = request.to_original_event()
-    template: str = event["requestContext"]["resourcePath"]
-    sent: dict[str, str] = event[_SENT]
-    if template == _PROXY:
-        return "/" + sent["proxy"].rstrip("/")
-    return re.sub(r"{(\w+)}", lambda match: sent[match[1]], template)
 
 
 def _admit(request: Request, identify: Identify, request_id: str) -> None:

@@ -13,18 +13,19 @@ from typing import Final
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import answers, bodies
+from chalicelib.api import bodies, responses
+from chalicelib.api.requests import ANY_TYPE, base_url, body, caller
+from chalicelib.api.responses import answer, no_content
+from chalicelib.api.schemas import Json
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image, ImageStatus
 from chalicelib.domain.uploads import DIRECT_UPLOAD, Upload, UploadState
 from chalicelib.errors import Conflict, NotFound, StaleError
-from chalicelib.schemas import Json
 from chalicelib.store import images as image_store
 from chalicelib.store import objects
 from chalicelib.store import uploads as upload_store
 from chalicelib.store.objects import MissingError
-from chalicelib.web import ANY_TYPE, answer, base_url, body, caller, no_content
 
 UPLOADS: Final = "/ext/v1/images/{image_id}/uploads"
 UPLOAD: Final = UPLOADS + "/{upload_id}"
@@ -37,16 +38,16 @@ How large a part is, at least; large data has larger ones, as S3 takes 10,000.
 _PARTS_MAX = 10_000
 _MEBIBYTE = 1024**2
 
-direct = Blueprint(__name__)
+uploads = Blueprint(__name__)
 
 
-@direct.route(UPLOADS, methods=["POST"], content_types=ANY_TYPE)
+@uploads.route(UPLOADS, methods=["POST"], content_types=ANY_TYPE)
 def begin_upload(image_id: str) -> Response:
     """
     Begin to send an image's data to S3 in parts.
     """
-    me = caller(direct)
-    size, sha512 = bodies.parse_new_upload(body(direct))
+    me = caller(uploads)
+    size, sha512 = bodies.parse_new_upload(body(uploads))
     image = _load(image_id, me)
     if image.status is not ImageStatus.QUEUED:
         raise Conflict(f"The image is {image.status}: only a queued one takes data.")
@@ -60,8 +61,8 @@ def begin_upload(image_id: str) -> Response:
     except StaleError:
         objects.delete_upload(upload)
         raise
-    document = answers.present_upload(upload)
-    location = base_url(direct.current_request) + document["self"]
+    document = responses.present_upload(upload)
+    location = base_url(uploads.current_request) + document["self"]
     first = range(1, min(upload.part_count, bodies.URLS_MAX) + 1)
     return answer(
         document | _urls(upload, list(first)),
@@ -70,27 +71,27 @@ def begin_upload(image_id: str) -> Response:
     )
 
 
-@direct.route(UPLOADS, methods=["GET"], content_types=ANY_TYPE)
+@uploads.route(UPLOADS, methods=["GET"], content_types=ANY_TYPE)
 def list_uploads(image_id: str) -> Response:
     """
     See the direct uploads of an image: the one that goes on, and those of late.
     """
-    _load(image_id, caller(direct))
+    _load(image_id, caller(uploads))
     some = [
         one
         for one in upload_store.list_uploads(image_id)
         if one.method == DIRECT_UPLOAD
     ]
-    return answer({"uploads": [answers.present_upload(one) for one in some]})
+    return answer({"uploads": [responses.present_upload(one) for one in some]})
 
 
-@direct.route(UPLOAD, methods=["GET"], content_types=ANY_TYPE)
+@uploads.route(UPLOAD, methods=["GET"], content_types=ANY_TYPE)
 def show_upload(image_id: str, upload_id: str) -> Response:
     """
     See how far a direct upload has come: which parts S3 has, while it is open.
     """
-    upload = _load_upload(image_id, upload_id, caller(direct))
-    document = answers.present_upload(upload)
+    upload = _load_upload(image_id, upload_id, caller(uploads))
+    document = responses.present_upload(upload)
     if upload.state is UploadState.OPEN:
         document["arrived"] = [
             {"part_number": part.number, "size": part.size, "etag": part.etag}
@@ -99,26 +100,26 @@ def show_upload(image_id: str, upload_id: str) -> Response:
     return answer(document)
 
 
-@direct.route(UPLOAD + "/urls", methods=["POST"], content_types=ANY_TYPE)
+@uploads.route(UPLOAD + "/urls", methods=["POST"], content_types=ANY_TYPE)
 def sign_parts(image_id: str, upload_id: str) -> Response:
     """
     Get the URLs to send parts to, again or for more of them.
     """
-    raw = body(direct)
-    upload = _load_open(image_id, upload_id, caller(direct))
+    raw = body(uploads)
+    upload = _load_open(image_id, upload_id, caller(uploads))
     numbers = bodies.parse_part_numbers(raw, upload.part_count)
     with suppress(StaleError):  # It was touched just now: its client is still there.
         upload_store.save_upload(upload, upload)
     return answer(_urls(upload, numbers))
 
 
-@direct.route(UPLOAD + "/complete", methods=["POST"], content_types=ANY_TYPE)
+@uploads.route(UPLOAD + "/complete", methods=["POST"], content_types=ANY_TYPE)
 def complete_upload(image_id: str, upload_id: str) -> Response:
     """
     Say that all parts were sent; the image is active once they are hashed.
     """
-    etags, sha512 = bodies.parse_completion(body(direct))
-    upload = _load_upload(image_id, upload_id, caller(direct))
+    etags, sha512 = bodies.parse_completion(body(uploads))
+    upload = _load_upload(image_id, upload_id, caller(uploads))
     if upload.state is UploadState.OPEN:
         etag = _check_arrived(upload, etags)
         if sha512 and upload.sha512 not in (None, sha512):
@@ -128,15 +129,15 @@ def complete_upload(image_id: str, upload_id: str) -> Response:
         upload = upload_store.save_upload(upload, pending)
     if upload.state is UploadState.FAILURE:
         raise Conflict(f"The upload failed: {upload.message}")
-    return answer(answers.present_upload(upload), HTTPStatus.ACCEPTED)
+    return answer(responses.present_upload(upload), HTTPStatus.ACCEPTED)
 
 
-@direct.route(UPLOAD, methods=["DELETE"], content_types=ANY_TYPE)
+@uploads.route(UPLOAD, methods=["DELETE"], content_types=ANY_TYPE)
 def abort_upload(image_id: str, upload_id: str) -> Response:
     """
     Give a direct upload up; the image waits for data again.
     """
-    upload = _load_upload(image_id, upload_id, caller(direct))
+    upload = _load_upload(image_id, upload_id, caller(uploads))
     if upload.state is UploadState.SUCCESS:
         raise Conflict("The upload is over: the image has its data.")
     if not upload.is_over:

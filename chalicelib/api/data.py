@@ -9,7 +9,10 @@ from typing import Final
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import answers, bodies, ids
+from chalicelib import ids
+from chalicelib.api import bodies, responses
+from chalicelib.api.requests import ANY_TYPE, body, caller
+from chalicelib.api.responses import TEXT_TYPE, answer, no_content
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Content, Image, ImageStatus
@@ -19,7 +22,6 @@ from chalicelib.errors import BadRequest, Conflict, StaleError
 from chalicelib.store import images as image_store
 from chalicelib.store import objects
 from chalicelib.store import uploads as upload_store
-from chalicelib.web import ANY_TYPE, TEXT_TYPE, answer, body, caller, no_content
 
 IMAGE: Final = "/v2/images/{image_id}"
 
@@ -107,7 +109,7 @@ def list_tasks(image_id: str) -> Response:
     me = caller(data)
     found = image_store.load_image(image_id, me.project_id)
     policy.authorize("list_tasks", me, found)
-    return answer(answers.present_tasks(upload_store.list_uploads(image_id), me))
+    return answer(responses.present_tasks(upload_store.list_uploads(image_id), me))
 
 
 def _content() -> bytes:

@@ -1,0 +1,95 @@
+"""
+The current request: its caller, its path, its body.
+"""
+
+import re
+from typing import Final
+
+from chalice.app import Blueprint, Request
+
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.list_queries import Params
+
+ANY_TYPE: Final = ["*/*"]
+"""
+For every route: clients send odd media types (glanceclient on GET), ours to judge.
+"""
+
+OWN: Final = "/ext/"
+"""
+Where the paths begin that are ours, not the Images API's.
+"""
+
+PROXY: Final = "/{proxy+}"
+"""
+The route of every path that has no route of its own.
+"""
+
+SENT: Final = "pathParametersAsSent"
+"""
+The key of an event under which its path parameters stand as sent, not decoded.
+"""
+
+
+def caller(blueprint: Blueprint) -> Caller:
+    """
+    Give whoever makes the current request.
+    """
+    who: Caller = blueprint.current_request.context["caller"]
+    return who
+
+
+def body(blueprint: Blueprint) -> bytes:
+    """
+    Give the body of the current request, as sent.
+    """
+    raw = blueprint.current_request.raw_body
+    return raw.encode() if isinstance(raw, str) else raw
+
+
+def media_type(blueprint: Blueprint) -> str:
+    """
+    Give the media type that the current request says its body has.
+    """
+    text: str = blueprint.current_request.headers.get("content-type", "")
+    return text
+
+
+def params(blueprint: Blueprint) -> Params:
+    """
+    Give the query string of the current request, as (key, value) pairs in order.
+    """
+    query = blueprint.current_request.query_params
+    if query is None:
+        return []
+    return [(key, value) for key in query for value in query.getlist(key)]
+
+
+def path_of(request: Request) -> str:
+    """
+    Give the path that the API sees: without a stage's or a domain's prefix.
+    """
+    path = _app_path(request)
+    slash = "/" if request.context["path"].endswith("/") else ""
+    return path if path == "/" else path + slash
+
+
+def base_url(request: Request) -> str:
+    """
+    Give the URL of the API's root as the client reached it, without a final slash.
+    """
+    scheme = request.headers.get("x-forwarded-proto", "http").partition(",")[0]
+    host = request.headers.get("host", "localhost")
+    prefix = (
+        request.context["path"].rstrip("/").removesuffix(_app_path(request).rstrip("/"))
+    )
+    return f"{scheme}://{host}{prefix}"
+
+
+def _app_path(request: Request) -> str:
+    event = request.to_original_event()
+    template: str = event["requestContext"]["resourcePath"]
+    sent: dict[str, str] = event[SENT]
+    if template == PROXY:
+        return "/" + sent["proxy"].rstrip("/")
+    return re.sub(r"{(\w+)}", lambda match: sent[match[1]], template)
