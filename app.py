@@ -1,6 +1,4 @@
-"""
-The Chalice app: every route, and the middleware around them.
-"""
+"""The Chalice app: every route, and the middleware around them."""
 
 import os
 

@@ -1,3 +1,1 @@
-"""
-Cloud Images: share images between projects.
-"""
+"""Cloud Images: share images between projects."""

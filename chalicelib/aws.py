@@ -1,5 +1,4 @@
-"""
-The session of AWS, and its clients: each is made when first used, for all threads.
+"""The session of AWS, and its clients: each is made when first used, for all threads.
 
 DynamoDB's client is made by PynamoDB, from this session.
 """
@@ -16,9 +15,7 @@ _making = Lock()
 
 
 def client(service: str, **options: Any) -> Any:  # noqa: ANN401 - botocore's own
-    """
-    Give the client of a service; options of botocore's count when it is made.
-    """
+    """Give the client of a service; options of botocore's count when it is made."""
     with _making:
         if service not in _made:
             retries = {"mode": "standard", "total_max_attempts": 3}

@@ -1,12 +1,8 @@
-"""
-The time; tests set it here.
-"""
+"""The time; tests set it here."""
 
 from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """
-    Give the time, in UTC, to the microsecond.
-    """
+    """Give the time, in UTC, to the microsecond."""
     return datetime.now(UTC)

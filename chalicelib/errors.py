@@ -1,6 +1,4 @@
-"""
-The ways to fail, each with its one HTTP status and its one word for why.
-"""
+"""The ways to fail, each with its one HTTP status and its one word for why."""
 
 from http import HTTPStatus
 from typing import ClassVar
@@ -9,8 +7,7 @@ from chalice.app import ChaliceUnhandledError
 
 
 class ApiError(ChaliceUnhandledError):
-    """
-    A refusal to be told to the client; `web` renders it.
+    """A refusal to be told to the client; `web` renders it.
 
     `reason` is for programs, the message for people, and neither says more than the
     caller may know. A `ChaliceUnhandledError`, as Chalice hides every other exception
@@ -27,90 +24,70 @@ class ApiError(ChaliceUnhandledError):
 
 
 class BadRequest(ApiError):
-    """
-    The request is malformed; the message names the field and what is allowed.
-    """
+    """The request is malformed; the message names the field and what is allowed."""
 
     status = HTTPStatus.BAD_REQUEST
     reason = "invalid"
 
 
 class Unauthorized(ApiError):
-    """
-    The request carries no valid token.
-    """
+    """The request carries no valid token."""
 
     status = HTTPStatus.UNAUTHORIZED
     reason = "unauthenticated"
 
 
 class Forbidden(ApiError):
-    """
-    The caller may know of the thing, but not do this to it.
-    """
+    """The caller may know of the thing, but not do this to it."""
 
     status = HTTPStatus.FORBIDDEN
     reason = "forbidden"
 
 
 class NotFound(ApiError):
-    """
-    The thing does not exist, or must look to the caller as if it did not.
-    """
+    """The thing does not exist, or must look to the caller as if it did not."""
 
     status = HTTPStatus.NOT_FOUND
     reason = "not-found"
 
 
 class MethodNotAllowed(ApiError):
-    """
-    The path exists, without this method; `Allow` lists the methods it has.
-    """
+    """The path exists, without this method; `Allow` lists the methods it has."""
 
     status = HTTPStatus.METHOD_NOT_ALLOWED
     reason = "method-not-allowed"
 
 
 class Conflict(ApiError):
-    """
-    What was asked for contradicts what is there.
-    """
+    """What was asked for contradicts what is there."""
 
     status = HTTPStatus.CONFLICT
     reason = "conflict"
 
 
 class LimitExceeded(ApiError):
-    """
-    More than a quota or a size limit allows.
-    """
+    """More than a quota or a size limit allows."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     reason = "limit-exceeded"
 
 
 class RangeNotSatisfiable(ApiError):
-    """
-    The range of data that was asked for is malformed, or outside the data.
-    """
+    """The range of data that was asked for is malformed, or outside the data."""
 
     status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
     reason = "range-not-satisfiable"
 
 
 class UnsupportedMediaType(ApiError):
-    """
-    The body's media type is not one that the call takes.
-    """
+    """The body's media type is not one that the call takes."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     reason = "unsupported-media-type"
 
 
 class Unavailable(ApiError):
-    """
-    The service cannot answer just now; the same request may succeed soon.
-    """
+    """The service cannot answer just now; the same request may succeed soon."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     reason = "unavailable"
@@ -120,8 +97,7 @@ class Unavailable(ApiError):
 
 
 class StaleError(ChaliceUnhandledError):
-    """
-    What a write relied on changed between its read and the write.
+    """What a write relied on changed between its read and the write.
 
     Never told to the client: the route runs again and lets the rules answer.
     """

@@ -1,6 +1,4 @@
-"""
-New ids of images, uploads and requests.
-"""
+"""New ids of images, uploads and requests."""
 
 import secrets
 import uuid
@@ -9,9 +7,7 @@ from chalicelib import clock
 
 
 def new_id() -> str:
-    """
-    Make an id that was never used.
-    """
+    """Make an id that was never used."""
     return str(uuid.uuid4())
 
 

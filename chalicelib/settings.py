@@ -1,6 +1,4 @@
-"""
-The settings of the service, read once from environment variables.
-"""
+"""The settings of the service, read once from environment variables."""
 
 import os
 from collections.abc import Mapping
@@ -9,15 +7,12 @@ from typing import Any, Final
 
 
 class SettingError(ValueError):
-    """
-    A setting is missing or wrong; the message names it and what is allowed.
-    """
+    """A setting is missing or wrong; the message names it and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """
-    The service's settings, one environment variable each, in capitals.
+    """The service's settings, one environment variable each, in capitals.
 
     `docs/settings.md` tells what each is for.
     """
@@ -57,8 +52,7 @@ _MAY_BE_ZERO: Final = frozenset(
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """
-    Read the settings from environment variables.
+    """Read the settings from environment variables.
 
     Raises:
         SettingError: One is missing, or is not what it may be.

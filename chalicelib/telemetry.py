@@ -1,5 +1,4 @@
-"""
-What a request cost, counted and told in one line of the log.
+"""What a request cost, counted and told in one line of the log.
 
 The line is JSON that CloudWatch makes metrics of (its embedded metric format). Counted
 is what a process does: Lambda gives it one request at a time.
@@ -26,14 +25,10 @@ UNITS: Final = {
     "LostHints": "Count",
     "Cold": "Count",
 }
-"""
-The metrics, and what each is counted in.
-"""
+"""The metrics, and what each is counted in."""
 
 LINES: Final = ("cloud-images.requests", "cloud-images.events")
-"""
-The logs whose lines are JSON, and stand as they are in Lambda's log.
-"""
+"""The logs whose lines are JSON, and stand as they are in Lambda's log."""
 
 log = logging.getLogger(LINES[0])
 counted: Counter[str] = Counter()
@@ -51,8 +46,7 @@ def observed(
     method: str,
     where: Mapping[str, Any],
 ) -> Mapping[str, Any]:
-    """
-    Answer a request, and tell what that took; *where* is its context at API Gateway.
+    """Answer a request, and tell what that took; *where* is its context at API Gateway.
 
     Neither token nor query nor body are told: they may be secret.
     """
@@ -83,9 +77,7 @@ def observed(
 
 
 def watch(client: Any) -> None:  # noqa: ANN401 - botocore's own
-    """
-    Count the calls of DynamoDB that a client makes, and the units that they take.
-    """
+    """Count the calls of DynamoDB that a client makes, and the units that they take."""
     events = client.meta.events
     events.register("provide-client-params.dynamodb.TransactWriteItems", _ask_units)
     events.register("before-call.dynamodb.*", _count_call)
@@ -93,9 +85,7 @@ def watch(client: Any) -> None:  # noqa: ANN401 - botocore's own
 
 
 def write_lines(name: str) -> None:
-    """
-    Write what a log is told as it is, a line each, to where Lambda reads it.
-    """
+    """Write what a log is told as it is, a line each, to where Lambda reads it."""
     logger, handler = logging.getLogger(name), logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)

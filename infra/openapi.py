@@ -1,5 +1,4 @@
-"""
-`python -m infra.openapi`: the API's description, and its page in `docs/api`.
+"""`python -m infra.openapi`: the API's description, and its page in `docs/api`.
 
 Paths and methods are the app's, what each does and answers is the README's table of
 endpoints, documents are the schemas that are served: nothing is written twice.
@@ -56,9 +55,7 @@ _PROBLEM: Final[Json] = {
 
 
 def described(endpoints: list[dict[str, str]]) -> Json:
-    """
-    Describe the API: an operation for each row of the README's table.
-    """
+    """Describe the API: an operation for each row of the README's table."""
     paths: dict[str, Json] = {}
     for row in endpoints:
         path = row["path"].strip("`")
@@ -82,9 +79,7 @@ def described(endpoints: list[dict[str, str]]) -> Json:
 
 
 def page(description: Json) -> str:
-    """
-    Make the page of a description: one file, that needs nothing else.
-    """
+    """Make the page of a description: one file, that needs nothing else."""
     rows = "\n".join(
         f"<section><h2><b>{method.upper()}</b> {escape(path)}</h2>"
         f"<p>{escape(operation['summary'])}</p><ul>{_answers(operation)}</ul></section>"
@@ -100,9 +95,7 @@ def page(description: Json) -> str:
 
 
 def files() -> Mapping[str, str]:
-    """
-    Give what belongs into `docs/api`, by name.
-    """
+    """Give what belongs into `docs/api`, by name."""
     text = (ROOT / "README.md").read_text("utf-8")
     description = described(_rows(text.split("\n## Endpoints\n", 1)[1]))
     return {
@@ -112,9 +105,7 @@ def files() -> Mapping[str, str]:
 
 
 def _rows(section: str) -> list[dict[str, str]]:
-    """
-    Read the first table of a section.
-    """
+    """Read the first table of a section."""
     text = section[section.index("\n|") + 1 :].partition("\n\n")[0]
     columns, _, *rows = [
         [cell.strip() for cell in line.strip("|").split("|")]

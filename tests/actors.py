@@ -23,9 +23,7 @@ PATCH_TYPE = "application/openstack-images-v2.1-json-patch"
 
 @dataclass(frozen=True)
 class Answer:
-    """
-    What came back; header names are in lower case.
-    """
+    """What came back; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -33,9 +31,7 @@ class Answer:
 
     @cached_property
     def document(self) -> Any:
-        """
-        The body, parsed where it says it is JSON; its text otherwise.
-        """
+        """The body, parsed where it says it is JSON; its text otherwise."""
         text = self.body.decode("utf-8", "replace")
         kind = self.headers.get("content-type", "")
         is_json = kind.startswith((JSON_TYPE, "application/problem+json"))
@@ -43,15 +39,11 @@ class Answer:
 
 
 Send = Callable[[str, str, Mapping[str, str], bytes], Answer]
-"""
-Takes a method, a target as it stands in the request line, headers and a body.
-"""
+"""Takes a method, a target as it stands in the request line, headers and a body."""
 
 
 def in_process(app: Any) -> Send:
-    """
-    Call the Lambda handler with full API Gateway events.
-    """
+    """Call the Lambda handler with full API Gateway events."""
 
     def send(
         method: str, target: str, headers: Mapping[str, str], body: bytes
@@ -65,9 +57,7 @@ def in_process(app: Any) -> Send:
 
 
 def over_http(url: str) -> Send:
-    """
-    Call a server, a new connection each time.
-    """
+    """Call a server, a new connection each time."""
     parts = urlsplit(url)
 
     def send(
@@ -88,9 +78,7 @@ def over_http(url: str) -> Send:
 
 
 def checked(method: str, target: str, answer: Answer) -> Answer:
-    """
-    Hold an answer against the served schemas and the API's description; give it.
-    """
+    """Hold an answer against the served schemas and the API's description; give it."""
     schemas.check(answer.document)
     kind = answer.headers.get("content-type", "")
     openapi.check(method, target, answer.status, kind, answer.document)
@@ -111,17 +99,13 @@ def followed(answer: Answer, headers: Mapping[str, str]) -> Answer:
 
 
 def token(user: str, project: str, roles: str) -> str:
-    """
-    Make a development token.
-    """
+    """Make a development token."""
     return f"{user}:{project}:{roles}"
 
 
 @dataclass(frozen=True)
 class Actor:
-    """
-    A project's user with a role, who calls the service as itself.
-    """
+    """A project's user with a role, who calls the service as itself."""
 
     send: Send
     project: str
@@ -132,39 +116,27 @@ class Actor:
     )
 
     def get(self, target: str) -> Answer:
-        """
-        Read what stands at a path.
-        """
+        """Read what stands at a path."""
         return self.ask("GET", target)
 
     def post(self, target: str, document: Any = None) -> Answer:
-        """
-        Send a document to a path.
-        """
+        """Send a document to a path."""
         return self.ask("POST", target, document)
 
     def patch(self, target: str, operations: Any) -> Answer:
-        """
-        Change what stands at a path, in the new dialect of JSON patch.
-        """
+        """Change what stands at a path, in the new dialect of JSON patch."""
         return self.ask("PATCH", target, operations)
 
     def put(self, target: str, document: Any = None) -> Answer:
-        """
-        Put a document at a path.
-        """
+        """Put a document at a path."""
         return self.ask("PUT", target, document)
 
     def delete(self, target: str) -> Answer:
-        """
-        Delete what stands at a path.
-        """
+        """Delete what stands at a path."""
         return self.ask("DELETE", target)
 
     def ask(self, method: str, target: str, document: Any = None) -> Answer:
-        """
-        Send any request; a document that is bytes is sent as it is.
-        """
+        """Send any request; a document that is bytes is sent as it is."""
         headers = self.signed()
         body = b""
         if isinstance(document, bytes):
@@ -175,62 +147,46 @@ class Actor:
         return self.send(method, target, headers, body)
 
     def signed(self, **headers: str) -> dict[str, str]:
-        """
-        Give the headers of a request as itself, and some more.
-        """
+        """Give the headers of a request as itself, and some more."""
         who = token(self.user, self.project, self.roles)
         return {"X-Auth-Token": who, **self.headers, **headers}
 
     def upload(self, image_id: str, content: bytes, to: str = "file") -> Answer:
-        """
-        Send an image's data, or stage it.
-        """
+        """Send an image's data, or stage it."""
         headers = self.signed() | {"Content-Type": DATA_TYPE}
         return self.send("PUT", f"/v2/images/{image_id}/{to}", headers, content)
 
     def download(self, image_id: str, **headers: str) -> Answer:
-        """
-        Get an image's data, from wherever it lies.
-        """
+        """Get an image's data, from wherever it lies."""
         target, sent = f"/v2/images/{image_id}/file", self.signed(**headers)
         return followed(self.send("GET", target, sent, b""), sent)
 
     def using(self, roles: str) -> "Actor":
-        """
-        Be the same project with other roles.
-        """
+        """Be the same project with other roles."""
         return replace(self, roles=roles)
 
     def make_image(self, **fields: Any) -> str:
-        """
-        Create an image; give its id.
-        """
+        """Create an image; give its id."""
         answer = self.post("/v2/images", fields)
         assert answer.status == 201, answer.body
         image_id: str = answer.document["id"]
         return image_id
 
     def share(self, image_id: str, *projects: str) -> None:
-        """
-        Make projects members of an image.
-        """
+        """Make projects members of an image."""
         for project in projects:
             answer = self.post(f"/v2/images/{image_id}/members", {"member": project})
             assert answer.status == 200, answer.body
 
     def answer(self, image_id: str, status: str) -> None:
-        """
-        Accept, reject or put off a shared image.
-        """
+        """Accept, reject or put off a shared image."""
         answer = self.put(
             f"/v2/images/{image_id}/members/{self.project}", {"status": status}
         )
         assert answer.status == 200, answer.body
 
     def pages(self, query: str = "") -> list[list[str]]:
-        """
-        Follow the project's list to its end; give the ids on each page, in order.
-        """
+        """Follow the project's list to its end; give the ids on each page, in order."""
         target, pages = f"/v2/images{query}", []
         while target:
             answer = self.get(target)
@@ -240,9 +196,7 @@ class Actor:
         return pages
 
     def listed(self, query: str = "") -> list[str]:
-        """
-        Give the ids in the project's list, in order.
-        """
+        """Give the ids in the project's list, in order."""
         answer = self.get(f"/v2/images{query}")
         assert answer.status == 200, answer.body
         return [image["id"] for image in answer.document["images"]]

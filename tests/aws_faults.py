@@ -1,5 +1,4 @@
-"""
-What DynamoDB does to a busy service and an emulator never does; and what it holds.
+"""What DynamoDB does to a busy service and an emulator never does; and what it holds.
 
 All hooks stand at botocore's own events, so that the service's code runs as it is.
 """
@@ -20,16 +19,12 @@ from chalicelib.store import dynamodb
 from tests.actors import Answer
 
 Call = tuple[str, Any]
-"""
-An operation of DynamoDB and its parameters, as they go over the wire.
-"""
+"""An operation of DynamoDB and its parameters, as they go over the wire."""
 
 
 @contextmanager
 def on(event: str, react: Callable[..., Any]) -> Iterator[None]:
-    """
-    React to an event of botocore while the context lasts.
-    """
+    """React to an event of botocore while the context lasts."""
     events = dynamodb.connection.connection.client.meta.events
     events.register_first(event, react)
     try:
@@ -54,8 +49,7 @@ def recording() -> Iterator[list[Call]]:
 
 @contextmanager
 def second_writer(operation: str, act: Callable[[], Any]) -> Iterator[list[Any]]:
-    """
-    Let somebody else act when the first call of an operation is about to be sent.
+    """Let somebody else act when the first call of an operation is about to be sent.
 
     Gives the list that holds the other's answer from then on.
     """
@@ -80,18 +74,14 @@ class _Http:
 
 @dataclass(frozen=True)
 class Refusal:
-    """
-    An answer of DynamoDB that refuses a write for a while.
-    """
+    """An answer of DynamoDB that refuses a write for a while."""
 
     code: str
     reasons: tuple[str, ...] = ()
 
     @property
     def answer(self) -> tuple[_Http, dict[str, Any]]:
-        """
-        The answer as botocore hands it on: status and parsed body.
-        """
+        """The answer as botocore hands it on: status and parsed body."""
         message = f"Try again: [{', '.join(self.reasons)}]"
         return _Http(400), {
             "Error": {"Code": self.code, "Message": message},
@@ -106,18 +96,14 @@ CONFLICTS = {
     "PutItem": Refusal("TransactionConflictException"),
     "UpdateItem": Refusal("TransactionConflictException"),
 }
-"""
-What a write gets while another transaction holds its item, by its operation.
-"""
+"""What a write gets while another transaction holds its item, by its operation."""
 
 
 @contextmanager
 def in_conflict(
     operation: str, times: int | None = None, refusal: Refusal | None = None
 ) -> Iterator[None]:
-    """
-    Refuse the first calls of an operation, or all; what is refused is not done.
-    """
+    """Refuse the first calls of an operation, or all; what is refused is not done."""
     turns = count()
 
     def refuse(**_: Any) -> tuple[_Http, dict[str, Any]] | None:
@@ -132,8 +118,7 @@ def in_conflict(
 
 @contextmanager
 def one_at_a_time(operation: str) -> Iterator[list[str]]:
-    """
-    Refuse a call of an operation while another one is done: both share an item.
+    """Refuse a call of an operation while another one is done: both share an item.
 
     Gives the operation once for each refusal.
     """
@@ -161,9 +146,7 @@ def one_at_a_time(operation: str) -> Iterator[list[str]]:
 
 @contextmanager
 def overloaded(operation: str) -> Iterator[None]:
-    """
-    Refuse each call of an operation for the table's throughput.
-    """
+    """Refuse each call of an operation for the table's throughput."""
     refusal = Refusal(THROUGHPUT_EXCEEDED)
 
     with on(f"before-call.dynamodb.{operation}", lambda **_: refusal.answer):
@@ -172,9 +155,7 @@ def overloaded(operation: str) -> Iterator[None]:
 
 @contextmanager
 def timing_out(operation: str) -> Iterator[None]:
-    """
-    Let no call of an operation reach DynamoDB.
-    """
+    """Let no call of an operation reach DynamoDB."""
     turns = count()
 
     def time_out(**_: Any) -> None:
@@ -204,8 +185,7 @@ def losing_answers(operation: str) -> Iterator[None]:
 
 @contextmanager
 def leaving_keys_unread(times: int | None = 1) -> Iterator[list[int]]:
-    """
-    Take an item out of the first answers of BatchGetItem, or all; its key is left.
+    """Take an item out of the first answers of BatchGetItem, or all; its key is left.
 
     Gives the number of each call.
     """
@@ -226,8 +206,7 @@ def leaving_keys_unread(times: int | None = 1) -> Iterator[list[int]]:
 
 @contextmanager
 def leaving_deletions_undone(times: int) -> Iterator[list[int]]:
-    """
-    Take the last deletion out of the first calls of BatchWriteItem, and say so.
+    """Take the last deletion out of the first calls of BatchWriteItem, and say so.
 
     Gives how many each call asked for.
     """
@@ -252,9 +231,7 @@ def leaving_deletions_undone(times: int) -> Iterator[list[int]]:
 
 
 def at_once(*calls: Callable[[], Answer]) -> list[Answer]:
-    """
-    Make calls from a thread each, started together; give their answers in order.
-    """
+    """Make calls from a thread each, started together; give their answers in order."""
     barrier = Barrier(len(calls))
 
     def start(call: Callable[[], Answer]) -> Answer:
@@ -266,16 +243,12 @@ def at_once(*calls: Callable[[], Answer]) -> list[Answer]:
 
 
 def stored() -> list[dict[str, Any]]:
-    """
-    Give every item of the table, as DynamoDB has it.
-    """
+    """Give every item of the table, as DynamoDB has it."""
     client = dynamodb.connection.connection.client
     items = client.scan(TableName=dynamodb.connection.table_name)["Items"]
     return sorted(items, key=lambda item: (item["pk"]["S"], item["sk"]["S"]))
 
 
 def truth() -> list[dict[str, Any]]:
-    """
-    Give every image, tombstone and membership; all but the hints of lists.
-    """
+    """Give every image, tombstone and membership; all but the hints of lists."""
     return [item for item in stored() if item["pk"]["S"].startswith("IMAGE#")]

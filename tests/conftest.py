@@ -1,6 +1,4 @@
-"""
-What every test stands on: an empty table in an embedded AWS, and four projects.
-"""
+"""What every test stands on: an empty table in an embedded AWS, and four projects."""
 
 import os
 from collections.abc import Iterator
@@ -31,9 +29,7 @@ from tests.infra.rights import Watch, watching
 
 @pytest.fixture(autouse=True)
 def table() -> Iterator[str]:
-    """
-    Make the table of `infra/resources.yaml`, empty for each test; give its name.
-    """
+    """Make the table of `infra/resources.yaml`, empty for each test; give its name."""
     name = dynamodb.connection.table_name
     client = dynamodb.connection.connection.client
     backend.create_table(client, name)
@@ -43,9 +39,7 @@ def table() -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def rights() -> Iterator[Watch]:
-    """
-    Fail a test in which a function does what its role does not allow.
-    """
+    """Fail a test in which a function does what its role does not allow."""
     with watching() as watch:
         yield watch
     assert watch.excess == []
@@ -53,49 +47,37 @@ def rights() -> Iterator[Watch]:
 
 @pytest.fixture
 def send() -> Send:
-    """
-    Call the Lambda handler in this process.
-    """
+    """Call the Lambda handler in this process."""
     return in_process(service.app)
 
 
 @pytest.fixture
 def producer(send: Send) -> Actor:
-    """
-    A project that owns images.
-    """
+    """A project that owns images."""
     return Actor(send, "producer")
 
 
 @pytest.fixture
 def consumer(send: Send) -> Actor:
-    """
-    A project that images are shared with.
-    """
+    """A project that images are shared with."""
     return Actor(send, "consumer")
 
 
 @pytest.fixture
 def stranger(send: Send) -> Actor:
-    """
-    A project that nobody shares anything with.
-    """
+    """A project that nobody shares anything with."""
     return Actor(send, "stranger")
 
 
 @pytest.fixture
 def admin(send: Send) -> Actor:
-    """
-    An operator, who may see and change every project's images.
-    """
+    """An operator, who may see and change every project's images."""
     return Actor(send, "operators", "admin")
 
 
 @pytest.fixture
 def image_id(producer: Actor) -> str:
-    """
-    An image that is shared with nobody yet.
-    """
+    """An image that is shared with nobody yet."""
     return producer.make_image(name="ubuntu")
 
 

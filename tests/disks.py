@@ -7,9 +7,7 @@ from typing import Final
 from uuid import UUID
 
 DISK: Final = 10 * 1024**2
-"""
-How many bytes the disk in each has.
-"""
+"""How many bytes the disk in each has."""
 
 SECTOR: Final = 512
 KIB: Final = 1024
@@ -21,9 +19,7 @@ BAT: Final = UUID("2dc27766-f623-4200-9d64-115e9bfd4a08").bytes_le
 
 
 def put(data: bytes, at: int, *pieces: bytes) -> bytes:
-    """
-    Return the data with pieces written over it, from one byte on.
-    """
+    """Return the data with pieces written over it, from one byte on."""
     piece = b"".join(pieces)
     return data[:at].ljust(at, b"\0") + piece + data[at + len(piece) :]
 
@@ -31,9 +27,7 @@ def put(data: bytes, at: int, *pieces: bytes) -> bytes:
 def qcow2(
     size: int = DISK, *, version: int = 3, backing_file: int = 0, features: int = 0
 ) -> bytes:
-    """
-    Make a qcow2 without any cluster of data.
-    """
+    """Make a qcow2 without any cluster of data."""
     cluster = 64 * KIB
     header = struct.pack(
         ">4sIQIIQIIQQIIQQQQII",
@@ -52,9 +46,7 @@ def qcow2(
 
 
 def vhd(size: int = DISK, kind: int = 3) -> bytes:
-    """
-    Make the footer of a vhd, of which a dynamic one (3) has a copy at its start.
-    """
+    """Make the footer of a vhd, of which a dynamic one (3) has a copy at its start."""
     cylinders, heads, sectors = size // (17 * 4 * SECTOR), 4, 17
     footer = struct.pack(
         ">8sIIQI4sI4sQQHBBII16sB427x",
@@ -66,9 +58,7 @@ def vhd(size: int = DISK, kind: int = 3) -> bytes:
 
 
 def dynamic_vhd(size: int = DISK) -> bytes:
-    """
-    Make a vhd without any block of data.
-    """
+    """Make a vhd without any block of data."""
     blocks = -(-size // (2 * MIB))
     header = struct.pack(
         ">8sQQIII4x988x", b"cxsparse", 2**64 - 1, 3 * SECTOR, 0x10000, blocks, 2 * MIB
@@ -79,9 +69,7 @@ def dynamic_vhd(size: int = DISK) -> bytes:
 
 
 def fixed_vhd(size: int = DISK, disk: bytes = b"") -> bytes:
-    """
-    Make a vhd that is a disk as it is, and a footer.
-    """
+    """Make a vhd that is a disk as it is, and a footer."""
     return disk.ljust(size, b"\0") + vhd(size, 2)
 
 
@@ -92,9 +80,7 @@ def vhdx(
     metadata: bytes | None = None,
     start: int = 2 * MIB,
 ) -> bytes:
-    """
-    Make what leads to the size of a vhdx: a table of regions, one of metadata.
-    """
+    """Make what leads to the size of a vhdx: a table of regions, one of metadata."""
     if regions is None:
         regions = vhdx_regions((BAT, 3 * MIB), (METADATA, start))
     if metadata is None:
@@ -105,9 +91,7 @@ def vhdx(
 
 
 def vhdx_regions(*regions: tuple[bytes, int], count: int | None = None) -> bytes:
-    """
-    Make a table of regions: of each its UUID, and where it starts.
-    """
+    """Make a table of regions: of each its UUID, and where it starts."""
     entries = [uuid + struct.pack("<QII", at, MIB, 1) for uuid, at in regions]
     header = struct.pack(
         "<4sIII", b"regi", 0, len(entries) if count is None else count, 0
@@ -116,9 +100,7 @@ def vhdx_regions(*regions: tuple[bytes, int], count: int | None = None) -> bytes
 
 
 def vhdx_metadata(*items: tuple[bytes, int, int], count: int | None = None) -> bytes:
-    """
-    Make a table of metadata: of each item its UUID, where it is, and its length.
-    """
+    """Make a table of metadata: of each item its UUID, where it is, and its length."""
     entries = [
         uuid + struct.pack("<IIII", at, length, 6, 0) for uuid, at, length in items
     ]
@@ -145,15 +127,11 @@ ddb.virtualHWVersion = "4"
 ddb.geometry.cylinders = "20"
 ddb.adapterType = "ide"
 """
-"""
-The text of a vmdk that says what it is.
-"""
+"""The text of a vmdk that says what it is."""
 
 
 def descriptor(kind: str = "monolithicSparse", extent: str = "") -> bytes:
-    """
-    Write the descriptor of a vmdk.
-    """
+    """Write the descriptor of a vmdk."""
     extent = extent or f'RW {DISK // SECTOR} SPARSE "disk.vmdk"'
     return DESCRIPTOR.format(kind=kind, extent=extent).encode()
 
@@ -167,9 +145,7 @@ def vmdk(  # noqa: PLR0913 - each is a field of the header
     length: int = 20,
     directory: int = 26,
 ) -> bytes:
-    """
-    Make a vmdk: the header, and the descriptor.
-    """
+    """Make a vmdk: the header, and the descriptor."""
     header = vmdk_header(size, version, start, length, directory)
     text = descriptor() if text is None else text
     least = min((1 + length) * SECTOR, 3 * MIB)
@@ -179,9 +155,7 @@ def vmdk(  # noqa: PLR0913 - each is a field of the header
 def vmdk_header(
     size: int, version: int = 1, start: int = 1, length: int = 20, directory: int = 26
 ) -> bytes:
-    """
-    Make the header of a vmdk, which a footer has again.
-    """
+    """Make the header of a vmdk, which a footer has again."""
     return struct.pack(
         "<4sIIQQQQIQQQB4sH433x",
         *(b"KDMV", version, 3, size // SECTOR, 128, start, length, 512),
@@ -190,9 +164,7 @@ def vmdk_header(
 
 
 def stream_vmdk(size: int = DISK, footer: bytes | None = None) -> bytes:
-    """
-    Make a vmdk that was streamed: its header says that a footer has the rest.
-    """
+    """Make a vmdk that was streamed: its header says that a footer has the rest."""
     text = descriptor("streamOptimized")
     head = vmdk(size, text, version=3, directory=2**64 - 1)
     if footer is None:
@@ -201,9 +173,7 @@ def stream_vmdk(size: int = DISK, footer: bytes | None = None) -> bytes:
 
 
 def vdi(size: int = DISK) -> bytes:
-    """
-    Make a vdi without any block of data.
-    """
+    """Make a vdi without any block of data."""
     blocks = -(-size // MIB)
     header = struct.pack(
         "<64sIIIII256sIIIIIIIQIIII16s16s16s16s",
@@ -215,9 +185,7 @@ def vdi(size: int = DISK) -> bytes:
 
 
 def iso(blocks: int = 175, block_bytes: int = 2048, kind: int = 1) -> bytes:
-    """
-    Make the volume descriptors of an iso, and blocks without files.
-    """
+    """Make the volume descriptors of an iso, and blocks without files."""
     primary = put(
         bytes([kind]) + b"CD001\x01",
         80,
@@ -244,15 +212,11 @@ def partitioned(*partitions: tuple[int, bytes, int, int], disk: bytes = b"") -> 
 
 LINUX: Final = (0x80, b"\x20\x21\x00", 0x83, 2048)
 GPT: Final = (0, b"\x00\x02\x00", 0xEE, 1)
-"""
-Partitions: one to boot from, and the one that stands for a GPT.
-"""
+"""Partitions: one to boot from, and the one that stands for a GPT."""
 
 
 def luks(version: int = 1) -> bytes:
-    """
-    Make the header of a disk that is encrypted as a whole.
-    """
+    """Make the header of a disk that is encrypted as a whole."""
     header = struct.pack(
         ">6sH32s32s32sII", b"LUKS\xba\xbe", version, b"aes", b"xts", b"sha256", 4096, 32
     )
@@ -260,9 +224,7 @@ def luks(version: int = 1) -> bytes:
 
 
 def ploop(size: int = DISK, magic: bytes = b"WithouFreSpacExt") -> bytes:
-    """
-    Make a ploop without any block of data.
-    """
+    """Make a ploop without any block of data."""
     header = struct.pack(
         "<16sIIIIIQIIIQ", magic, 2, 16, 20, 2048, 10, size // SECTOR, 0, 2048, 0, 0
     )
@@ -270,9 +232,7 @@ def ploop(size: int = DISK, magic: bytes = b"WithouFreSpacExt") -> bytes:
 
 
 def qed() -> bytes:
-    """
-    Make the header of a qed.
-    """
+    """Make the header of a qed."""
     return struct.pack(
         "<4sIIIQQQQQ", b"QED\0", 65536, 4, 1, 0, 0, 0, 65536, DISK
     ).ljust(64 * KIB, b"\0")

@@ -1,6 +1,4 @@
-"""
-Indexes that lag, as DynamoDB's do and an emulator's never.
-"""
+"""Indexes that lag, as DynamoDB's do and an emulator's never."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +11,7 @@ from tests.aws_faults import on, stored
 
 @contextmanager
 def lagging_indexes() -> Iterator[None]:
-    """
-    Let every index show the table as it is now, while the context lasts.
-    """
+    """Let every index show the table as it is now, while the context lasts."""
     client = dynamodb.connection.connection.client
     now = f"{dynamodb.connection.table_name}-before"
     items = stored()

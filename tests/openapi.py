@@ -1,6 +1,4 @@
-"""
-Every answer of the whole test run, held against the API's description.
-"""
+"""Every answer of the whole test run, held against the API's description."""
 
 import json
 from pathlib import Path
@@ -21,8 +19,7 @@ _ERRORS = {
 
 
 def check(method: str, target: str, status: int, kind: str, document: Any) -> None:
-    """
-    Hold an answer against what its operation is said to answer.
+    """Hold an answer against what its operation is said to answer.
 
     What has no operation, as a path with a slash at its end, is not described.
 

@@ -1,6 +1,4 @@
-"""
-The documents' tables, read for tests that hold them against the code.
-"""
+"""The documents' tables, read for tests that hold them against the code."""
 
 from pathlib import Path
 
@@ -8,9 +6,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def table(heading: str, document: str = "README.md") -> list[dict[str, str]]:
-    """
-    Read the first table under a heading: one dict a line, keyed by column.
-    """
+    """Read the first table under a heading: one dict a line, keyed by column."""
     text = (ROOT / document).read_text("utf-8")
     section = text.split(f"# {heading}\n", 1)[1]
     lines: list[str] = []

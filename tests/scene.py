@@ -1,6 +1,4 @@
-"""
-What the tests of behaviours share: times, errors, and images that have data.
-"""
+"""What the tests of behaviours share: times, errors, and images that have data."""
 
 import hashlib
 from datetime import datetime
@@ -18,24 +16,18 @@ CONTENT = b"cloud images"
 
 
 def at(monkeypatch: pytest.MonkeyPatch, time: str) -> None:
-    """
-    Let it be a time from now on.
-    """
+    """Let it be a time from now on."""
     now = datetime.fromisoformat(time)
     monkeypatch.setattr(clock, "now", lambda: now)
 
 
 def error(status: int, title: str, message: str) -> tuple[int, Any]:
-    """
-    Give the whole answer that tells an error.
-    """
+    """Give the whole answer that tells an error."""
     return status, {"code": f"{status} {title}", "title": title, "message": message}
 
 
 def make_active(image_id: str, content: bytes = CONTENT) -> None:
-    """
-    Give an image data, whatever its formats are.
-    """
+    """Give an image data, whatever its formats are."""
     image = image_store.load_image(image_id, "").image
     assert image
     upload_id = ids.new_id()

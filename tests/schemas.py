@@ -1,6 +1,4 @@
-"""
-Every answer of the whole test run, held against the schema that it names.
-"""
+"""Every answer of the whole test run, held against the schema that it names."""
 
 from typing import Any
 
@@ -15,8 +13,7 @@ _VALIDATORS = {
 
 
 def check(document: Any) -> None:
-    """
-    Hold a document against its schema, and each image and member in it.
+    """Hold a document against its schema, and each image and member in it.
 
     Raises:
         jsonschema.ValidationError: It does not fit.

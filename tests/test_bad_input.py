@@ -1,6 +1,4 @@
-"""
-Bad input: each is told what is wrong and what is allowed, and changes nothing.
-"""
+"""Bad input: each is told what is wrong and what is allowed, and changes nothing."""
 
 import json
 from typing import Any
@@ -156,24 +154,18 @@ QUERIES = {
 
 
 def bad(message: str) -> tuple[int, Any]:
-    """
-    Give the whole answer that tells what is bad.
-    """
+    """Give the whole answer that tells what is bad."""
     return error(400, "Bad Request", message)
 
 
 def told(answer: Answer) -> tuple[int, Any]:
-    """
-    Give the whole answer that came.
-    """
+    """Give the whole answer that came."""
     return answer.status, answer.document
 
 
 @pytest.fixture
 def image_id(producer: Actor) -> str:
-    """
-    An image that is shared with the consumer.
-    """
+    """An image that is shared with the consumer."""
     made = producer.make_image(name="ubuntu")
     producer.share(made, "consumer")
     return made
@@ -183,9 +175,7 @@ def image_id(producer: Actor) -> str:
 def test_a_body_that_is_no_json_object_is_refused(
     body: str, producer: Actor, consumer: Actor, image_id: str
 ) -> None:
-    """
-    Every call that takes an object tells what is wrong with the body.
-    """
+    """Every call that takes an object tells what is wrong with the body."""
     raw, message = BODIES[body]
     before = stored()
 
@@ -203,18 +193,14 @@ def test_a_body_that_is_no_json_object_is_refused(
     ("document", "message"), IMAGES, ids=[repr(body)[:30] for body, _ in IMAGES]
 )
 def test_a_bad_image_is_refused(document: Any, message: str, producer: Actor) -> None:
-    """
-    The message names the field and what it may be.
-    """
+    """The message names the field and what it may be."""
     assert bad(message) == told(producer.post("/v2/images", document))
     assert stored() == []
 
 
 @pytest.mark.parametrize("body", MEMBERS, ids=lambda body: repr(body)[:30])
 def test_a_bad_member_is_refused(body: Any, producer: Actor, image_id: str) -> None:
-    """
-    Nobody can become a member who could not be addressed.
-    """
+    """Nobody can become a member who could not be addressed."""
     before = stored()
 
     answer = producer.post(f"/v2/images/{image_id}/members", body)
@@ -225,9 +211,7 @@ def test_a_bad_member_is_refused(body: Any, producer: Actor, image_id: str) -> N
 
 @pytest.mark.parametrize("body", STATUSES, ids=lambda body: repr(body)[:30])
 def test_a_bad_status_is_refused(body: Any, consumer: Actor, image_id: str) -> None:
-    """
-    A status is one of three words, written exactly.
-    """
+    """A status is one of three words, written exactly."""
     before = stored()
 
     answer = consumer.put(f"/v2/images/{image_id}/members/consumer", body)
@@ -238,17 +222,13 @@ def test_a_bad_status_is_refused(body: Any, consumer: Actor, image_id: str) -> N
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_bad_query_is_refused(query: str, producer: Actor) -> None:
-    """
-    A list's parameter that cannot be meant is told, never ignored.
-    """
+    """A list's parameter that cannot be meant is told, never ignored."""
     assert bad(QUERIES[query]) == told(producer.get(f"/v2/images?{query}"))
 
 
 @pytest.mark.parametrize("what", ["tags", "properties"])
 def test_more_than_the_quota_is_refused(what: str, producer: Actor) -> None:
-    """
-    The message names the quota and the number sent.
-    """
+    """The message names the quota and the number sent."""
     names = [f"name{number}" for number in range(129)]
     body = {"tags": names} if what == "tags" else dict.fromkeys(names, "x")
 
@@ -260,18 +240,14 @@ def test_more_than_the_quota_is_refused(what: str, producer: Actor) -> None:
 
 
 def test_a_property_name_that_is_too_long_is_told_the_limit(producer: Actor) -> None:
-    """
-    The message tells what is allowed, as for every other field.
-    """
+    """The message tells what is allowed, as for every other field."""
     answer = producer.post("/v2/images", {"p" * 256: "x"})
 
     assert (answer.status, "255" in answer.document["message"]) == (400, True)
 
 
 def test_deep_nesting_is_refused_at_every_depth(producer: Actor) -> None:
-    """
-    However near it comes to the end of Python's stack.
-    """
+    """However near it comes to the end of Python's stack."""
     bodies = [
         b'{"x": ' + start * depth + b"1" + end * depth + b"}"
         for start, end in [(rb'{"\u0078":', b"}"), (rb'["\u0078",', b"]")]
@@ -282,9 +258,7 @@ def test_deep_nesting_is_refused_at_every_depth(producer: Actor) -> None:
 
 
 def test_an_id_in_use_is_refused_and_the_list_stays(producer: Actor) -> None:
-    """
-    Whoever tries to take an id again still sees its images, each once.
-    """
+    """Whoever tries to take an id again still sees its images, each once."""
     image_id = producer.make_image()
 
     answer = producer.post("/v2/images", {"id": image_id})
@@ -304,9 +278,7 @@ def test_an_id_in_use_is_refused_and_the_list_stays(producer: Actor) -> None:
 def test_an_odd_id_is_that_of_no_image(
     path: str, producer: Actor, image_id: str
 ) -> None:
-    """
-    What is no id, or differs from one by a sign, or only by case, is not found.
-    """
+    """What is no id, or differs from one by a sign, or only by case, is not found."""
     target = path.replace("{image}", image_id).replace("{IMAGE}", image_id.upper())
     before = stored()
 
@@ -325,9 +297,7 @@ def test_an_odd_id_is_that_of_no_image(
 
 @pytest.mark.parametrize("ids", ["ubuntu", "in:a%23b,b", "in:", "%00", "%23"])
 def test_a_list_of_odd_ids_is_empty(ids: str, producer: Actor, image_id: str) -> None:
-    """
-    Nothing has an id that is none.
-    """
+    """Nothing has an id that is none."""
     assert image_id in producer.listed()
     assert producer.listed(f"?id={ids}") == []
 
@@ -335,9 +305,7 @@ def test_a_list_of_odd_ids_is_empty(ids: str, producer: Actor, image_id: str) ->
 def test_an_owner_that_nobody_can_be_owns_nothing(
     producer: Actor, admin: Actor, image_id: str
 ) -> None:
-    """
-    No key of DynamoDB is made of it.
-    """
+    """No key of DynamoDB is made of it."""
     assert image_id in admin.listed("?owner=producer")
     for owner in ("o" * 5000, "%00", "a%2Fb", ""):
         with recording() as calls:
@@ -375,9 +343,7 @@ PATHS = st.sampled_from([
 
 
 def encode(text: str) -> str:
-    """
-    Write any text, half surrogate pairs included, as a part of a path or query.
-    """
+    """Write any text, half surrogate pairs included, as a part of a path or query."""
     return quote(text.encode("utf-8", "surrogatepass"), safe="")
 
 
@@ -404,9 +370,7 @@ def test_nothing_that_is_sent_makes_the_service_fail(  # noqa: PLR0913 - drawn
     query: list[tuple[str, str]],
     raw: bytes,
 ) -> None:
-    """
-    Arbitrary paths, queries and bodies are answered, never with 5xx.
-    """
+    """Arbitrary paths, queries and bodies are answered, never with 5xx."""
     headers = {"Accept": "application/json", "Content-Type": PATCH_TYPE}
     actor = Actor(send, "producer", roles, headers=headers)
     if actor.get(f"/v2/images/{NO_ID}").status == 404:

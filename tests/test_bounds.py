@@ -34,9 +34,7 @@ TOO_MANY_TO_SORT = error(
 
 @pytest.fixture
 def bound(monkeypatch: pytest.MonkeyPatch) -> Bound:
-    """
-    Set settings to other values.
-    """
+    """Set settings to other values."""
 
     def change(**values: Any) -> None:
         changed = replace(settings.current, **values)
@@ -46,9 +44,7 @@ def bound(monkeypatch: pytest.MonkeyPatch) -> Bound:
 
 
 def fill(*items: Item) -> None:
-    """
-    Write items as fast as the emulator takes them.
-    """
+    """Write items as fast as the emulator takes them."""
     changed = dynamodb.change_by(Caller("producer", "someone", Role.MEMBER, "x" * 40))
     with Item.batch_write() as batch:
         for item in items:
@@ -57,9 +53,7 @@ def fill(*items: Item) -> None:
 
 
 def images(count: int, **fields: Any) -> list[Image]:
-    """
-    Make images of the producer's, the first one the oldest.
-    """
+    """Make images of the producer's, the first one the oldest."""
     now = clock.now()
     return [
         Image(
@@ -79,9 +73,7 @@ def images(count: int, **fields: Any) -> list[Image]:
 
 @contextmanager
 def rows_looked_at() -> Iterator[list[int]]:
-    """
-    Note how many rows each query looks at.
-    """
+    """Note how many rows each query looks at."""
     counts: list[int] = []
 
     def note(parsed: dict[str, Any], **_: Any) -> None:
@@ -93,9 +85,7 @@ def rows_looked_at() -> Iterator[list[int]]:
 
 @pytest.mark.behaviour("L5")
 def test_a_page_has_a_usual_size_and_a_largest(producer: Actor, bound: Bound) -> None:
-    """
-    The one without a limit, the other for any above it.
-    """
+    """The one without a limit, the other for any above it."""
     fill(*map(image_item, images(5)))
     bound(page_size=2, page_size_max=3)
 
@@ -106,9 +96,7 @@ def test_a_page_has_a_usual_size_and_a_largest(producer: Actor, bound: Bound) ->
 
 
 def test_the_usual_sizes_are_those_of_the_reference(producer: Actor) -> None:
-    """
-    25, and 1,000 at most.
-    """
+    """25, and 1,000 at most."""
     fill(*map(image_item, images(30)))
 
     assert len(producer.listed()) == 25
@@ -118,9 +106,7 @@ def test_the_usual_sizes_are_those_of_the_reference(producer: Actor) -> None:
 def test_a_filter_that_matches_little_gives_short_pages(
     producer: Actor, bound: Bound
 ) -> None:
-    """
-    None of them empty; together they hold each match once.
-    """
+    """None of them empty; together they hold each match once."""
     some = images(40)
     rare = some[3:40:12]
     for image in rare:
@@ -139,9 +125,7 @@ def test_a_filter_that_matches_little_gives_short_pages(
 def test_a_page_that_ends_early_goes_on_where_it_stopped(
     producer: Actor, bound: Bound
 ) -> None:
-    """
-    `next` names the last image looked at, not the last one that matched.
-    """
+    """`next` names the last image looked at, not the last one that matched."""
     some = images(30)
     some[-1] = replace(some[-1], tags=("rare",))
     fill(*map(image_item, some))
@@ -174,9 +158,7 @@ def test_a_filter_that_matches_nothing_is_told_to_be_narrowed(
 
 
 def test_index_rows_are_bounded_as_well(producer: Actor, bound: Bound) -> None:
-    """
-    A page looks at so many of them, and one query more at most.
-    """
+    """A page looks at so many of them, and one query more at most."""
     fill(*map(image_item, images(60, name="other")))
     bound(page_rows_max=20)
 
@@ -193,9 +175,7 @@ def test_index_rows_are_bounded_as_well(producer: Actor, bound: Bound) -> None:
 
 
 def test_a_name_is_looked_up_in_the_index(producer: Actor) -> None:
-    """
-    Of many own images only the one that has the name is read.
-    """
+    """Of many own images only the one that has the name is read."""
     some = images(150)
     fill(*map(image_item, some))
     read = []
@@ -214,9 +194,7 @@ def test_a_name_is_looked_up_in_the_index(producer: Actor) -> None:
 def test_a_quota_that_was_lowered_freezes_nothing(
     producer: Actor, bound: Bound
 ) -> None:
-    """
-    What is above it may change and shrink, and only not grow.
-    """
+    """What is above it may change and shrink, and only not grow."""
     names = [f"p{number}" for number in range(5)]
     image_id = producer.make_image(tags=names, **dict.fromkeys(names, "x"))
     bound(tag_quota=3, property_quota=3)
@@ -242,9 +220,7 @@ def test_a_quota_that_was_lowered_freezes_nothing(
 
 
 def test_too_many_images_are_not_sorted(producer: Actor, bound: Bound) -> None:
-    """
-    Never a partial order: 400 says how to narrow the list.
-    """
+    """Never a partial order: 400 says how to narrow the list."""
     fill(*map(image_item, images(6)))
     bound(sort_images_max=5)
 
@@ -258,9 +234,7 @@ def test_too_many_images_are_not_sorted(producer: Actor, bound: Bound) -> None:
 def test_too_many_index_rows_are_not_sorted(
     producer: Actor, bound: Bound, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    However few of them fit: those that were not looked at might.
-    """
+    """However few of them fit: those that were not looked at might."""
     monkeypatch.setattr(lists, "_SORT_CHUNK", 5)
     shown, hidden = images(2), images(40, os_hidden=True)
     fill(*map(image_item, [*hidden, *shown]))
@@ -274,9 +248,7 @@ def test_too_many_index_rows_are_not_sorted(
 def test_a_page_of_large_images_ends_early(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Lambda's answer ends at 6 MB; following `next` still reaches each image once.
-    """
+    """Lambda's answer ends at 6 MB; following `next` still reaches each image once."""
     monkeypatch.setattr(lists, "PAGE_BYTES_MAX", 100_000)
     some = images(9, properties={"notes": 'a "quoted" ü' * 2_000})
     fill(*map(image_item, some))
@@ -295,9 +267,7 @@ def test_a_page_of_large_images_ends_early(
 def test_an_image_larger_than_a_page_is_a_page(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    A page holds one image at least, or the list would never end.
-    """
+    """A page holds one image at least, or the list would never end."""
     monkeypatch.setattr(lists, "PAGE_BYTES_MAX", 10)
     some = images(3)
     fill(*map(image_item, some))
@@ -307,9 +277,7 @@ def test_an_image_larger_than_a_page_is_a_page(
 
 
 def shared_with(count: int) -> Image:
-    """
-    Write an image with many members; their ids have the length of a UUID.
-    """
+    """Write an image with many members; their ids have the length of a UUID."""
     (image,) = images(1)
     image = replace(image, member_count=count, visibility=Visibility.SHARED)
     members = [
@@ -330,9 +298,7 @@ def shared_with(count: int) -> Image:
 def test_all_members_of_an_image_are_listed(
     count: int, reads: int, producer: Actor, bound: Bound
 ) -> None:
-    """
-    The usual quota and the largest that is tried; each read stays below 1 MB.
-    """
+    """The usual quota and the largest that is tried; each read stays below 1 MB."""
     bound(member_quota=count)
     image = shared_with(count)
 
@@ -353,9 +319,7 @@ def test_all_members_of_an_image_are_listed(
 def test_an_image_of_many_members_is_deleted_with_all_of_them(
     producer: Actor, bound: Bound, pump: Pump
 ) -> None:
-    """
-    However many reads and writes that takes.
-    """
+    """However many reads and writes that takes."""
     bound(member_quota=300)
     image = shared_with(300)
 

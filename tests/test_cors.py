@@ -1,6 +1,4 @@
-"""
-Pages of other origins, in browsers: none may read an answer unless it is set so.
-"""
+"""Pages of other origins, in browsers: none may read an answer unless it is set so."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,17 +17,13 @@ ASKED = {"Access-Control-Request-Method": "GET"}
 
 
 def allow(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
-    """
-    Set the origins whose pages may read answers.
-    """
+    """Set the origins whose pages may read answers."""
     changed = replace(settings.current, cors_origins=origins)
     monkeypatch.setattr(settings, "current", changed)
 
 
 def told(answer: Answer) -> dict[str, str]:
-    """
-    Give what an answer says about origins.
-    """
+    """Give what an answer says about origins."""
     return {
         name: value
         for name, value in answer.headers.items()
@@ -39,9 +33,7 @@ def told(answer: Answer) -> dict[str, str]:
 
 @pytest.fixture(params=["in process", "over HTTP"])
 def send(request: pytest.FixtureRequest) -> Iterator[Send]:
-    """
-    Call the Lambda handler with events, or a server of it with requests.
-    """
+    """Call the Lambda handler with events, or a server of it with requests."""
     if request.param == "in process":
         yield in_process(service.app)
         return
@@ -50,9 +42,7 @@ def send(request: pytest.FixtureRequest) -> Iterator[Send]:
 
 
 def test_no_page_may_read_an_answer_unless_set(send: Send) -> None:
-    """
-    Nor is its browser answered.
-    """
+    """Nor is its browser answered."""
     answer = send("GET", "/versions", {"Origin": PAGE}, b"")
     asked = send("OPTIONS", "/versions", {"Origin": PAGE} | ASKED, b"")
 
@@ -75,9 +65,7 @@ def test_no_page_may_read_an_answer_unless_set(send: Send) -> None:
 def test_a_page_of_an_allowed_origin_may_read_every_answer(
     method: str, path: str, status: int, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Refusals, too, and the headers that tell why and when to come back.
-    """
+    """Refusals, too, and the headers that tell why and when to come back."""
     allow(monkeypatch, f"http://localhost:3000,{PAGE}")
 
     answer = send(method, path, {"Origin": PAGE}, b"")
@@ -96,9 +84,7 @@ def test_a_page_of_an_allowed_origin_may_read_every_answer(
 def test_a_page_of_another_origin_may_not(
     origin: str | None, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    And caches are told that the answer to another one differs.
-    """
+    """And caches are told that the answer to another one differs."""
     allow(monkeypatch, PAGE)
     headers = {"Origin": origin} if origin else {}
 
@@ -122,9 +108,7 @@ def test_a_page_of_another_origin_may_not(
 def test_a_browser_is_told_what_a_page_may_ask(
     path: str, methods: str, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    It has no token when it asks, and nothing is read for it.
-    """
+    """It has no token when it asks, and nothing is read for it."""
     allow(monkeypatch, PAGE)
 
     asked = send("OPTIONS", path, {"Origin": PAGE} | ASKED, b"")
@@ -146,9 +130,7 @@ def test_a_browser_is_told_what_a_page_may_ask(
 def test_all_origins_may_be_allowed(
     send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    The answer is the same for each of them, then.
-    """
+    """The answer is the same for each of them, then."""
     allow(monkeypatch, "*")
 
     answer = Actor(send, "producer").post("/v2/images", {"name": "ubuntu"})
@@ -178,9 +160,7 @@ def test_all_origins_may_be_allowed(
     ],
 )
 def test_what_no_browser_sends_is_no_origin(text: str) -> None:
-    """
-    It would never be met, and nobody knew why.
-    """
+    """It would never be met, and nobody knew why."""
     with pytest.raises(SettingError) as wrong:
         cors.parse_origins(text)
 
@@ -192,9 +172,7 @@ def test_what_no_browser_sends_is_no_origin(text: str) -> None:
 
 
 def test_an_origin_may_be_an_address_and_a_port() -> None:
-    """
-    With a port that is not the scheme's own.
-    """
+    """With a port that is not the scheme's own."""
     origins = {"http://[::1]:8080", "http://127.0.0.1:443", "https://a.example:80"}
 
     assert cors.parse_origins(",".join(origins)) == origins

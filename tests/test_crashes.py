@@ -35,9 +35,7 @@ GLANCE_DIRECT = {"method": {"name": "glance-direct"}}
 
 
 class Death(BaseException):
-    """
-    The process is no more.
-    """
+    """The process is no more."""
 
 
 @contextmanager
@@ -67,37 +65,27 @@ def dying_at(number: int, moment: str) -> Iterator[None]:
 
 @dataclass
 class Story:
-    """
-    How an image gets its data, or is deleted: the client's requests, one by one.
-    """
+    """How an image gets its data, or is deleted: the client's requests, one by one."""
 
     producer: Actor
     source: WebSource
 
     def upload(self, image_id: str) -> Iterator[Answer]:
-        """
-        By one request.
-        """
+        """By one request."""
         yield self.producer.upload(image_id, CONTENT)
 
     def stage(self, image_id: str) -> Iterator[Answer]:
-        """
-        Staged, then imported.
-        """
+        """Staged, then imported."""
         yield self.producer.upload(image_id, CONTENT, "stage")
         yield self.producer.post(f"/v2/images/{image_id}/import", GLANCE_DIRECT)
 
     def web(self, image_id: str) -> Iterator[Answer]:
-        """
-        Imported from a URL.
-        """
+        """Imported from a URL."""
         method = {"name": "web-download", "uri": self.source.uri}
         yield self.producer.post(f"/v2/images/{image_id}/import", {"method": method})
 
     def parts(self, image_id: str) -> Iterator[Answer]:
-        """
-        Sent to S3 in parts.
-        """
+        """Sent to S3 in parts."""
         path = f"/ext/v1/images/{image_id}/uploads"
         begun = self.producer.post(path, {"size": len(CONTENT)})
         yield begun
@@ -114,9 +102,7 @@ class Story:
         yield self.producer.post(upload["self"] + "/complete")
 
     def delete(self, image_id: str) -> Iterator[Answer]:
-        """
-        Deleted, with data, a member and a task.
-        """
+        """Deleted, with data, a member and a task."""
         self.producer.share(image_id, "consumer")
         list(self.stage(image_id))
         yield self.producer.delete(f"/v2/images/{image_id}")
@@ -141,9 +127,7 @@ def story(producer: Actor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
 
 @pytest.fixture
 def pump(pump: Pump) -> Pump:
-    """
-    A queue that gives what a dead worker had to another one at once.
-    """
+    """A queue that gives what a dead worker had to another one at once."""
     sqs = get_session().create_client("sqs")
     sqs.set_queue_attributes(
         QueueUrl=backend.QUEUE_URL, Attributes={"VisibilityTimeout": "0"}
@@ -152,18 +136,14 @@ def pump(pump: Pump) -> Pump:
 
 
 def tell(story: Callable[[str], Iterator[Answer]], image_id: str, pump: Pump) -> bool:
-    """
-    Have a story go its way once more; tell whether nothing was refused.
-    """
+    """Have a story go its way once more; tell whether nothing was refused."""
     refused = [answer for answer in story(image_id) if answer.status >= 400]
     pump.settle()
     return not refused
 
 
 def let_time_pass(days: float, pump: Pump, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Let the sweep come some days later.
-    """
+    """Let the sweep come some days later."""
     with monkeypatch.context() as later:
         then = clock.now() + timedelta(days=days)
         later.setattr(clock, "now", lambda: then)
@@ -172,9 +152,7 @@ def let_time_pass(days: float, pump: Pump, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def assert_all_or_nothing(producer: Actor, image_id: str) -> str:
-    """
-    See that an image has all of its data or none, and nothing else is kept.
-    """
+    """See that an image has all of its data or none, and nothing else is kept."""
     image = producer.get(f"/v2/images/{image_id}").document
     kept = stored_objects(image_id)
     assert multiparts(image_id) == []
@@ -193,9 +171,7 @@ def assert_all_or_nothing(producer: Actor, image_id: str) -> str:
 def test_an_image_gets_all_of_its_data_or_none(
     way: str, moment: str, story: Story, pump: Pump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Whichever call the process dies at; and then the image still can get it.
-    """
+    """Whichever call the process dies at; and then the image still can get it."""
     producer = story.producer
     for number in count():
         image_id = producer.make_image(disk_format="raw", container_format="bare")
@@ -223,9 +199,7 @@ def test_an_image_gets_all_of_its_data_or_none(
 def test_a_deletion_takes_everything_or_nothing(
     moment: str, story: Story, pump: Pump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Of what the deleted image had, nothing is left but its tombstone.
-    """
+    """Of what the deleted image had, nothing is left but its tombstone."""
     producer = story.producer
     for number in count():
         image_id = producer.make_image(disk_format="raw", container_format="bare")

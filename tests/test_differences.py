@@ -1,5 +1,4 @@
-"""
-Where the service answers otherwise than the reference, on purpose.
+"""Where the service answers otherwise than the reference, on purpose.
 
 `docs/differences.md` names the test of each; those that are not here stand with what
 they are about.
@@ -21,9 +20,7 @@ NO_ID = "00000000-0000-4000-8000-000000000000"
 def test_a_marker_that_is_hidden_is_told_as_one_that_never_was(
     producer: Actor, consumer: Actor
 ) -> None:
-    """
-    403, as the reference has it, would tell that the image exists.
-    """
+    """403, as the reference has it, would tell that the image exists."""
     image_id = producer.make_image()
 
     hidden = consumer.get(f"/v2/images?marker={image_id}")
@@ -35,9 +32,7 @@ def test_a_marker_that_is_hidden_is_told_as_one_that_never_was(
 
 
 def test_links_keep_a_repeated_tag(producer: Actor) -> None:
-    """
-    The reference keeps the last one, so that its next page shows other images.
-    """
+    """The reference keeps the last one, so that its next page shows other images."""
     for number in range(3):
         producer.make_image(name=str(number), tags=["lts", "ü & co"])
     producer.make_image(name="other", tags=["ü & co"])
@@ -55,9 +50,7 @@ def test_links_keep_a_repeated_tag(producer: Actor) -> None:
     "call", [row["call"].strip("`") for row in table("Not served", DIFFERENCES)]
 )
 def test_what_is_not_served_is_not_there(producer: Actor, call: str) -> None:
-    """
-    For the owner of an image, too.
-    """
+    """For the owner of an image, too."""
     method, path = call.split()
     path = path.format(image_id=producer.make_image(), store="file1")
 
@@ -68,9 +61,7 @@ def test_what_is_not_served_is_not_there(producer: Actor, call: str) -> None:
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/"])
 def test_the_address_in_a_catalog_answers_the_versions(path: str, send: Send) -> None:
-    """
-    Without a token, as `/` does.
-    """
+    """Without a token, as `/` does."""
     answer = send("GET", path, {}, b"")
 
     assert answer.status == 200
@@ -79,9 +70,7 @@ def test_the_address_in_a_catalog_answers_the_versions(path: str, send: Send) ->
 
 @pytest.mark.parametrize("body", [b"[]", b'[{"name": "ubuntu"}]'])
 def test_what_breaks_the_reference_is_refused(body: bytes, producer: Actor) -> None:
-    """
-    400 where it answers 500, or takes what nobody could use.
-    """
+    """400 where it answers 500, or takes what nobody could use."""
     image_id = producer.make_image()
     before = stored()
     answers = [
@@ -95,9 +84,7 @@ def test_what_breaks_the_reference_is_refused(body: bytes, producer: Actor) -> N
 
 
 def test_a_name_with_a_colon_is_found(producer: Actor) -> None:
-    """
-    The reference takes what is before the colon for an operator, and refuses it.
-    """
+    """The reference takes what is before the colon for an operator, and refuses it."""
     image_id = producer.make_image(name="ubuntu:24.04")
     producer.make_image(name="ubuntu")
 
@@ -108,9 +95,7 @@ def test_a_name_with_a_colon_is_found(producer: Actor) -> None:
 def test_a_patch_is_judged_by_what_it_makes_of_an_image(
     producer: Actor, admin: Actor
 ) -> None:
-    """
-    To say again what is so needs no right that saying it anew would.
-    """
+    """To say again what is so needs no right that saying it anew would."""
     image_id = admin.make_image(owner="producer", visibility="public")
     path = f"/v2/images/{image_id}"
 
@@ -131,9 +116,7 @@ def test_a_patch_is_judged_by_what_it_makes_of_an_image(
 
 @pytest.mark.parametrize("owner", ["", "a/b", "m" * 256, "two\nlines"])
 def test_an_owner_is_a_project_id(owner: str, producer: Actor, admin: Actor) -> None:
-    """
-    Another could not be anybody's, and nobody would ever see the image.
-    """
+    """Another could not be anybody's, and nobody would ever see the image."""
     image_id = producer.make_image()
     before = stored()
 

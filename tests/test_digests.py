@@ -1,6 +1,4 @@
-"""
-Digests that are put down and taken up are those of the whole stream.
-"""
+"""Digests that are put down and taken up are those of the whole stream."""
 
 import _hashlib
 import base64
@@ -66,32 +64,24 @@ SAVED = {
 
 
 def reference(data: bytes) -> tuple[str, str, int]:
-    """
-    Give what `hashlib` says of the data, and its size.
-    """
+    """Give what `hashlib` says of the data, and its size."""
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
     return md5, hashlib.sha512(data).hexdigest(), len(data)
 
 
 def told(some: Digests) -> tuple[str, str, int]:
-    """
-    Give all that digests tell.
-    """
+    """Give all that digests tell."""
     return some.md5, some.sha512, some.size
 
 
 def saved_with(data: bytes) -> str:
-    """
-    Write saved digests whose check is right, whatever they hold.
-    """
+    """Write saved digests whose check is right, whatever they hold."""
     return base64.b64encode(data + zlib.crc32(data).to_bytes(4, "big")).decode()
 
 
 @pytest.fixture
 def unloaded() -> Iterator[None]:
-    """
-    A process that has not loaded libcrypto yet; after the test, it will again.
-    """
+    """A process that has not loaded libcrypto yet; after the test, it will again."""
     digests._load_libcrypto.cache_clear()  # noqa: SLF001 - loaded once a process
     yield
     digests._load_libcrypto.cache_clear()  # noqa: SLF001 - as above
@@ -102,9 +92,7 @@ def unloaded() -> Iterator[None]:
 def test_any_split_gives_the_digests_of_the_whole(
     seed: bytes, pieces: list[tuple[int, bool]]
 ) -> None:
-    """
-    Put down after any piece or none; what was put down earlier does not change.
-    """
+    """Put down after any piece or none; what was put down earlier does not change."""
     whole = b""
     running = Digests()
     for length, put_down in pieces:
@@ -123,9 +111,7 @@ def test_any_split_gives_the_digests_of_the_whole(
 
 
 def test_digests_go_on_in_another_process() -> None:
-    """
-    The text is all that the other process needs.
-    """
+    """The text is all that the other process needs."""
     here = Digests()
     here.update(TWO_BLOCKS_AND_A_BIT)
     code = (
@@ -165,9 +151,7 @@ def test_the_text_is_small_and_says_nothing_else() -> None:
 
 @pytest.mark.parametrize(("size", "text"), SAVED.items(), ids=SAVED)
 def test_what_earlier_versions_saved_is_continued(size: int, text: str) -> None:
-    """
-    The text is the same as ever, and an upload that was under way goes on.
-    """
+    """The text is the same as ever, and an upload that was under way goes on."""
     some = Digests()
     some.update(STREAM[:size])
     continued = Digests.take_up(text)
@@ -200,8 +184,7 @@ def test_a_long_stream_of_an_earlier_version_is_continued() -> None:
 
 
 def test_more_than_32_bits_count() -> None:
-    """
-    A size whose bits need more than 32 of them, as MD5 counts in two words.
+    """A size whose bits need more than 32 of them, as MD5 counts in two words.
 
     No machine hashes that much in a test: the state is that of a shorter stream, with
     another size; both hashes must put it down as they took it up.
@@ -245,9 +228,7 @@ def test_a_text_that_was_never_put_down_is_refused(text: str, words: str) -> Non
 
 @given(position=st.integers(0, 255), other=st.integers(1, 255))
 def test_a_damaged_text_is_refused(position: int, other: int) -> None:
-    """
-    Whichever byte of it changed.
-    """
+    """Whichever byte of it changed."""
     some = Digests()
     some.update(TWO_BLOCKS_AND_A_BIT)
     data = bytearray(base64.b64decode(some.put_down()))
@@ -261,9 +242,7 @@ def test_a_damaged_text_is_refused(position: int, other: int) -> None:
 def test_a_python_without_files_of_its_own_uses_the_libcrypto_of_the_system(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    Where `_hashlib` is part of Python's own file, and so is a hidden libcrypto.
-    """
+    """Where `_hashlib` is part of Python's own file, and so is a hidden libcrypto."""
     file, load, asked = _hashlib.__file__, ctypes.CDLL, []
 
     def load_system(name: str | None) -> ctypes.CDLL:
@@ -283,9 +262,7 @@ def test_a_python_without_files_of_its_own_uses_the_libcrypto_of_the_system(
 
 @pytest.mark.usefixtures("unloaded")
 def test_a_python_without_libcrypto_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Neither the file of `_hashlib` nor the system's can be loaded.
-    """
+    """Neither the file of `_hashlib` nor the system's can be loaded."""
 
     def refuse(name: str | None) -> ctypes.CDLL:
         raise OSError(name)
@@ -301,9 +278,7 @@ def test_a_python_without_libcrypto_is_refused(monkeypatch: pytest.MonkeyPatch) 
 def test_a_libcrypto_with_other_structs_is_refused(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """
-    Each is tried before use: what is continued is compared with `hashlib`.
-    """
+    """Each is tried before use: what is continued is compared with `hashlib`."""
     known = getattr(digests, kind)
     first, *others = known._fields_
     same = {name: vars(known)[name] for name in ("name", "digest_size", "word_bits")}
@@ -315,9 +290,7 @@ def test_a_libcrypto_with_other_structs_is_refused(
 
 
 def test_hashes_that_disagree_are_not_put_down() -> None:
-    """
-    One of them was given what the other was not.
-    """
+    """One of them was given what the other was not."""
     some = Digests()
     some.update(TWO_BLOCKS_AND_A_BIT)
     some._md5.update(b"more")  # noqa: SLF001 - stands for a fault of memory

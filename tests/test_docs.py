@@ -1,6 +1,4 @@
-"""
-The documents say what the code does: a table or a link that drifts fails.
-"""
+"""The documents say what the code does: a table or a link that drifts fails."""
 
 import ast
 import inspect
@@ -28,14 +26,10 @@ from tests.readme import ROOT, table
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 EVERYWHERE = {HTTPStatus.UNAUTHORIZED, HTTPStatus.METHOD_NOT_ALLOWED}
-"""
-What any path may answer, so that no row of the table says it.
-"""
+"""What any path may answer, so that no row of the table says it."""
 
 FROM_RACES = {HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
-"""
-What the recordings cannot show of each call: a lost race, and a limit of ours.
-"""
+"""What the recordings cannot show of each call: a lost race, and a limit of ours."""
 
 Route = tuple[str, str]
 
@@ -44,16 +38,12 @@ UNRECORDED: dict[Route, set[int]] = {
     ("PUT", "/v2/images/{image_id}/stage"): {400, 403, 404, 415},
     ("POST", "/v2/images/{image_id}/import"): {202, 403},
 }
-"""
-What no recording has: a redirect that was followed, and calls that were not made.
-"""
+"""What no recording has: a redirect that was followed, and calls that were not made."""
 
 
 @cache
 def all_tests() -> dict[str, ast.FunctionDef]:
-    """
-    Give every test function in the tree.
-    """
+    """Give every test function in the tree."""
     return {
         node.name: node
         for path in (ROOT / "tests").rglob("test_*.py")
@@ -63,9 +53,7 @@ def all_tests() -> dict[str, ast.FunctionDef]:
 
 
 def routes() -> Iterator[Route]:
-    """
-    Give each route that is more than a refusal.
-    """
+    """Give each route that is more than a refusal."""
     for path, by_method in service.app.routes.items():
         for method, entry in by_method.items():
             if not entry.view_function.__name__.startswith("refuse"):
@@ -73,23 +61,17 @@ def routes() -> Iterator[Route]:
 
 
 def endpoints() -> dict[Route, dict[str, str]]:
-    """
-    Give the README's rows of endpoints.
-    """
+    """Give the README's rows of endpoints."""
     return {(row["method"], row["path"].strip("`")): row for row in table("Endpoints")}
 
 
 def statuses(text: str) -> set[int]:
-    """
-    Read the statuses in a cell.
-    """
+    """Read the statuses in a cell."""
     return {int(word) for word in re.findall(r"\d+", text)}
 
 
 def test_the_readme_has_every_endpoint() -> None:
-    """
-    Each route that the app has, and no other.
-    """
+    """Each route that the app has, and no other."""
     assert set(endpoints()) == set(routes())
 
 
@@ -123,9 +105,7 @@ def test_the_readme_has_every_answer_that_was_recorded() -> None:
 
 
 def test_the_readme_has_every_rule() -> None:
-    """
-    Cell by cell.
-    """
+    """Cell by cell."""
 
     def row(action: str, rule: Rule) -> dict[str, str]:
         cells = {
@@ -147,9 +127,7 @@ def test_the_readme_has_every_rule() -> None:
 
 
 def test_the_readme_has_every_access_pattern() -> None:
-    """
-    Each function's docstring starts with the number of its row.
-    """
+    """Each function's docstring starts with the number of its row."""
     told = {row["#"]: row["function"].strip("`") for row in table("Access patterns")}
 
     found = {
@@ -164,9 +142,7 @@ def test_the_readme_has_every_access_pattern() -> None:
 
 
 def test_the_readme_has_every_room() -> None:
-    """
-    Of `chalicelib`, and the modules beside them.
-    """
+    """Of `chalicelib`, and the modules beside them."""
     told = {row["place"].strip("`") for row in table("Where things live")}
 
     package = ROOT / "chalicelib"
@@ -179,9 +155,7 @@ def test_the_readme_has_every_room() -> None:
 
 
 def test_every_setting_is_told() -> None:
-    """
-    With the default that it has.
-    """
+    """With the default that it has."""
     rows = table("Settings", "docs/settings.md")
 
     told = {row["setting"].strip("`"): row["default"] for row in rows}
@@ -204,18 +178,14 @@ def test_every_setting_is_told() -> None:
 def test_every_setting_of_an_identity_is_told(
     heading: str, settings: tuple[str, ...]
 ) -> None:
-    """
-    In the order that the module has.
-    """
+    """In the order that the module has."""
     rows = table(heading, "docs/settings.md")
 
     assert tuple(row["setting"].strip("`") for row in rows) == settings
 
 
 def test_every_difference_is_tested() -> None:
-    """
-    By the test that its line names.
-    """
+    """By the test that its line names."""
     heading = "Differences from the reference, on purpose"
     named = [row["test"].strip("`") for row in table(heading, "docs/differences.md")]
 
@@ -223,9 +193,7 @@ def test_every_difference_is_tested() -> None:
 
 
 def test_every_behaviour_is_tested_or_left_out_with_a_reason() -> None:
-    """
-    A test carries the numbers of what it holds: `@pytest.mark.behaviour("S1")`.
-    """
+    """A test carries the numbers of what it holds: `@pytest.mark.behaviour("S1")`."""
     rows = table("Behaviours", "docs/behaviours.md")
     left_out = {row["number"] for row in rows if row["left out"]}
     carried = {
@@ -242,18 +210,14 @@ def test_every_behaviour_is_tested_or_left_out_with_a_reason() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_link_leads_somewhere(path: Path) -> None:
-    """
-    Links between the documents, and to files of the repository.
-    """
+    """Links between the documents, and to files of the repository."""
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text("utf-8"))
 
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
 def test_every_decision_is_listed() -> None:
-    """
-    By its number and its own heading.
-    """
+    """By its number and its own heading."""
     folder = ROOT / "docs" / "decisions"
     rows = table("Decisions", "docs/decisions/README.md")
 

@@ -1,6 +1,4 @@
-"""
-What AWS does to a busy service: conflicts, lost answers, throttling, silence.
-"""
+"""What AWS does to a busy service: conflicts, lost answers, throttling, silence."""
 
 import json
 import re
@@ -58,9 +56,7 @@ FAULTS: dict[str, Callable[[str], AbstractContextManager[None]]] = {
 
 
 def _outcome(act: Act, producer: Actor, consumer: Actor) -> str:
-    """
-    Give the answer to a write on a new image, and what it left, for any id.
-    """
+    """Give the answer to a write on a new image, and what it left, for any id."""
     image_id = shared_image(producer)
     before = {str(item) for item in truth()}
     answer = act(producer, consumer, image_id)
@@ -78,9 +74,7 @@ def test_a_disturbed_write_ends_as_if_it_was_not(
     consumer: Actor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    Its answer and what it leaves are the same: it was done, and once.
-    """
+    """Its answer and what it leaves are the same: it was done, and once."""
     now = datetime(2026, 11, 24, 8, tzinfo=UTC)
     monkeypatch.setattr(clock, "now", lambda: now)
     operation, act = WRITES[write]
@@ -97,9 +91,7 @@ def test_a_disturbed_write_ends_as_if_it_was_not(
 def test_a_write_in_conflict_for_long_is_unavailable(
     write: str, producer: Actor, consumer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    503 tells the client to come back, and nothing is changed.
-    """
+    """503 tells the client to come back, and nothing is changed."""
     monkeypatch.setattr(dynamodb, "CONFLICT_SECONDS", 1)
     image_id = shared_image(producer)
     before = truth()
@@ -143,9 +135,7 @@ def test_a_transaction_refused_for_long_is_told_with_its_reason(  # noqa: PLR091
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """
-    In words for the client, and in DynamoDB's own for the log.
-    """
+    """In words for the client, and in DynamoDB's own for the log."""
     monkeypatch.setattr(dynamodb, "CONFLICT_SECONDS", 1)
 
     with in_conflict(TRANSACT, refusal=refusal):
@@ -159,9 +149,7 @@ def test_a_transaction_refused_for_long_is_told_with_its_reason(  # noqa: PLR091
 def test_a_transaction_refused_for_another_reason_is_a_bug(
     producer: Actor, image_id: str
 ) -> None:
-    """
-    It is not taken for a condition that failed.
-    """
+    """It is not taken for a condition that failed."""
     refusal = Refusal(CANCELLED, ("None", "ValidationError"))
     with on(f"before-call.dynamodb.{TRANSACT}", lambda **_: refusal.answer):
         answer = add_member(producer, image_id, "consumer")
@@ -196,9 +184,7 @@ def test_a_lost_hint_spoils_nothing(
 def test_keys_left_unread_are_read(
     producer: Actor, consumer: Actor, image_id: str
 ) -> None:
-    """
-    DynamoDB may answer a batch in parts; no image is missed for it.
-    """
+    """DynamoDB may answer a batch in parts; no image is missed for it."""
     producer.share(image_id, "consumer")
     whole = producer.get(f"/v2/images/{image_id}").document
     with leaving_keys_unread():
@@ -210,9 +196,7 @@ def test_keys_left_unread_are_read(
 def test_keys_left_unread_for_long_make_the_service_unavailable(
     producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Read again with pauses, and not for ever.
-    """
+    """Read again with pauses, and not for ever."""
     monkeypatch.setattr(dynamodb, "CONFLICT_SECONDS", 1)
 
     with leaving_keys_unread(times=None) as calls:
@@ -239,9 +223,7 @@ def test_a_database_that_cannot_answer_makes_the_service_unavailable(
     image_id: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """
-    503 tells the client to come back, and the log why; nothing is changed.
-    """
+    """503 tells the client to come back, and the log why; nothing is changed."""
     act = {
         "BatchGetItem": partial(producer.get, f"/v2/images/{image_id}"),
         "Query": partial(producer.get, f"/v2/images/{image_id}/members"),
@@ -264,9 +246,7 @@ def test_a_database_that_cannot_answer_makes_the_service_unavailable(
 def test_members_left_over_do_not_bring_a_deleted_image_back(
     producer: Actor, consumer: Actor, image_id: str
 ) -> None:
-    """
-    Until they are removed, nobody sees them.
-    """
+    """Until they are removed, nobody sees them."""
     producer.share(image_id, "consumer")
     accept(consumer, image_id)
 
@@ -291,9 +271,7 @@ def test_a_removal_that_fails_is_tried_again(  # noqa: PLR0913 - a row
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """
-    The stream's record stays until all that follows from it is done.
-    """
+    """The stream's record stays until all that follows from it is done."""
     monkeypatch.setattr(dynamodb, "CONFLICT_SECONDS", 1)
     producer.share(image_id, "consumer")
     producer.delete(f"/v2/images/{image_id}")
@@ -310,9 +288,7 @@ def test_a_removal_that_fails_is_tried_again(  # noqa: PLR0913 - a row
 def test_deletions_left_undone_are_done(
     producer: Actor, image_id: str, pump: Pump
 ) -> None:
-    """
-    DynamoDB may take a batch in parts; no membership stays for it.
-    """
+    """DynamoDB may take a batch in parts; no membership stays for it."""
     producer.share(image_id, *(f"p{number}" for number in range(60)))
     producer.delete(f"/v2/images/{image_id}")
 
@@ -326,9 +302,7 @@ def test_deletions_left_undone_are_done(
 def test_a_throttled_deletion_of_members_is_tried_again(
     producer: Actor, image_id: str, pump: Pump
 ) -> None:
-    """
-    A batch of which DynamoDB takes nothing is refused as a whole.
-    """
+    """A batch of which DynamoDB takes nothing is refused as a whole."""
     producer.share(image_id, "a", "b")
     producer.delete(f"/v2/images/{image_id}")
 
@@ -360,9 +334,7 @@ def test_calls_made_together_end_together() -> None:
 
 
 def test_an_identity_that_breaks_lets_nobody_by() -> None:
-    """
-    503, in the API's own form, and the log tells of it.
-    """
+    """503, in the API's own form, and the log tells of it."""
     broken = App(app_name="broken")
     broken.route("/v2/images", content_types=ANY_TYPE)(no_content)
 

@@ -1,5 +1,4 @@
-"""
-Data is judged as OpenStack Glance 33 judges it, by a few bounded pieces of it.
+"""Data is judged as OpenStack Glance 33 judges it, by a few bounded pieces of it.
 
 The reference's judgement is that of oslo.utils, used as Glance uses it; where ours is
 another, it is named here.
@@ -27,9 +26,7 @@ from tests import disks
 from tests.disks import DISK, GPT, KIB, LINUX, MIB, SECTOR, put
 
 Judgement = int | str | None
-"""
-How many bytes the disk has, `None` where that is unknown, or `REFUSED`.
-"""
+"""How many bytes the disk has, `None` where that is unknown, or `REFUSED`."""
 
 REFUSED: Final = "refused"
 FORMATS: Final = (
@@ -38,9 +35,7 @@ FORMATS: Final = (
 )
 CHUNK: Final = 64 * KIB
 STARTS: Final = (0, 446, SECTOR, 32 * KIB, 192 * KIB, 2 * MIB)
-"""
-Where headers and tables of the formats are.
-"""
+"""Where headers and tables of the formats are."""
 
 GOOD: Final = {
     "qcow2": ("qcow2", disks.qcow2()),
@@ -77,9 +72,7 @@ GOOD: Final = {
     "ari": ("ari", b"070701" + bytes(MIB)),
     "aki": ("aki", b"\x7fELF" + bytes(MIB)),
 }
-"""
-Data that is accepted, and the format that it is of.
-"""
+"""Data that is accepted, and the format that it is of."""
 
 BAD: Final = {
     "qcow2 with a backing file": ("qcow2", disks.qcow2(backing_file=104)),
@@ -158,9 +151,7 @@ BAD: Final = {
     "GPT that starts elsewhere": ("raw", disks.partitioned((0, b"\0\2\0", 0xEE, 2))),
     "GPT that starts oddly": ("raw", disks.partitioned((0, b"\0\1\0", 0xEE, 1))),
 }
-"""
-Data that is refused although it is of its format, or is said to be raw.
-"""
+"""Data that is refused although it is of its format, or is said to be raw."""
 
 HOSTILE: Final = {
     "vmdk with a descriptor far out": ("vmdk", disks.vmdk(start=2**63)),
@@ -181,9 +172,7 @@ HOSTILE: Final = {
         disks.vhdx(metadata=disks.vhdx_metadata((disks.VIRTUAL_SIZE, 2**32 - 9, 8))),
     ),
 }
-"""
-Data that is made to keep an inspection busy, or to break it; all is refused.
-"""
+"""Data that is made to keep an inspection busy, or to break it; all is refused."""
 
 STRICTER: Final = {
     "vhdx with regions without end": (
@@ -248,8 +237,7 @@ MORE: Final = {
     "ploop": ("ploop", disks.ploop()),
     "ploop of old": ("ploop", disks.ploop(magic=b"WithoutFreeSpace")),
 }
-"""
-Data of which this service knows more: Glance refuses the first two, and takes ploop
+"""Data of which this service knows more: Glance refuses the first two, and takes ploop
 without a look.
 """
 
@@ -257,9 +245,7 @@ ALL: Final = {**GOOD, **BAD, **HOSTILE}
 
 
 class Reader:
-    """
-    Reads pieces of data, and counts them.
-    """
+    """Reads pieces of data, and counts them."""
 
     def __init__(self, data: bytes, size: int | None = None) -> None:
         self.data = data
@@ -267,9 +253,7 @@ class Reader:
         self.pieces: list[int] = []
 
     def __call__(self, start: int, length: int) -> bytes:
-        """
-        Read a piece, which must be in the data.
-        """
+        """Read a piece, which must be in the data."""
         assert start >= 0
         assert length > 0
         assert start + length <= self.size
@@ -278,16 +262,12 @@ class Reader:
 
     @property
     def is_bounded(self) -> bool:
-        """
-        Whether no more was read than may be of data of any size.
-        """
+        """Whether no more was read than may be of data of any size."""
         return len(self.pieces) <= READS_MAX and sum(self.pieces) <= BYTES_MAX
 
 
 def judge(data: bytes, disk_format: str) -> Judgement:
-    """
-    Judge data as the service does.
-    """
+    """Judge data as the service does."""
     reader = Reader(data)
     try:
         return inspect(reader, reader.size, disk_format, "bare")
@@ -298,9 +278,7 @@ def judge(data: bytes, disk_format: str) -> Judgement:
 
 
 def judge_as_glance(data: bytes, disk_format: str) -> Judgement:
-    """
-    Judge data as `set_data` in `glance/location.py` does, with Glance's defaults.
-    """
+    """Judge data as `set_data` in `glance/location.py` does, with Glance's defaults."""
     stream = format_inspector.InspectWrapper(
         iter([data[at : at + CHUNK] for at in range(0, len(data), CHUNK)])  # type: ignore[arg-type] # Glance gives it iterators, too
     )
@@ -327,9 +305,7 @@ def judge_as_glance(data: bytes, disk_format: str) -> Judgement:
 
 
 def cuts(data: bytes) -> Iterator[bytes]:
-    """
-    Cut data off before, at and after each place where something begins or ends.
-    """
+    """Cut data off before, at and after each place where something begins or ends."""
     places = {
         *(0, 4, 8, 32, 48, 64, 72, 80, 104, 376, 510, SECTOR, 592, 2 * SECTOR),
         *(21 * SECTOR, 32 * KIB, 0x8006, 34 * KIB, 64 * KIB, 192 * KIB, 256 * KIB),
@@ -344,9 +320,7 @@ def cuts(data: bytes) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("name", GOOD)
 def test_good_data_is_accepted(name: str) -> None:
-    """
-    Data of its format is accepted, with the size that Glance tells of its disk.
-    """
+    """Data of its format is accepted, with the size that Glance tells of its disk."""
     disk_format, data = GOOD[name]
 
     assert judge(data, disk_format) == judge_as_glance(data, disk_format) != REFUSED
@@ -356,9 +330,7 @@ def test_good_data_is_accepted(name: str) -> None:
     "disk_format", ["qcow2", "vhd", "vhdx", "vmdk", "vdi", "ploop"]
 )
 def test_the_size_of_the_disk_is_known(disk_format: str) -> None:
-    """
-    The size of the disk in the data is that which the format has.
-    """
+    """The size of the disk in the data is that which the format has."""
     data = {**GOOD, "ploop": ("ploop", disks.ploop())}[disk_format][1]
 
     assert judge(data, disk_format) == DISK
@@ -376,9 +348,7 @@ def test_bad_data_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_data_is_refused(name: str) -> None:
-    """
-    Data whose lengths, counts and places are lies is refused, by bounded reads.
-    """
+    """Data whose lengths, counts and places are lies is refused, by bounded reads."""
     disk_format, data = HOSTILE[name]
 
     assert judge(data, disk_format) == judge_as_glance(data, disk_format) == REFUSED
@@ -402,9 +372,7 @@ def test_data_of_another_format_is_judged_as_glance_judges_it(name: str) -> None
 
 @pytest.mark.parametrize("name", STRICTER)
 def test_damaged_data_is_refused(name: str) -> None:
-    """
-    Data that Glance takes by mistake is refused.
-    """
+    """Data that Glance takes by mistake is refused."""
     disk_format, data = STRICTER[name]
 
     assert judge(data, disk_format) == REFUSED != judge_as_glance(data, disk_format)
@@ -412,9 +380,7 @@ def test_damaged_data_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", MORE)
 def test_more_is_known_of_vhd_and_ploop(name: str) -> None:
-    """
-    A footer alone tells a vhd of a fixed size, and a ploop tells its size.
-    """
+    """A footer alone tells a vhd of a fixed size, and a ploop tells its size."""
     disk_format, data = MORE[name]
 
     assert judge(data, disk_format) == DISK
@@ -423,9 +389,7 @@ def test_more_is_known_of_vhd_and_ploop(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*GOOD, "vhd of a fixed size"])
 def test_data_that_is_cut_off_is_refused(name: str) -> None:
-    """
-    Data that ends anywhere is never accepted where Glance refuses it.
-    """
+    """Data that ends anywhere is never accepted where Glance refuses it."""
     disk_format, data = {**GOOD, **MORE}[name]
 
     for cut in cuts(data):
@@ -435,9 +399,7 @@ def test_data_that_is_cut_off_is_refused(name: str) -> None:
 
 
 def test_data_with_wrong_bytes_is_never_accepted_where_glance_refuses_it() -> None:
-    """
-    Of 3,000 files with wrong bytes where they say what they are, none.
-    """
+    """Of 3,000 files with wrong bytes where they say what they are, none."""
     chance = random.Random(18)  # noqa: S311 - the same files each time
     samples = list(ALL.values())
     count = Counter[str]()
@@ -462,9 +424,7 @@ def test_data_with_wrong_bytes_is_never_accepted_where_glance_refuses_it() -> No
 
 @pytest.mark.parametrize("container_format", ["ovf", "ova", "docker", "compressed"])
 def test_what_is_in_a_container_is_not_looked_at(container_format: str) -> None:
-    """
-    Only what is bare is read; of no other is the disk's size known.
-    """
+    """Only what is bare is read; of no other is the disk's size known."""
     reader = Reader(disks.qcow2(backing_file=104))
     for disk_format in FORMATS:
         assert inspect(reader, reader.size, disk_format, container_format) is None
@@ -474,9 +434,7 @@ def test_what_is_in_a_container_is_not_looked_at(container_format: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_what_is_read_of_the_largest_data_is_bounded(name: str) -> None:
-    """
-    Data of 5 TiB costs four reads at most.
-    """
+    """Data of 5 TiB costs four reads at most."""
     _, data = ALL[name]
 
     for disk_format in FORMATS:
@@ -501,9 +459,7 @@ def test_what_is_read_of_the_largest_data_is_bounded(name: str) -> None:
     ],
 )
 def test_what_is_read_of_a_format(name: str, pieces: list[int]) -> None:
-    """
-    One read is enough for most, and never one of nothing.
-    """
+    """One read is enough for most, and never one of nothing."""
     disk_format, data = GOOD[name]
     reader = Reader(data)
 
@@ -536,9 +492,7 @@ def test_what_is_read_of_a_format(name: str, pieces: list[int]) -> None:
     ],
 )
 def test_a_refusal_says_why(disk_format: str, data: bytes, message: str) -> None:
-    """
-    Its message is for the image's owner.
-    """
+    """Its message is for the image's owner."""
     with pytest.raises(FormatRefused) as refused:
         inspect(Reader(data), len(data), disk_format, "bare")
 
@@ -546,9 +500,7 @@ def test_a_refusal_says_why(disk_format: str, data: bytes, message: str) -> None
 
 
 def test_the_largest_disk_is_accepted() -> None:
-    """
-    A disk may have as many bytes as the integers of clients hold, and none more.
-    """
+    """A disk may have as many bytes as the integers of clients hold, and none more."""
     data = put(disks.qcow2(), 24, struct.pack(">Q", VIRTUAL_SIZE_MAX))
     more = put(disks.qcow2(), 24, struct.pack(">Q", VIRTUAL_SIZE_MAX + 1))
 

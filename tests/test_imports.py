@@ -1,6 +1,4 @@
-"""
-Which room of `chalicelib` may import which; docs/architecture.md draws it.
-"""
+"""Which room of `chalicelib` may import which; docs/architecture.md draws it."""
 
 import ast
 from pathlib import Path
@@ -16,9 +14,7 @@ ROOMS = {
     "api": {"domain", "identity", "store"},
     "background": {"domain", "store"},
 }
-"""
-The rooms that each room may import beside itself.
-"""
+"""The rooms that each room may import beside itself."""
 
 OUTSIDE = {
     "boto3": set[str](),
@@ -35,17 +31,13 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 def room_of(name: str) -> str:
-    """
-    Return the room of `chalicelib.room.module`, or none of `chalicelib.module`.
-    """
+    """Return the room of `chalicelib.room.module`, or none of `chalicelib.module`."""
     room = name.split(".")[1]
     return room if room in ROOMS else ""
 
 
 def imports(path: Path) -> set[str]:
-    """
-    Return the full names that a module imports.
-    """
+    """Return the full names that a module imports."""
     tree = ast.parse(path.read_text("utf-8"))
     names = set()
     for node in ast.walk(tree):
@@ -58,9 +50,7 @@ def imports(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_room_imports_only_the_rooms_below_it(path: Path) -> None:
-    """
-    Arrows point one way, of our own modules and of packages.
-    """
+    """Arrows point one way, of our own modules and of packages."""
     room = "" if path.parent == ROOT else path.parent.name
     names = imports(path)
     own = {room_of(name) for name in names if name.startswith("chalicelib.")}
@@ -71,9 +61,7 @@ def test_a_room_imports_only_the_rooms_below_it(path: Path) -> None:
 
 
 def test_only_the_keys_module_spells_keys() -> None:
-    """
-    No other module knows how a key is written.
-    """
+    """No other module knows how a key is written."""
     prefixes = ("UPLOAD", "IMAGE", "PROJECT", "VISIBILITY", "RECENT", "MEMBER")
     spelling = {
         path.name

@@ -1,6 +1,4 @@
-"""
-What items say of themselves besides what the API shows.
-"""
+"""What items say of themselves besides what the API shows."""
 
 import json
 from typing import Any
@@ -20,16 +18,12 @@ USERS = {"producer": "alice", "consumer": "bob", "operators": "carol"}
 
 
 def changes() -> dict[str, Any]:
-    """
-    Give what each image and membership says of its last change, by its sort key.
-    """
+    """Give what each image and membership says of its last change, by its sort key."""
     return {item["sk"]["S"]: json.loads(item["changed"]["S"]) for item in truth()}
 
 
 def made_by(answer: Answer, project: str, **more: str) -> dict[str, str]:
-    """
-    Give what the change of a request, at NOW, is to say.
-    """
+    """Give what the change of a request, at NOW, is to say."""
     return {
         "project_id": project,
         "user_id": USERS[project],
@@ -42,9 +36,7 @@ def made_by(answer: Answer, project: str, **more: str) -> dict[str, str]:
 def test_an_item_says_who_changed_it_last(
     send: Send, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    The image also of a membership that ended, which cannot say it any more.
-    """
+    """The image also of a membership that ended, which cannot say it any more."""
     at(monkeypatch, NOW)
     producer, consumer, admin = (
         Actor(send, project, "admin" if user == "carol" else "member", user)
@@ -73,9 +65,7 @@ def test_an_item_says_who_changed_it_last(
 def test_a_hint_outlives_what_it_is_for_by_an_hour(
     image_id: str, monkeypatch: pytest.MonkeyPatch, producer: Actor
 ) -> None:
-    """
-    Then DynamoDB may remove it; nothing else has an end.
-    """
+    """Then DynamoDB may remove it; nothing else has an end."""
     at(monkeypatch, NOW)
     set_attribute(producer, image_id, "name", "new")
 
@@ -86,9 +76,7 @@ def test_a_hint_outlives_what_it_is_for_by_an_hour(
 
 
 def test_what_a_later_version_stored_is_read(producer: Actor) -> None:
-    """
-    Old code and new code share the table for a while.
-    """
+    """Old code and new code share the table for a while."""
     image_id = producer.make_image(disk_format="raw", container_format="bare")
     producer.upload(image_id, CONTENT, "stage")
     pk, sk = image_key(image_id)

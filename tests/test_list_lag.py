@@ -20,9 +20,7 @@ from tests.scene import at
 
 @dataclass(frozen=True)
 class World:
-    """
-    The callers, and the producer's images by their names.
-    """
+    """The callers, and the producer's images by their names."""
 
     producer: Actor
     consumer: Actor
@@ -30,15 +28,11 @@ class World:
     ids: dict[str, str]
 
     def path(self, name: str) -> str:
-        """
-        Give the path of an image.
-        """
+        """Give the path of an image."""
         return f"/v2/images/{self.ids[name]}"
 
     def set(self, name: str, attribute: str, value: object, *, by: Actor) -> None:
-        """
-        Change an attribute of an image.
-        """
+        """Change an attribute of an image."""
         operation = {"op": "add", "path": f"/{attribute}", "value": value}
         assert by.patch(self.path(name), [operation]).status == 200
 
@@ -123,9 +117,7 @@ SEEN_BY_ADMIN = ("rename as admin", "answer as admin", "give away")
 
 
 def lists_of(actor: Actor) -> dict[str, list[str]]:
-    """
-    Give each kind of list, whole, and one page by page.
-    """
+    """Give each kind of list, whole, and one page by page."""
     pages = actor.pages("?limit=2&sort_dir=asc")
     paged = [image_id for page in pages for image_id in page]
     return {query: actor.listed(query) for query in LISTS} | {"pages": paged}
@@ -133,9 +125,7 @@ def lists_of(actor: Actor) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_lists_are_right_while_the_indexes_lag(change: str, world: World) -> None:
-    """
-    What should appear appears, and what should be gone is gone.
-    """
+    """What should appear appears, and what should be gone is gone."""
     actors = [world.producer, world.consumer]
     if change in SEEN_BY_ADMIN:
         actors.append(world.admin)
@@ -168,9 +158,7 @@ def test_a_list_by_visibility_shows_ones_own_change(
 
 @pytest.mark.parametrize("change", ["create", "share", "accept", "rename", "delete"])
 def test_the_change_shows_in_a_list(change: str, world: World) -> None:
-    """
-    Lest the comparison above be one of nothing with nothing.
-    """
+    """Lest the comparison above be one of nothing with nothing."""
     before = [lists_of(world.producer), lists_of(world.consumer)]
 
     CHANGES[change](world)
@@ -181,9 +169,7 @@ def test_the_change_shows_in_a_list(change: str, world: World) -> None:
 def test_an_administrators_lists_show_its_own_changes(
     world: World, admin: Actor
 ) -> None:
-    """
-    Of images of its own and of others.
-    """
+    """Of images of its own and of others."""
     with lagging_indexes():
         new = admin.make_image(name="new")
         others = admin.make_image(name="other", owner="producer")
@@ -216,9 +202,7 @@ def test_public_images_of_others_are_right_once_the_indexes_catch_up(
 def test_the_promise_ends_with_the_lag_that_it_covers(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    `INDEX_LAG_SECONDS` after a change its hint is not read any more.
-    """
+    """`INDEX_LAG_SECONDS` after a change its hint is not read any more."""
     moment = clock.now()
     with lagging_indexes():
         new = world.producer.make_image(name="new")
@@ -231,9 +215,7 @@ def test_the_promise_ends_with_the_lag_that_it_covers(
 def test_thousands_of_offers_make_nobodys_list_dear(
     world: World, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Of its hints a list reads the newest few.
-    """
+    """Of its hints a list reads the newest few."""
     few = replace(settings.current, hints_max=3)
     monkeypatch.setattr(settings, "current", few)
     spammer = Actor(send, "spammer")

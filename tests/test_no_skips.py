@@ -1,6 +1,4 @@
-"""
-What becomes of a skipped test, in CI and on a laptop.
-"""
+"""What becomes of a skipped test, in CI and on a laptop."""
 
 import pytest
 
@@ -31,9 +29,7 @@ OPTIONS = ("-n1", "--continue-on-collection-errors", "-ptests.plugins.no_skips")
 def test_a_skip_fails_in_ci(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    In CI a skipped test or file fails and says why; an expected failure does not.
-    """
+    """In CI a skipped test or file fails and says why; an expected failure does not."""
     monkeypatch.setenv("CI", "true")
     pytester.makepyfile(test_some=TESTS, test_file=FILE)
 
@@ -52,9 +48,7 @@ def test_a_skip_fails_in_ci(
 def test_a_skip_is_a_skip_on_a_laptop(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Outside CI a skipped test or file is reported as one, and fails nothing.
-    """
+    """Outside CI a skipped test or file is reported as one, and fails nothing."""
     monkeypatch.delenv("CI", raising=False)
     pytester.makepyfile(test_some=TESTS, test_file=FILE)
 

@@ -1,6 +1,4 @@
-"""
-Who may do what, cell by cell, over HTTP; and that what is hidden looks absent.
-"""
+"""Who may do what, cell by cell, over HTTP; and that what is hidden looks absent."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -74,8 +72,7 @@ delete_member  private     unshared unshared 404      404      404      404     
 delete_member  shared      yes      role     no       role     404      404      yes      role
 delete_member  open        unshared unshared unshared unshared unshared unshared unshared role
 """  # noqa: E501 - a table
-"""
-What each caller gets, by what the image is; its members joined while it was shared.
+"""What each caller gets, by what the image is; its members joined while it was shared.
 
 `open` is public or community. `yes`, `listed`, `all` are successes; 404 is the look of
 an empty place. The others are 403: `role` for the caller's role, `no` for what it is to
@@ -113,9 +110,7 @@ class Scene:
     visibility: str
 
     def image(self, **changed: Any) -> Any:
-        """
-        The image's document.
-        """
+        """The image's document."""
         unset = ("size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value")
         return {
             **dict.fromkeys(unset),
@@ -139,9 +134,7 @@ class Scene:
         }
 
     def member(self, project: str, **changed: Any) -> Any:
-        """
-        The document of a project's membership.
-        """
+        """The document of a project's membership."""
         return {
             "member_id": project,
             "image_id": self.image_id,
@@ -163,8 +156,7 @@ def _patch(name: str, value: str) -> Any:
 
 @dataclass(frozen=True)
 class Action:
-    """
-    A call of the API, and the rows of the table that tell of it.
+    """A call of the API, and the rows of the table that tell of it.
 
     `words` name it in a refusal, with `{}` for the image. Without a `document`, success
     answers 204 or a list.
@@ -240,9 +232,7 @@ CELLS = _cells()
 def expected(  # noqa: PLR0911 - one return for each word of the table
     action: Action, scene: Scene, who: str, member: str
 ) -> tuple[int, Any]:
-    """
-    Give the whole answer that a cell stands for.
-    """
+    """Give the whole answer that a cell stands for."""
     cell = CELLS[action.row, scene.visibility][who]
     if cell == "accepted":
         cell = "listed" if member == "accepted" else "absent"
@@ -284,9 +274,7 @@ def expected(  # noqa: PLR0911 - one return for each word of the table
 
 @pytest.fixture
 def send() -> Iterator[Send]:
-    """
-    Call a server of the Lambda handler.
-    """
+    """Call a server of the Lambda handler."""
     with serve(service.app) as url:
         yield over_http(url)
 
@@ -295,9 +283,7 @@ def send() -> Iterator[Send]:
 def make_scene(
     send: Send, producer: Actor, admin: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Scene]:
-    """
-    Make an image with its members THEN; it is NOW before and after.
-    """
+    """Make an image with its members THEN; it is NOW before and after."""
 
     def make(visibility: str, **fields: Any) -> Scene:
         monkeypatch.setattr(clock, "now", lambda: THEN)
@@ -319,9 +305,7 @@ def make_scene(
 def ask(
     send: Send, action: Action, image_id: str, who: str, member: str, **headers: str
 ) -> Answer:
-    """
-    Make a call as one of the callers, about one member.
-    """
+    """Make a call as one of the callers, about one member."""
     project, roles = PROJECTS[who]
     caller = Actor(send, project.format(member=member), roles)
     path = action.path.format(image=image_id, member=member)
@@ -336,9 +320,7 @@ def ask(
 def test_each_caller_gets_what_the_table_says(
     name: str, visibility: str, send: Send, make_scene: Callable[..., Scene]
 ) -> None:
-    """
-    Whatever the member's status; and what is refused changes nothing.
-    """
+    """Whatever the member's status; and what is refused changes nothing."""
     action, scene = ACTIONS[name], make_scene(visibility)
     before, after = stored(), None
     cells = [
@@ -409,9 +391,7 @@ def observe(send: Send, action: Action, image_id: str, who: str) -> Seen:
 def test_a_hidden_image_looks_absent(
     name: str, visibility: str, who: str, send: Send, make_scene: Callable[..., Scene]
 ) -> None:
-    """
-    Status, headers, body and the reads behind it are those of an id never used.
-    """
+    """Status, headers, body and the reads behind it are those of an id never used."""
     image_id = str(uuid.uuid4())
     absent = observe(send, ADDRESSED[name], image_id, who)
     make_scene(visibility, id=image_id)
@@ -425,9 +405,7 @@ def test_a_hidden_image_looks_absent(
 def test_a_membership_of_others_looks_absent(
     name: str, send: Send, producer: Actor
 ) -> None:
-    """
-    A member cannot tell whether another project is a member, too.
-    """
+    """A member cannot tell whether another project is a member, too."""
     image_id = producer.make_image()
     producer.share(image_id, "another")
     absent = observe(send, ACTIONS[name], image_id, "another")

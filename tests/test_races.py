@@ -1,6 +1,4 @@
-"""
-Requests at once, and second writers between a read and its write.
-"""
+"""Requests at once, and second writers between a read and its write."""
 
 import json
 from collections import Counter
@@ -38,9 +36,7 @@ from tests.writes import (
 
 @pytest.fixture
 def send() -> Send:
-    """
-    Call the Lambda handler in this process, from any thread.
-    """
+    """Call the Lambda handler in this process, from any thread."""
     per_thread(service.app)
     return in_process(service.app)
 
@@ -52,9 +48,7 @@ def _statuses(answers: list[Answer]) -> dict[int, int]:
 def test_one_of_many_who_add_the_same_member_wins(
     producer: Actor, image_id: str
 ) -> None:
-    """
-    Exactly one is told that it added it, and it is there once.
-    """
+    """Exactly one is told that it added it, and it is there once."""
     counts = [
         _statuses(at_once(*[partial(add_member, producer, image_id, project)] * 8))
         for project in "abcd"
@@ -67,9 +61,7 @@ def test_one_of_many_who_add_the_same_member_wins(
 def test_the_quota_holds_under_concurrent_adds(
     producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    As many as the quota allows get in, and not one more.
-    """
+    """As many as the quota allows get in, and not one more."""
     few = replace(settings.current, member_quota=5)
     monkeypatch.setattr(settings, "current", few)
 
@@ -84,9 +76,7 @@ def test_the_quota_holds_under_concurrent_adds(
 def test_adding_and_removing_at_once_keep_the_count_right(
     producer: Actor, image_id: str
 ) -> None:
-    """
-    What was added and not removed is there, and the image counts it.
-    """
+    """What was added and not removed is there, and the image counts it."""
     calls = [
         partial(do, producer, image_id, p)
         for p in "ab"
@@ -122,9 +112,7 @@ def test_an_image_deleted_while_it_is_shared_leaves_only_its_tombstone(
 def test_fifty_projects_are_added_at_once(
     producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    A share with many is not a conflict, although their transactions are.
-    """
+    """A share with many is not a conflict, although their transactions are."""
     # Nothing here is about how fast the machine is.
     monkeypatch.setattr(dynamodb, "CONFLICT_SECONDS", 60)
     projects = [f"project-{number:02}" for number in range(50)]
@@ -140,9 +128,7 @@ def test_fifty_projects_are_added_at_once(
 
 
 def test_no_tag_that_was_added_gets_lost(producer: Actor, image_id: str) -> None:
-    """
-    Of tags put at once, each is there whose request was told so.
-    """
+    """Of tags put at once, each is there whose request was told so."""
     path = f"/v2/images/{image_id}"
 
     answers = at_once(*[partial(producer.put, f"{path}/tags/{n}") for n in range(6)])
@@ -190,9 +176,7 @@ def test_what_was_done_meanwhile_decides(  # noqa: PLR0913 - a row and two actor
     producer: Actor,
     consumer: Actor,
 ) -> None:
-    """
-    Between the read and the write of a request another one comes first.
-    """
+    """Between the read and the write of a request another one comes first."""
     image_id = shared_image(producer)
     operation, act = WRITES[late]
     _, other = WRITES[first]
@@ -223,9 +207,7 @@ def test_a_status_set_while_an_image_is_deleted_does_nothing(
 
 
 def test_a_change_made_meanwhile_is_kept(producer: Actor, image_id: str) -> None:
-    """
-    Of two patches at once neither undoes the other.
-    """
+    """Of two patches at once neither undoes the other."""
     other = partial(set_attribute, producer, image_id, "os_version", "24.04")
     with second_writer(UPDATE, other):
         late = set_attribute(producer, image_id, "os_distro", "ubuntu")
@@ -238,9 +220,7 @@ def test_a_change_made_meanwhile_is_kept(producer: Actor, image_id: str) -> None
 def test_a_member_list_is_of_one_moment(
     producer: Actor, admin: Actor, image_id: str
 ) -> None:
-    """
-    An owner that gave the image away meanwhile does not see whom the heir added.
-    """
+    """An owner that gave the image away meanwhile does not see whom the heir added."""
     producer.share(image_id, "consumer")
 
     def transfer_and_share() -> None:
@@ -261,9 +241,7 @@ def test_a_member_list_is_of_one_moment(
 def test_what_is_there_already_can_be_added_by_many(
     producer: Actor, image_id: str
 ) -> None:
-    """
-    A change that changes nothing is in nobody's way.
-    """
+    """A change that changes nothing is in nobody's way."""
     path = f"/v2/images/{image_id}/tags/lts"
     producer.put(path)
 
@@ -275,8 +253,7 @@ def test_what_is_there_already_can_be_added_by_many(
 def test_an_answer_to_an_ended_share_is_none_to_the_next(
     producer: Actor, consumer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    A member that was removed and added again meanwhile has not answered yet.
+    """A member that was removed and added again meanwhile has not answered yet.
 
     The answer runs again from its read, and finds the new one: then it answers that.
     """

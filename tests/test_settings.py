@@ -1,6 +1,4 @@
-"""
-The settings, read from an environment: a wrong one is told, and none is guessed.
-"""
+"""The settings, read from an environment: a wrong one is told, and none is guessed."""
 
 import uuid
 
@@ -61,9 +59,7 @@ NEEDED = {
     ],
 )
 def test_a_wrong_setting_is_named(environ: dict[str, str], words: str) -> None:
-    """
-    With what it may be.
-    """
+    """With what it may be."""
     with pytest.raises(SettingError) as wrong:
         read_settings(environ)
 
@@ -71,9 +67,7 @@ def test_a_wrong_setting_is_named(environ: dict[str, str], words: str) -> None:
 
 
 def test_a_setting_is_taken_or_has_its_default() -> None:
-    """
-    0 may be a quota.
-    """
+    """0 may be a quota."""
     given = {"MEMBER_QUOTA": "0", "PAGE_SIZE": "7", "IMPORT_ALLOW": "mirror:8080"}
     settings = read_settings(NEEDED | given)
 
@@ -84,18 +78,14 @@ def test_a_setting_is_taken_or_has_its_default() -> None:
 
 
 def test_the_development_identity_never_starts_inside_lambda() -> None:
-    """
-    It believes whatever a token says.
-    """
+    """It believes whatever a token says."""
     assert choose_identity("development", {}) is identify_in_development
     with pytest.raises(SettingError, match="never inside Lambda"):
         choose_identity("development", {"AWS_LAMBDA_FUNCTION_NAME": "api"})
 
 
 def test_an_unknown_way_of_identification_is_refused() -> None:
-    """
-    No way is taken in its place.
-    """
+    """No way is taken in its place."""
     with pytest.raises(SettingError) as wrong:
         choose_identity("none", {})
 
@@ -106,9 +96,7 @@ def test_an_unknown_way_of_identification_is_refused() -> None:
 def test_ordered_ids_sort_by_time_and_are_uuids(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    Of version 7, as RFC 9562 has it.
-    """
+    """Of version 7, as RFC 9562 has it."""
     made = []
     for second in range(3):
         at(monkeypatch, f"2026-11-24T08:00:0{second}Z")

@@ -1,6 +1,4 @@
-"""
-The sweep: it finds what crashes left, and never touches what is needed.
-"""
+"""The sweep: it finds what crashes left, and never touches what is needed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,17 +28,13 @@ Sweep = Callable[[timedelta], None]
 
 @pytest.fixture
 def image_id(producer: Actor) -> str:
-    """
-    An image that waits for its data.
-    """
+    """An image that waits for its data."""
     return producer.make_image(disk_format="raw", container_format="bare")
 
 
 @pytest.fixture
 def sweep_in(monkeypatch: pytest.MonkeyPatch) -> Sweep:
-    """
-    Let the clock call the sweep some time from now.
-    """
+    """Let the clock call the sweep some time from now."""
 
     def sweep(time: timedelta) -> None:
         then = clock.now() + time
@@ -57,9 +51,7 @@ def sweep_in(monkeypatch: pytest.MonkeyPatch) -> Sweep:
 def test_an_object_that_nobody_has_is_removed(
     producer: Actor, image_id: str, sweep_in: Sweep
 ) -> None:
-    """
-    Once it is an hour old: before that, its request may still go on.
-    """
+    """Once it is an hour old: before that, its request may still go on."""
     producer.upload(image_id, CONTENT)
     kept = stored_objects(image_id)
     for other in (image_id, OTHER):
@@ -77,9 +69,7 @@ def test_an_object_that_nobody_has_is_removed(
 def test_parts_that_nobody_waits_for_are_removed(
     producer: Actor, image_id: str, sweep_in: Sweep
 ) -> None:
-    """
-    Those of an upload that goes on are not.
-    """
+    """Those of an upload that goes on are not."""
     path = f"/ext/v1/images/{image_id}/uploads"
     upload = producer.post(path, {"size": 10}).document
     wanted = multiparts(image_id)
@@ -94,9 +84,7 @@ def test_parts_that_nobody_waits_for_are_removed(
 
 
 def test_staged_data_stays(producer: Actor, image_id: str, sweep_in: Sweep) -> None:
-    """
-    Until it is imported, or its image deleted.
-    """
+    """Until it is imported, or its image deleted."""
     producer.upload(image_id, CONTENT, "stage")
 
     sweep_in(MUCH_LATER)
@@ -109,9 +97,7 @@ def test_staged_data_stays(producer: Actor, image_id: str, sweep_in: Sweep) -> N
 def test_an_upload_that_was_abandoned_is_ended(
     producer: Actor, image_id: str, sweep_in: Sweep
 ) -> None:
-    """
-    After a week without a sign of its client; the image takes other data then.
-    """
+    """After a week without a sign of its client; the image takes other data then."""
     path = f"/ext/v1/images/{image_id}/uploads"
     upload = producer.post(path, {"size": 10}).document
 
@@ -131,9 +117,7 @@ def test_an_upload_that_was_abandoned_is_ended(
 def test_an_import_that_stands_still_is_taken_up_again(
     producer: Actor, image_id: str, sweep_in: Sweep, pump: Pump
 ) -> None:
-    """
-    Its message got lost, or lies among the dead letters.
-    """
+    """Its message got lost, or lies among the dead letters."""
     uri = {"name": "web-download", "uri": "http://127.0.0.1:1/"}
     producer.post(f"/v2/images/{image_id}/import", {"method": uri})
     lost = Pump("cloud-images-test", lambda *_: {"batchItemFailures": []}, print)
@@ -157,9 +141,7 @@ def test_an_import_that_stands_still_is_taken_up_again(
 def test_a_deletion_whose_record_was_lost_is_ended(
     producer: Actor, image_id: str, sweep_in: Sweep, pump: Pump
 ) -> None:
-    """
-    Once the stream cannot have it any more; the members of the image go, unseen.
-    """
+    """Once the stream cannot have it any more; the members of the image go, unseen."""
     producer.share(image_id, "consumer")
     producer.delete(f"/v2/images/{image_id}")
     lost = Pump("cloud-images-test", lambda *_: {"batchItemFailures": []}, print)
@@ -182,9 +164,7 @@ def test_a_deletion_whose_record_was_lost_is_ended(
 def test_a_deletion_that_was_ended_meanwhile_stays_so(
     producer: Actor, image_id: str, pump: Pump
 ) -> None:
-    """
-    An index lags: what it says is only a candidate.
-    """
+    """An index lags: what it says is only a candidate."""
     producer.delete(f"/v2/images/{image_id}")
     pump.settle()
 
@@ -195,9 +175,7 @@ def test_a_deletion_that_was_ended_meanwhile_stays_so(
 
 @contextmanager
 def in_small_pages() -> Iterator[None]:
-    """
-    Let S3 list two things at a time.
-    """
+    """Let S3 list two things at a time."""
     events = objects._client().meta.events  # noqa: SLF001 - for tests alone
 
     def ask_for_two(params: Any, model: Any, **_: Any) -> None:
@@ -218,9 +196,7 @@ def in_small_pages() -> Iterator[None]:
 
 
 def test_all_objects_are_looked_at(sweep_in: Sweep) -> None:
-    """
-    However many pages they are listed on.
-    """
+    """However many pages they are listed on."""
     for _ in range(7):
         objects.put_data(OTHER, ids.new_id(), b"left over")
         objects.begin_multipart(OTHER, ids.new_id())
@@ -237,9 +213,7 @@ def test_all_objects_are_looked_at(sweep_in: Sweep) -> None:
 def test_an_upload_is_seen_to_that_was_touched_meanwhile_only(
     producer: Actor, image_id: str, sweep_in: Sweep
 ) -> None:
-    """
-    An index lags: what it says is only a candidate.
-    """
+    """An index lags: what it says is only a candidate."""
     path = f"/ext/v1/images/{image_id}/uploads"
     upload = producer.post(path, {"size": 10}).document
     producer.delete(upload["self"])
@@ -254,9 +228,7 @@ def test_an_upload_is_seen_to_that_was_touched_meanwhile_only(
 def test_one_upload_that_cannot_be_seen_to_keeps_no_other_from_it(
     producer: Actor, sweep_in: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Nor what the bucket has besides, whatever its key.
-    """
+    """Nor what the bucket has besides, whatever its key."""
     begun = []
     for _ in range(3):
         one = producer.make_image(disk_format="raw", container_format="bare")

@@ -1,6 +1,4 @@
-"""
-Imports from a URL: never with wrong bytes, never left half-way.
-"""
+"""Imports from a URL: never with wrong bytes, never left half-way."""
 
 import hashlib
 from collections.abc import Iterator
@@ -23,16 +21,12 @@ from tests.web_source import WebSource, allow, serving
 
 CONTENT = bytes(range(256)) * 10
 PART = 1000
-"""
-How large a part is in these tests: the content has three.
-"""
+"""How large a part is in these tests: the content has three."""
 
 
 @pytest.fixture(autouse=True)
 def _small_and_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Small parts; no pause before another try; sources on loopback.
-    """
+    """Small parts; no pause before another try; sources on loopback."""
     small_parts(monkeypatch)
     monkeypatch.setattr(transfers, "PART_BYTES", PART)
     monkeypatch.setattr(transfers, "_PIECE", 100)
@@ -42,9 +36,7 @@ def _small_and_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def source() -> Iterator[WebSource]:
-    """
-    A source that serves an image of three parts.
-    """
+    """A source that serves an image of three parts."""
     source = WebSource(CONTENT)
     with serving(source):
         yield source
@@ -52,16 +44,12 @@ def source() -> Iterator[WebSource]:
 
 @pytest.fixture
 def image_id(producer: Actor) -> str:
-    """
-    An image that waits for its data.
-    """
+    """An image that waits for its data."""
     return producer.make_image(disk_format="raw", container_format="bare")
 
 
 def ask_import(producer: Actor, image_id: str, source: WebSource) -> str:
-    """
-    Ask for an import from a source; give the upload's id.
-    """
+    """Ask for an import from a source; give the upload's id."""
     method = {"name": "web-download", "uri": source.uri}
     answer = producer.post(f"/v2/images/{image_id}/import", {"method": method})
     assert (answer.status, answer.body) == (202, b"")
@@ -70,9 +58,7 @@ def ask_import(producer: Actor, image_id: str, source: WebSource) -> str:
 
 
 def show(producer: Actor, image_id: str) -> Any:
-    """
-    Give an image's document.
-    """
+    """Give an image's document."""
     return producer.get(f"/v2/images/{image_id}").document
 
 
@@ -85,9 +71,7 @@ def tasks(producer: Actor, image_id: str) -> list[tuple[str, str]]:
 
 
 def assert_imported(producer: Actor, image_id: str, content: bytes = CONTENT) -> None:
-    """
-    See that an image has just the right data, and that nothing else is kept.
-    """
+    """See that an image has just the right data, and that nothing else is kept."""
     image = show(producer, image_id)
     assert (image["status"], image["size"]) == ("active", len(content))
     assert image["os_hash_value"] == hashlib.sha512(content).hexdigest()
@@ -100,9 +84,7 @@ def assert_imported(producer: Actor, image_id: str, content: bytes = CONTENT) ->
 
 
 def assert_failed(producer: Actor, image_id: str, message: str) -> None:
-    """
-    See that an image has no data and says why, and that nothing is kept.
-    """
+    """See that an image has no data and says why, and that nothing is kept."""
     image = show(producer, image_id)
     assert (image["status"], image["size"]) == ("queued", None)
     assert image["os_glance_failed_import"] == message
@@ -115,9 +97,7 @@ def assert_failed(producer: Actor, image_id: str, message: str) -> None:
 def test_a_source_becomes_the_data(
     producer: Actor, image_id: str, source: WebSource, pump: Pump, size: int
 ) -> None:
-    """
-    Whatever its size is; until then the image says that it is being imported.
-    """
+    """Whatever its size is; until then the image says that it is being imported."""
     source.content = CONTENT[:size]
     ask_import(producer, image_id, source)
     waiting = show(producer, image_id)
@@ -135,9 +115,7 @@ def test_a_source_becomes_the_data(
 def test_a_source_that_is_cut_is_resumed(
     producer: Actor, image_id: str, source: WebSource, pump: Pump
 ) -> None:
-    """
-    From the last whole part on.
-    """
+    """From the last whole part on."""
     source.cut_at = [1500, 10, 700]
     ask_import(producer, image_id, source)
 
@@ -151,9 +129,7 @@ def test_a_source_that_is_cut_is_resumed(
 def test_a_source_that_cannot_be_resumed_is_read_anew(
     producer: Actor, image_id: str, source: WebSource, pump: Pump, without: str
 ) -> None:
-    """
-    It does not take ranges, or cannot tell whether it still is the same.
-    """
+    """It does not take ranges, or cannot tell whether it still is the same."""
     source.cut_at = [1500, 2100]
     source.has_ranges = without != "ranges"
     source.etag = None if without == "validator" else source.etag
@@ -167,9 +143,7 @@ def test_a_source_that_cannot_be_resumed_is_read_anew(
 def test_a_source_that_changed_is_read_anew(
     producer: Actor, image_id: str, source: WebSource, pump: Pump
 ) -> None:
-    """
-    Its parts are never mixed with those it had before.
-    """
+    """Its parts are never mixed with those it had before."""
     source.cut_at = [1500]
     ask_import(producer, image_id, source)
     pump.turn()
@@ -183,9 +157,7 @@ def test_a_source_that_changed_is_read_anew(
 def test_a_source_that_stays_broken_is_given_up(
     producer: Actor, image_id: str, source: WebSource, pump: Pump
 ) -> None:
-    """
-    After some tries that got no further; the image can be imported again.
-    """
+    """After some tries that got no further; the image can be imported again."""
     source.cut_at = [500] * 50
     ask_import(producer, image_id, source)
 
@@ -204,9 +176,7 @@ def test_a_source_that_stays_broken_is_given_up(
 def test_each_part_that_came_gives_new_tries(
     producer: Actor, image_id: str, source: WebSource, pump: Pump
 ) -> None:
-    """
-    What counts is that it gets further.
-    """
+    """What counts is that it gets further."""
     source.cut_at = [10, 10, 10, 10, 1001, 10, 10, 10, 10]
     ask_import(producer, image_id, source)
 
@@ -219,9 +189,7 @@ def test_each_part_that_came_gives_new_tries(
 def test_a_source_that_lies_about_its_length_is_never_believed(
     producer: Actor, image_id: str, source: WebSource, pump: Pump, announced: int
 ) -> None:
-    """
-    Neither with fewer bytes than it announced nor with more.
-    """
+    """Neither with fewer bytes than it announced nor with more."""
     source.announced, source.has_ranges = announced, False
     ask_import(producer, image_id, source)
 
@@ -259,9 +227,7 @@ def test_private_addresses_are_refused_unless_allowed(
     pump: Pump,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    By default none is allowed.
-    """
+    """By default none is allowed."""
     allow(monkeypatch)
     ask_import(producer, image_id, source)
 
@@ -275,9 +241,7 @@ def test_private_addresses_are_refused_unless_allowed(
 def test_a_server_that_heals_is_asked_again(
     producer: Actor, image_id: str, source: WebSource, pump: Pump
 ) -> None:
-    """
-    While it is tried again, the task says why.
-    """
+    """While it is tried again, the task says why."""
     source.statuses = [503, 500, 429]
     ask_import(producer, image_id, source)
     pump.turn()
@@ -292,9 +256,7 @@ def test_a_server_that_heals_is_asked_again(
 def test_what_is_not_there_is_a_failure_at_once(
     producer: Actor, image_id: str, source: WebSource, pump: Pump
 ) -> None:
-    """
-    The message names neither host nor query: whoever sees the image reads it.
-    """
+    """The message names neither host nor query: whoever sees the image reads it."""
     source.statuses = [404]
     ask_import(producer, image_id, source)
 
@@ -311,9 +273,7 @@ def test_a_worker_that_was_killed_goes_on_where_it_was(
     pump: Pump,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    The queue gives its message to another.
-    """
+    """The queue gives its message to another."""
     upload_id = ask_import(producer, image_id, source)
     put_part, turns = objects.put_part, count()
 
@@ -336,9 +296,7 @@ def test_a_worker_that_was_killed_goes_on_where_it_was(
 def test_a_worker_that_always_dies_is_given_up(
     producer: Actor, image_id: str, source: WebSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Nothing is ever left importing.
-    """
+    """Nothing is ever left importing."""
 
     def die(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -357,9 +315,7 @@ def test_a_worker_that_always_dies_is_given_up(
 def test_a_run_ends_before_its_time_and_another_goes_on(
     producer: Actor, image_id: str, source: WebSource, pump: Pump
 ) -> None:
-    """
-    A part is kept whole or not at all.
-    """
+    """A part is kept whole or not at all."""
     upload_id = ask_import(producer, image_id, source)
     pieces = count()
 
@@ -380,9 +336,7 @@ def test_an_import_ends_after_a_day(
     pump: Pump,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    However much of it is done.
-    """
+    """However much of it is done."""
     ask_import(producer, image_id, source)
     later = clock.now() + timedelta(hours=24, seconds=1)
     monkeypatch.setattr(clock, "now", lambda: later)
@@ -395,9 +349,7 @@ def test_an_import_ends_after_a_day(
 def test_of_two_runs_at_once_the_later_goes_on(
     producer: Actor, image_id: str, source: WebSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    The other one sees it and stops; no part of it is in the data.
-    """
+    """The other one sees it and stops; no part of it is in the data."""
     upload_id = ask_import(producer, image_id, source)
     put_part, turns = objects.put_part, count()
     whole = partial(transfers.transfer, image_id, upload_id, lambda: False)
@@ -424,8 +376,7 @@ def test_a_part_that_was_exchanged_is_never_part_of_the_data(  # noqa: PLR0913 -
     pump: Pump,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    S3's tag of the whole must be that of the bytes that were hashed.
+    """S3's tag of the whole must be that of the bytes that were hashed.
 
     What is exchanged before is sent anew; what S3 has put together is given up.
     """
@@ -477,9 +428,7 @@ def test_a_late_run_never_writes_over_the_data(
 def test_what_was_stored_by_a_dead_run_is_not_taken_for_another(
     producer: Actor, image_id: str, source: WebSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    The source changed since: it is told, and the image can be imported again.
-    """
+    """The source changed since: it is told, and the image can be imported again."""
     source.content, source.etag = b"first", None
     upload_id = ask_import(producer, image_id, source)
     save = upload_store.save_upload
@@ -509,9 +458,7 @@ def test_an_image_deleted_while_it_is_imported_leaves_nothing(  # noqa: PLR0913 
     *,
     after: int,
 ) -> None:
-    """
-    Before the first part, between two, or after the last one.
-    """
+    """Before the first part, between two, or after the last one."""
     upload_id = ask_import(producer, image_id, source)
     put_part, turns = objects.put_part, count()
 
@@ -537,9 +484,7 @@ def test_an_image_changed_while_it_is_imported_keeps_the_change(
     pump: Pump,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    A name and a member that came meanwhile are there afterwards.
-    """
+    """A name and a member that came meanwhile are there afterwards."""
     ask_import(producer, image_id, source)
     end, turns = upload_store._end, count()  # noqa: SLF001 - the last moment
 
@@ -564,9 +509,7 @@ def test_a_source_that_is_too_large_is_refused(
     pump: Pump,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    Before its first byte is moved.
-    """
+    """Before its first byte is moved."""
     monkeypatch.setattr(transfers, "PART_BYTES_MAX", PART)
     monkeypatch.setattr(transfers, "PARTS_MAX", 2)
     ask_import(producer, image_id, source)
@@ -578,7 +521,5 @@ def test_a_source_that_is_too_large_is_refused(
 
 
 def test_the_worker_stops_a_minute_before_its_end() -> None:
-    """
-    Lambda tells how many milliseconds are left.
-    """
+    """Lambda tells how many milliseconds are left."""
     assert functions.RESERVE_SECONDS == 60

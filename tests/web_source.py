@@ -1,6 +1,4 @@
-"""
-A web server that an image is imported from, and that misbehaves as it is told.
-"""
+"""A web server that an image is imported from, and that misbehaves as it is told."""
 
 import re
 from collections.abc import Iterator
@@ -16,8 +14,7 @@ from chalicelib import settings
 
 @dataclass
 class WebSource:
-    """
-    What the server answers to each request, and which ranges it was asked for.
+    """What the server answers to each request, and which ranges it was asked for.
 
     `statuses` are answered first, one a request. `cut_at` are how many bytes of each
     body are sent before the connection ends; after them, bodies are whole.
@@ -35,17 +32,13 @@ class WebSource:
 
     @property
     def uri(self) -> str:
-        """
-        Where it is; the query is secret.
-        """
+        """Where it is; the query is secret."""
         return f"http://127.0.0.1:{self.port}/image?signature=secret"
 
 
 @contextmanager
 def serving(source: WebSource) -> Iterator[None]:
-    """
-    Serve a source on loopback, on any free port, while the context lasts.
-    """
+    """Serve a source on loopback, on any free port, while the context lasts."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -78,9 +71,7 @@ def serving(source: WebSource) -> Iterator[None]:
             self.wfile.write(body[: source.cut_at.pop(0)] if source.cut_at else body)
 
         def log_message(self, *_: object) -> None:
-            """
-            Say nothing.
-            """
+            """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         source.port = server.server_port
@@ -90,8 +81,6 @@ def serving(source: WebSource) -> Iterator[None]:
 
 
 def allow(monkeypatch: pytest.MonkeyPatch, *places: str) -> None:
-    """
-    Let images be imported from private addresses, too.
-    """
+    """Let images be imported from private addresses, too."""
     allowing = replace(settings.current, import_allow=",".join(places))
     monkeypatch.setattr(settings, "current", allowing)

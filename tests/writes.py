@@ -19,31 +19,23 @@ def members() -> list[str]:
 
 
 def add_member(actor: Actor, image_id: str, project: str) -> Answer:
-    """
-    Make a project a member.
-    """
+    """Make a project a member."""
     return actor.post(f"/v2/images/{image_id}/members", {"member": project})
 
 
 def remove_member(actor: Actor, image_id: str, project: str) -> Answer:
-    """
-    End a membership.
-    """
+    """End a membership."""
     return actor.delete(f"/v2/images/{image_id}/members/{project}")
 
 
 def accept(actor: Actor, image_id: str) -> Answer:
-    """
-    Accept as a member.
-    """
+    """Accept as a member."""
     path = f"/v2/images/{image_id}/members/{actor.project}"
     return actor.put(path, {"status": "accepted"})
 
 
 def set_attribute(actor: Actor, image_id: str, name: str, value: Any) -> Answer:
-    """
-    Set one attribute of an image.
-    """
+    """Set one attribute of an image."""
     operation = {"op": "add", "path": f"/{name}", "value": value}
     return actor.patch(f"/v2/images/{image_id}", [operation])
 
@@ -76,15 +68,11 @@ WRITES: dict[str, tuple[str, Act]] = {
     "remove member": (TRANSACT, lambda p, _, i: remove_member(p, i, "consumer")),
     "set status": (UPDATE, lambda _, c, i: accept(c, i)),
 }
-"""
-Each write: the operation that does it, and how to ask for it.
-"""
+"""Each write: the operation that does it, and how to ask for it."""
 
 
 def shared_image(producer: Actor) -> str:
-    """
-    Make an image with a tag, a property and a member.
-    """
+    """Make an image with a tag, a property and a member."""
     image_id = producer.make_image(name="ubuntu", tags=["lts"], x="y")
     producer.share(image_id, "consumer")
     return image_id

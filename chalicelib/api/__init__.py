@@ -1,3 +1,1 @@
-"""
-The HTTP API: routes, middleware, requests and responses.
-"""
+"""The HTTP API: routes, middleware, requests and responses."""

@@ -1,6 +1,4 @@
-"""
-The app, and the middleware around every route.
-"""
+"""The app, and the middleware around every route."""
 
 import logging
 import re
@@ -30,9 +28,7 @@ from chalicelib.identity.methods import Identify
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 NO_RESOURCE: Final = "The resource could not be found."
 ERROR_TYPE: Final = f'{TEXT_TYPE}; like="text/html"'
-"""
-For errors as text: openstacksdk shows what they say only if `text/html` is named.
-"""
+"""For errors as text: openstacksdk shows what they say only if `text/html` is named."""
 
 _TITLES: Final = {
     # As the reference says them; Python's own words changed in 3.13.
@@ -40,23 +36,17 @@ _TITLES: Final = {
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Request Range Not Satisfiable",
 }
 OTHER_VERSION: Final = re.compile(r"/v(?!2(/|$))[0-9]+(/|$)")
-"""
-The paths of versions that are gone, or never were.
-"""
+"""The paths of versions that are gone, or never were."""
 
 _WITH_SLASH: Final = frozenset({"/", "/v2/"})
 _TRIES: Final = 2
 
 
 class App(Chalice):
-    """
-    Chalice, with path parameters decoded: API Gateway hands them over as sent.
-    """
+    """Chalice, with path parameters decoded: API Gateway hands them over as sent."""
 
     def __call__(self, event: Any, context: Any) -> Any:  # noqa: ANN401 - Lambda's own
-        """
-        Answer one event of API Gateway.
-        """
+        """Answer one event of API Gateway."""
         sent = event.get("pathParameters") or {}
         sent = {name.rstrip("+*"): text for name, text in sent.items()}
         decoded = {name: unquote(text) for name, text in sent.items()}
@@ -74,9 +64,7 @@ class App(Chalice):
 
 
 def install(app: App, identify: Identify) -> None:
-    """
-    Put the middleware around every route, and answer every other path and method.
-    """
+    """Put the middleware around every route, and answer every other path and method."""
     app.log.setLevel(logging.WARNING)
     cors.parse_origins(settings.current.cors_origins)  # A wrong one ends the start.
     allowed = {
@@ -116,8 +104,7 @@ def install(app: App, identify: Identify) -> None:
 
 
 def _admit(request: Request, identify: Identify, request_id: str) -> None:
-    """
-    Note who makes a request, where that matters.
+    """Note who makes a request, where that matters.
 
     Raises:
         Unauthorized: Nobody that is known.
@@ -140,8 +127,7 @@ def _admit(request: Request, identify: Identify, request_id: str) -> None:
 
 
 def _settled(request: Request, proceed: Callable[[Request], Response]) -> Response:
-    """
-    Run the route, once more where somebody changed what it had read.
+    """Run the route, once more where somebody changed what it had read.
 
     Raises:
         Conflict: Others changed it each time.
@@ -167,8 +153,7 @@ def _refusing(methods: Sequence[str]) -> Callable[..., NoReturn]:
 def _refusal(
     request: Request, status: HTTPStatus, message: str | None, reason: str = "failed"
 ) -> Response:
-    """
-    Tell an error: as JSON where the client asks for it by name, else as plain text.
+    """Tell an error: as JSON where the client asks for it by name, else as plain text.
 
     Not as JSON for `*/*`: glanceclient sends that and breaks on a flat JSON error. Of
     our own paths, as problem details (RFC 9457).

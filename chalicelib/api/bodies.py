@@ -1,6 +1,4 @@
-"""
-Request bodies: checked and read.
-"""
+"""Request bodies: checked and read."""
 
 import json
 import re
@@ -32,14 +30,10 @@ How many bytes tags and properties may weigh together; DynamoDB ends an item at 
 """
 
 OBJECT_MAX: Final = 5 * 1024**4
-"""
-How many bytes an object of S3 may have; AWS's documentation has 5 TiB and more.
-"""
+"""How many bytes an object of S3 may have; AWS's documentation has 5 TiB and more."""
 
 URLS_MAX: Final = 100
-"""
-How many parts' URLs one answer gives.
-"""
+"""How many parts' URLs one answer gives."""
 
 READ_ONLY: Final = frozenset(
     {
@@ -81,17 +75,14 @@ _check_image: Final[Callable[..., Any]] = fastjsonschema.compile(
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """
-    What a body asks for: the fields of an image that are set, and its properties.
-    """
+    """What a body asks for: the fields of an image that are set, and its properties."""
 
     fields: Json
     properties: dict[str, str]
 
 
 def parse_new_image(raw: bytes) -> NewImage:
-    """
-    Read the body of a create call.
+    """Read the body of a create call.
 
     Raises:
         BadRequest: A field is not what it may be; the message says what it may.
@@ -111,8 +102,7 @@ def parse_new_image(raw: bytes) -> NewImage:
 
 
 def check_settable(name: str) -> None:
-    """
-    Check that an attribute or property is the client's to set.
+    """Check that an attribute or property is the client's to set.
 
     Raises:
         Forbidden: Only the service sets it.
@@ -122,9 +112,7 @@ def check_settable(name: str) -> None:
 
 
 def field_value(name: str, value: Any) -> Any:  # noqa: ANN401 - any field of an image
-    """
-    Turn a checked value of a body into what the field of an image holds.
-    """
+    """Turn a checked value of a body into what the field of an image holds."""
     if name == "visibility":
         return Visibility(value)
     if name == "tags":
@@ -133,8 +121,7 @@ def field_value(name: str, value: Any) -> Any:  # noqa: ANN401 - any field of an
 
 
 def check_owner(owner: str | None) -> None:
-    """
-    Check that an image's owner is one that can be.
+    """Check that an image's owner is one that can be.
 
     Raises:
         BadRequest: It is not.
@@ -144,8 +131,7 @@ def check_owner(owner: str | None) -> None:
 
 
 def check_no_body(raw: bytes) -> None:
-    """
-    Check that a call that takes no body got none.
+    """Check that a call that takes no body got none.
 
     Raises:
         BadRequest: It got one.
@@ -155,8 +141,7 @@ def check_no_body(raw: bytes) -> None:
 
 
 def check_image(document: Json) -> None:
-    """
-    Check an image's document, or as much of one as a patch changes.
+    """Check an image's document, or as much of one as a patch changes.
 
     Raises:
         BadRequest: The first field that is not what it may be.
@@ -203,8 +188,7 @@ def _weigh(image: Image) -> dict[str, int]:
 
 
 def parse_new_member(raw: bytes) -> str:
-    """
-    Read the body of an add-member call: the project to share with.
+    """Read the body of an add-member call: the project to share with.
 
     Unknown keys are ignored, as clients send some.
 
@@ -218,8 +202,7 @@ def parse_new_member(raw: bytes) -> str:
 
 
 def parse_member_status(raw: bytes) -> MemberStatus:
-    """
-    Read the body of an update-member call: the consumer's answer.
+    """Read the body of an update-member call: the consumer's answer.
 
     Raises:
         BadRequest: There is no `status`, or it is not one of the three.
@@ -231,8 +214,7 @@ def parse_member_status(raw: bytes) -> MemberStatus:
 
 
 def check_content(headers: Mapping[str, str], content: bytes) -> None:
-    """
-    Check that a body is the whole of an image's data, and small enough.
+    """Check that a body is the whole of an image's data, and small enough.
 
     `X-OpenStack-Image-Size` is a client's word for its size; a body arrives complete
     from API Gateway, whose own limit is 10 MB, and Lambda's is 6 MB of base64.
@@ -261,8 +243,7 @@ def check_content(headers: Mapping[str, str], content: bytes) -> None:
 
 
 def check_formats(image: Image, failure: type[ApiError] = BadRequest) -> None:
-    """
-    Check that it is known what an image's data will be.
+    """Check that it is known what an image's data will be.
 
     Raises:
         ApiError: It is not; of the kind that the reference answers to the call.
@@ -273,8 +254,7 @@ def check_formats(image: Image, failure: type[ApiError] = BadRequest) -> None:
 
 
 def check_range(header: str | None, size: int) -> None:
-    """
-    Check that a `Range` asks for one range that lies, in part at least, in the data.
+    """Check that a `Range` asks for one range that lies, in part at least, in the data.
 
     S3 cuts it out, but answers in a form of its own where it cannot.
 
@@ -296,8 +276,7 @@ def check_range(header: str | None, size: int) -> None:
 
 
 def parse_import(raw: bytes) -> tuple[str, str | None]:
-    """
-    Read the body of an import call: the method, and the URL where it needs one.
+    """Read the body of an import call: the method, and the URL where it needs one.
 
     Raises:
         BadRequest: There is no method that is known, or a store that is not there.
@@ -329,8 +308,7 @@ def parse_new_upload(raw: bytes) -> tuple[int, str | None]:
 
 
 def parse_part_numbers(raw: bytes, count: int) -> list[int]:
-    """
-    Read the body of a call that asks for parts' URLs: their numbers, from 1 on.
+    """Read the body of a call that asks for parts' URLs: their numbers, from 1 on.
 
     Raises:
         BadRequest: It is not so; the message says what is allowed.
@@ -350,8 +328,7 @@ def parse_part_numbers(raw: bytes, count: int) -> list[int]:
 
 
 def parse_completion(raw: bytes) -> tuple[list[str] | None, str | None]:
-    """
-    Read the body of a call that completes a direct upload: the parts' tags, SHA-512.
+    """Read the body of a call that completes a direct upload: the parts' tags, SHA-512.
 
     Raises:
         BadRequest: It is not so; the message says what is allowed.
@@ -374,8 +351,7 @@ def _sha512_of(asked: Json) -> str | None:
 
 
 def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """
-    Read JSON, more strictly than the standard library does.
+    """Read JSON, more strictly than the standard library does.
 
     Raises:
         BadRequest: There is none; it is malformed or not UTF-8; it is nested too deep;

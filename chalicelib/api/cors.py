@@ -34,9 +34,7 @@ The headers of answers that the service sends, but for those that any page may r
 """
 
 MAX_AGE_SECONDS: Final = 3600
-"""
-For how long a browser need not ask again before a request.
-"""
+"""For how long a browser need not ask again before a request."""
 
 ANY: Final = "*"
 
@@ -48,8 +46,7 @@ _ORIGIN: Final = re.compile(
 
 @cache
 def parse_origins(text: str) -> frozenset[str]:
-    """
-    Read the setting `CORS_ORIGINS`: origins, separated by commas, or `*` alone.
+    """Read the setting `CORS_ORIGINS`: origins, separated by commas, or `*` alone.
 
     Raises:
         SettingError: It is something else.
@@ -67,9 +64,7 @@ def parse_origins(text: str) -> frozenset[str]:
 
 
 def granted(origin: str | None) -> dict[str, str]:
-    """
-    Give the headers by which a page of an origin may read an answer, or may not.
-    """
+    """Give the headers by which a page of an origin may read an answer, or may not."""
     origins = parse_origins(settings.current.cors_origins)
     if not origins:
         return {}

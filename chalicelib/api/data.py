@@ -1,6 +1,4 @@
-"""
-The calls on an image's data: download, upload, and import.
-"""
+"""The calls on an image's data: download, upload, and import."""
 
 from dataclasses import replace
 from hashlib import md5, sha512
@@ -30,9 +28,7 @@ data = Blueprint(__name__)
 
 @data.route(IMAGE + "/file", methods=["GET"], content_types=ANY_TYPE)
 def download_data(image_id: str) -> Response:
-    """
-    Download an image's data, from where the answer says.
-    """
+    """Download an image's data, from where the answer says."""
     me = caller(data)
     found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize_download(me, found)
@@ -49,9 +45,7 @@ def download_data(image_id: str) -> Response:
 
 @data.route(IMAGE + "/file", methods=["PUT"], content_types=ANY_TYPE)
 def upload_data(image_id: str) -> Response:
-    """
-    Give an image of your project its data, where it fits into a request.
-    """
+    """Give an image of your project its data, where it fits into a request."""
     me = caller(data)
     content = _content()
     image = _load_queued(image_id, me)
@@ -63,9 +57,7 @@ def upload_data(image_id: str) -> Response:
 
 @data.route(IMAGE + "/stage", methods=["PUT"], content_types=ANY_TYPE)
 def stage_data(image_id: str) -> Response:
-    """
-    Give an image of your project the data that an import is to take.
-    """
+    """Give an image of your project the data that an import is to take."""
     me = caller(data)
     content = _content()
     image = _load_queued(image_id, me)
@@ -83,9 +75,7 @@ def stage_data(image_id: str) -> Response:
 
 @data.route(IMAGE + "/import", methods=["POST"], content_types=ANY_TYPE)
 def import_data(image_id: str) -> Response:
-    """
-    Give an image of your project its data: what was staged, or what a URL has.
-    """
+    """Give an image of your project its data: what was staged, or what a URL has."""
     me = caller(data)
     method, uri = bodies.parse_import(body(data))
     found = image_store.load_image(image_id, me.project_id)
@@ -103,9 +93,7 @@ def import_data(image_id: str) -> Response:
 
 @data.route(IMAGE + "/tasks", methods=["GET"], content_types=ANY_TYPE)
 def list_tasks(image_id: str) -> Response:
-    """
-    See how the imports of an image of your project went, or go.
-    """
+    """See how the imports of an image of your project went, or go."""
     me = caller(data)
     found = image_store.load_image(image_id, me.project_id)
     policy.authorize("list_tasks", me, found)
@@ -128,8 +116,7 @@ def _described(content: bytes) -> Content:
 
 
 def _load_queued(image_id: str, me: Caller) -> Image:
-    """
-    Load an image that waits for data, for a caller who may upload it.
+    """Load an image that waits for data, for a caller who may upload it.
 
     Raises:
         Conflict: It has its data, or another upload goes on.
@@ -142,9 +129,7 @@ def _load_queued(image_id: str, me: Caller) -> Image:
 
 
 def _keep(before: Image, after: Image, content: bytes, me: Caller) -> None:
-    """
-    Keep data, and then that the image has it; or neither.
-    """
+    """Keep data, and then that the image has it; or neither."""
     upload_id = after.upload_id or ""
     objects.put_data(after.id, upload_id, content)
     try:
@@ -157,9 +142,7 @@ def _keep(before: Image, after: Image, content: bytes, me: Caller) -> None:
 
 
 def _import_staged(image: Image, upload: Upload) -> tuple[Image, Upload]:
-    """
-    Take staged data as it lies: its bytes were hashed, and checked, as they came.
-    """
+    """Take staged data as it lies: its bytes were hashed, and checked, as they came."""
     if image.status is not ImageStatus.UPLOADING or image.staged is None:
         raise Conflict(f"Data must be staged first; the image is {image.status}.")
     bodies.check_formats(image, Conflict)

@@ -1,6 +1,4 @@
-"""
-What the API says about itself, and the answers where it has nothing.
-"""
+"""What the API says about itself, and the answers where it has nothing."""
 
 import re
 from http import HTTPStatus
@@ -27,41 +25,31 @@ discovery = Blueprint(__name__)
 
 @discovery.route("/", methods=["GET"], content_types=ANY_TYPE)
 def show_choices() -> Response:
-    """
-    Choose a version of the API.
-    """
+    """Choose a version of the API."""
     return answer(_versions(), HTTPStatus.MULTIPLE_CHOICES)
 
 
 @discovery.route("/versions", methods=["GET"], content_types=ANY_TYPE)
 def list_versions() -> Response:
-    """
-    List the versions of the API.
-    """
+    """List the versions of the API."""
     return answer(_versions())
 
 
 @discovery.route("/v2", methods=["GET"], content_types=ANY_TYPE)
 def show_version() -> Response:
-    """
-    Find the API at the address that a service catalog names.
-    """
+    """Find the API at the address that a service catalog names."""
     return answer(_versions())
 
 
 @discovery.route("/healthcheck", methods=["GET"], content_types=ANY_TYPE)
 def check_health() -> Response:
-    """
-    See that the service answers.
-    """
+    """See that the service answers."""
     return Response("OK", headers={"Content-Type": TEXT_TYPE})
 
 
 @discovery.route("/v2/schemas/{name}", methods=["GET"], content_types=ANY_TYPE)
 def show_schema(name: str) -> Response:
-    """
-    Read the JSON schema of a document: image, images, member or members.
-    """
+    """Read the JSON schema of a document: image, images, member or members."""
     if name not in SCHEMAS:
         raise NotFound(NO_RESOURCE)
     return answer(SCHEMAS[name])
@@ -69,9 +57,7 @@ def show_schema(name: str) -> Response:
 
 @discovery.route("/v2/info/import", methods=["GET"], content_types=ANY_TYPE)
 def show_import_info() -> Response:
-    """
-    Read which ways of import there are.
-    """
+    """Read which ways of import there are."""
     return answer(
         {
             "import-methods": {
@@ -85,25 +71,19 @@ def show_import_info() -> Response:
 
 @discovery.route("/v2/info/stores", methods=["GET"], content_types=ANY_TYPE)
 def show_stores_info() -> Response:
-    """
-    Read which stores hold images' data: one.
-    """
+    """Read which stores hold images' data: one."""
     return answer({"stores": [{"id": STORE, "default": "true"}]})
 
 
 @discovery.route("/v2/info/usage", methods=["GET"], content_types=ANY_TYPE)
 def show_usage_info() -> Response:
-    """
-    Read how much of its quotas a project uses; there are none to report.
-    """
+    """Read how much of its quotas a project uses; there are none to report."""
     return answer({"usage": {}})
 
 
 @discovery.route("/{proxy+}", methods=METHODS, content_types=ANY_TYPE)
 def refuse_path() -> Response:
-    """
-    Answer for every path that is no other route's.
-    """
+    """Answer for every path that is no other route's."""
     path = path_of(discovery.current_request)
     if _TENANTS.match(path) and settings.current.auth == "development":
         # No Keystone to ask: `openstack` then takes a project's id as given.

@@ -1,6 +1,4 @@
-"""
-The calls on images.
-"""
+"""The calls on images."""
 
 from dataclasses import replace
 from http import HTTPStatus
@@ -33,9 +31,7 @@ images = Blueprint(__name__)
 
 @images.route("/v2/images", methods=["POST"], content_types=ANY_TYPE)
 def create_image() -> Response:
-    """
-    Register an image of your project.
-    """
+    """Register an image of your project."""
     me = caller(images)
     asked = bodies.parse_new_image(body(images))
     blank = _blank(me, asked)
@@ -58,9 +54,7 @@ def create_image() -> Response:
 
 @images.route("/v2/images", methods=["GET"], content_types=ANY_TYPE)
 def list_images() -> Response:
-    """
-    List the images of your project, the public ones, and those it accepted.
-    """
+    """List the images of your project, the public ones, and those it accepted."""
     me = caller(images)
     asked = params(images)
     policy.require_role("list_images", me)
@@ -70,9 +64,7 @@ def list_images() -> Response:
 
 @images.route("/v2/images/{image_id}", methods=["GET"], content_types=ANY_TYPE)
 def show_image(image_id: str) -> Response:
-    """
-    Show an image that your project may see, whatever it answered to a share.
-    """
+    """Show an image that your project may see, whatever it answered to a share."""
     me = caller(images)
     found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("show_image", me, found)
@@ -81,9 +73,7 @@ def show_image(image_id: str) -> Response:
 
 @images.route("/v2/images/{image_id}", methods=["PATCH"], content_types=ANY_TYPE)
 def update_image(image_id: str) -> Response:
-    """
-    Change an image of your project: all that the patch says, or nothing.
-    """
+    """Change an image of your project: all that the patch says, or nothing."""
     me = caller(images)
     operations = patch.parse_patch(media_type(images), body(images))
     found = image_store.load_image(image_id, me.project_id)
@@ -98,9 +88,7 @@ def update_image(image_id: str) -> Response:
 
 @images.route("/v2/images/{image_id}", methods=["DELETE"], content_types=ANY_TYPE)
 def delete_image(image_id: str) -> Response:
-    """
-    Delete an image of your project, for its members too.
-    """
+    """Delete an image of your project, for its members too."""
     me = caller(images)
     found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("delete_image", me, found)
@@ -112,9 +100,7 @@ def delete_image(image_id: str) -> Response:
 
 @images.route(TAG, methods=["PUT"], content_types=ANY_TYPE)
 def add_tag(image_id: str, tag: str) -> Response:
-    """
-    Put a tag on an image of your project.
-    """
+    """Put a tag on an image of your project."""
     me = caller(images)
     bodies.check_no_body(body(images))
     bodies.check_image({"tags": [tag]})
@@ -128,9 +114,7 @@ def add_tag(image_id: str, tag: str) -> Response:
 
 @images.route(TAG, methods=["DELETE"], content_types=ANY_TYPE)
 def remove_tag(image_id: str, tag: str) -> Response:
-    """
-    Take a tag off an image of your project.
-    """
+    """Take a tag off an image of your project."""
     me = caller(images)
     found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("update_image", me, found)
@@ -143,17 +127,13 @@ def remove_tag(image_id: str, tag: str) -> Response:
 
 @images.route(ACTIONS + "/deactivate", methods=["POST"], content_types=ANY_TYPE)
 def deactivate_image(image_id: str) -> Response:
-    """
-    Stop every download of an image's data, for a while.
-    """
+    """Stop every download of an image's data, for a while."""
     return _switch(image_id, ImageStatus.ACTIVE, ImageStatus.DEACTIVATED)
 
 
 @images.route(ACTIONS + "/reactivate", methods=["POST"], content_types=ANY_TYPE)
 def reactivate_image(image_id: str) -> Response:
-    """
-    Allow downloads of an image's data again.
-    """
+    """Allow downloads of an image's data again."""
     return _switch(image_id, ImageStatus.DEACTIVATED, ImageStatus.ACTIVE)
 
 
@@ -179,9 +159,7 @@ def _blank(me: Caller, asked: bodies.NewImage) -> Image:
 
 
 def _present_page(page: lists.Page, asked: Params) -> Json:
-    """
-    Make a list's document; `first` and `next` keep every parameter.
-    """
+    """Make a list's document; `first` and `next` keep every parameter."""
     kept = [(key, value) for key, value in asked if key != "marker"]
     document: Json = {
         "images": [responses.present_image(image) for image in page.images],

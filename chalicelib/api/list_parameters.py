@@ -1,6 +1,4 @@
-"""
-The query string of a list of images: its filters, sort keys and paging.
-"""
+"""The query string of a list of images: its filters, sort keys and paging."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -35,8 +33,7 @@ _IGNORED = frozenset({"deleted"})
 
 
 def parse_list_query(params: Params) -> ListQuery:
-    """
-    Read a list's query string, as (key, value) pairs in order.
+    """Read a list's query string, as (key, value) pairs in order.
 
     A key that is given twice must hold twice; one that is not of an image filters on
     the custom property of that name (recorded in `list-filters.json`).
@@ -71,9 +68,7 @@ def parse_list_query(params: Params) -> ListQuery:
 
 
 def _take(params: Params, key: str) -> str | None:
-    """
-    Take the first value of a key out; a second one stays, as a filter.
-    """
+    """Take the first value of a key out; a second one stays, as a filter."""
     for index, (name, value) in enumerate(params):
         if name == key:
             del params[index]
@@ -161,9 +156,7 @@ def _sort(params: Params) -> tuple[Sort, ...]:
 
 
 def _test(key: str, value: str) -> Test | None:
-    """
-    Give the test that a filter stands for, or none if it is ignored.
-    """
+    """Give the test that a filter stands for, or none if it is ignored."""
     if key in _IGNORED:
         return None
     if key == "changes-since":
@@ -243,16 +236,13 @@ def _time_test(key: str, value: str) -> Test:
 
 
 def _second(time: datetime) -> datetime:
-    """
-    Cut a time to the second, which is all that clients see of it.
-    """
+    """Cut a time to the second, which is all that clients see of it."""
     aware = time if time.tzinfo else time.replace(tzinfo=UTC)
     return aware.replace(microsecond=0)
 
 
 def _operator(value: str) -> tuple[str, str]:
-    """
-    Split `in:a,b` into its operator and the rest; a plain value is `eq`.
+    """Split `in:a,b` into its operator and the rest; a plain value is `eq`.
 
     Only a known operator is one: names such as `ubuntu:24.04` are looked up as they
     are.

@@ -19,9 +19,7 @@ members = Blueprint(__name__)
 
 @members.route(MEMBERS, methods=["POST"], content_types=ANY_TYPE)
 def create_member(image_id: str) -> Response:
-    """
-    Share an image of your project with another project.
-    """
+    """Share an image of your project with another project."""
     me = caller(members)
     member_id = bodies.parse_new_member(body(members))
     found = image_store.load_image(image_id, me.project_id)
@@ -32,9 +30,7 @@ def create_member(image_id: str) -> Response:
 
 @members.route(MEMBERS, methods=["GET"], content_types=ANY_TYPE)
 def list_members(image_id: str) -> Response:
-    """
-    See whom your image is shared with; or, as a member, yourself alone.
-    """
+    """See whom your image is shared with; or, as a member, yourself alone."""
     me = caller(members)
     found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("list_members", me, found)
@@ -45,9 +41,7 @@ def list_members(image_id: str) -> Response:
 
 @members.route(MEMBER, methods=["GET"], content_types=ANY_TYPE)
 def show_member(image_id: str, member_id: str) -> Response:
-    """
-    See one membership: one of your image's, or your own.
-    """
+    """See one membership: one of your image's, or your own."""
     me = caller(members)
     found = image_store.load_image(image_id, member_id)
     _, member = policy.authorize_membership("show_member", me, found)
@@ -56,9 +50,7 @@ def show_member(image_id: str, member_id: str) -> Response:
 
 @members.route(MEMBER, methods=["PUT"], content_types=ANY_TYPE)
 def update_member(image_id: str, member_id: str) -> Response:
-    """
-    Accept, reject or put off an image that was shared with you.
-    """
+    """Accept, reject or put off an image that was shared with you."""
     me = caller(members)
     status = bodies.parse_member_status(body(members))
     found = image_store.load_image(image_id, member_id)
@@ -69,9 +61,7 @@ def update_member(image_id: str, member_id: str) -> Response:
 
 @members.route(MEMBER, methods=["DELETE"], content_types=ANY_TYPE)
 def delete_member(image_id: str, member_id: str) -> Response:
-    """
-    Stop sharing an image of your project with another project.
-    """
+    """Stop sharing an image of your project with another project."""
     me = caller(members)
     found = image_store.load_image(image_id, member_id)
     image, member = policy.authorize_membership("delete_member", me, found)

@@ -1,6 +1,4 @@
-"""
-The JSON patch of an image, in both of its dialects.
-"""
+"""The JSON patch of an image, in both of its dialects."""
 
 import re
 from collections.abc import Mapping
@@ -18,9 +16,7 @@ NEW_TYPE: Final = "application/openstack-images-v2.1-json-patch"
 OPERATIONS: Final = ("add", "remove", "replace")
 _REMOVE: Final = "remove"
 _INSERT: Final = "insert"
-"""
-What `add` is in the old dialect: only where nothing is yet.
-"""
+"""What `add` is in the old dialect: only where nothing is yet."""
 
 _WHILE_QUEUED: Final = frozenset({"disk_format", "container_format"})
 _POINTER: Final = re.compile(r"/(?:[^/~]|~[01])*")
@@ -28,9 +24,7 @@ _POINTER: Final = re.compile(r"/(?:[^/~]|~[01])*")
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """
-    One change of one attribute or custom property.
-    """
+    """One change of one attribute or custom property."""
 
     op: str
     name: str
@@ -38,8 +32,7 @@ class Operation:
 
 
 def parse_patch(media_type: str, raw: bytes) -> list[Operation]:
-    """
-    Read a patch, in the dialect that the media type names.
+    """Read a patch, in the dialect that the media type names.
 
     `[{"op": "add", "path": "/name", "value": "x"}]` in the new one,
     `[{"replace": "/name", "value": "x"}]` in the old one, whose `add` never sets what
@@ -64,8 +57,7 @@ def parse_patch(media_type: str, raw: bytes) -> list[Operation]:
 
 
 def apply_patch(image: Image, operations: list[Operation]) -> Image:
-    """
-    Give what an image becomes by all operations, in their order.
+    """Give what an image becomes by all operations, in their order.
 
     Raises:
         Conflict: A property to replace or remove is not there, or one to add is.
@@ -105,9 +97,7 @@ def _read_old(operation: Any) -> tuple[str, str]:  # noqa: ANN401 - any JSON
 
 
 def _name_at(path: Any) -> str:  # noqa: ANN401 - any JSON
-    """
-    Give the name that a JSON pointer (RFC 6901) of one token points at.
-    """
+    """Give the name that a JSON pointer (RFC 6901) of one token points at."""
     if isinstance(path, str) and path.startswith("/locations/"):
         return "locations"  # 403, as recorded, not the 400 of a path that is too long
     if not isinstance(path, str) or not _POINTER.fullmatch(path):

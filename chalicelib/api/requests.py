@@ -1,6 +1,4 @@
-"""
-The current request: its caller, its path, its body.
-"""
+"""The current request: its caller, its path, its body."""
 
 import re
 from typing import Final
@@ -16,49 +14,35 @@ For every route: clients send odd media types (glanceclient on GET), ours to jud
 """
 
 OWN: Final = "/ext/"
-"""
-Where the paths begin that are ours, not the Images API's.
-"""
+"""Where the paths begin that are ours, not the Images API's."""
 
 PROXY: Final = "/{proxy+}"
-"""
-The route of every path that has no route of its own.
-"""
+"""The route of every path that has no route of its own."""
 
 SENT: Final = "pathParametersAsSent"
-"""
-The key of an event under which its path parameters stand as sent, not decoded.
-"""
+"""The key of an event under which its path parameters stand as sent, not decoded."""
 
 
 def caller(blueprint: Blueprint) -> Caller:
-    """
-    Give whoever makes the current request.
-    """
+    """Give whoever makes the current request."""
     who: Caller = blueprint.current_request.context["caller"]
     return who
 
 
 def body(blueprint: Blueprint) -> bytes:
-    """
-    Give the body of the current request, as sent.
-    """
+    """Give the body of the current request, as sent."""
     raw = blueprint.current_request.raw_body
     return raw.encode() if isinstance(raw, str) else raw
 
 
 def media_type(blueprint: Blueprint) -> str:
-    """
-    Give the media type that the current request says its body has.
-    """
+    """Give the media type that the current request says its body has."""
     text: str = blueprint.current_request.headers.get("content-type", "")
     return text
 
 
 def params(blueprint: Blueprint) -> Params:
-    """
-    Give the query string of the current request, as (key, value) pairs in order.
-    """
+    """Give the query string of the current request, as (key, value) pairs in order."""
     query = blueprint.current_request.query_params
     if query is None:
         return []
@@ -66,9 +50,7 @@ def params(blueprint: Blueprint) -> Params:
 
 
 def path_of(request: Request) -> str:
-    """
-    Give the path that the API sees: without a stage's or a domain's prefix.
-    """
+    """Give the path that the API sees: without a stage's or a domain's prefix."""
     path = _app_path(request)
     slash = "/" if request.context["path"].endswith("/") else ""
     return path if path == "/" else path + slash

@@ -1,6 +1,4 @@
-"""
-The responses: the documents of images, memberships, tasks and uploads.
-"""
+"""The responses: the documents of images, memberships, tasks and uploads."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -25,9 +23,7 @@ def answer(
     status: HTTPStatus = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """
-    Make an answer with a JSON body.
-    """
+    """Make an answer with a JSON body."""
     return Response(
         json.dumps(document, ensure_ascii=False),
         headers={"Content-Type": JSON_TYPE, **(headers or {})},
@@ -36,16 +32,12 @@ def answer(
 
 
 def no_content() -> Response:
-    """
-    Make the answer that says nothing but that it is done.
-    """
+    """Make the answer that says nothing but that it is done."""
     return Response("", headers={}, status_code=HTTPStatus.NO_CONTENT)
 
 
 def present_image(image: Image) -> Json:
-    """
-    Make an image's document: custom properties, then every base attribute.
-    """
+    """Make an image's document: custom properties, then every base attribute."""
     document: Json = dict(image.properties)
     for name in BASE:
         document[name] = getattr(image, name)
@@ -73,9 +65,7 @@ def weigh_image(image: Image) -> int:
 
 
 def present_member(member: Member) -> Json:
-    """
-    Make a membership's document.
-    """
+    """Make a membership's document."""
     return {
         "member_id": member.member_id,
         "image_id": member.image_id,
@@ -87,9 +77,7 @@ def present_member(member: Member) -> Json:
 
 
 def present_members(members: Iterable[Member]) -> Json:
-    """
-    Make the document of an image's members.
-    """
+    """Make the document of an image's members."""
     return {
         "members": [present_member(member) for member in members],
         "schema": "/v2/schemas/members",
@@ -97,8 +85,7 @@ def present_members(members: Iterable[Member]) -> Json:
 
 
 def present_tasks(uploads: Iterable[Upload], caller: Caller) -> Json:
-    """
-    Make the document of an image's tasks: its imports.
+    """Make the document of an image's tasks: its imports.
 
     A source's URL may hold a secret: it is told to the project that gave it, which need
     not own the image any more, and to administrators.
@@ -139,9 +126,7 @@ def _present_task(upload: Upload, caller: Caller) -> Json:
 
 
 def present_upload(upload: Upload) -> Json:
-    """
-    Make the document of a direct upload.
-    """
+    """Make the document of a direct upload."""
     place = f"/ext/v1/images/{upload.image_id}/uploads/{upload.id}"
     return {
         "self": place,

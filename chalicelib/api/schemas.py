@@ -1,6 +1,4 @@
-"""
-The schemas that the API serves: what an image and a member look like.
-"""
+"""The schemas that the API serves: what an image and a member look like."""
 
 from typing import Any, Final
 
@@ -20,9 +18,7 @@ BASE: Final = (
     "status", "checksum", "protected", "min_ram", "min_disk", "owner", "os_hidden",
     "os_hash_algo", "os_hash_value", "id", "created_at", "updated_at", "tags",
 )  # fmt: skip
-"""
-The attributes of every image, in the order in which the API shows them.
-"""
+"""The attributes of every image, in the order in which the API shows them."""
 
 _UUID_PATTERN: Final = f"^{UUID}$"
 
@@ -239,6 +235,4 @@ SCHEMAS: Final = {
     "member": MEMBER_SCHEMA,
     "members": MEMBERS_SCHEMA,
 }
-"""
-The documents at `/v2/schemas/{name}`.
-"""
+"""The documents at `/v2/schemas/{name}`."""

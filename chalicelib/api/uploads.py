@@ -1,5 +1,4 @@
-"""
-The calls of direct uploads: a client sends an image's data to S3 itself, in parts.
+"""The calls of direct uploads: a client sends an image's data to S3 itself, in parts.
 
 They are ours, beyond the Images API, for data of any size. S3 keeps what has arrived,
 so a client may stop and go on; a worker puts the parts together and hashes the whole.
@@ -31,9 +30,7 @@ UPLOADS: Final = "/ext/v1/images/{image_id}/uploads"
 UPLOAD: Final = UPLOADS + "/{upload_id}"
 
 PART_BYTES: Final = 16 * 1024**2
-"""
-How large a part is, at least; large data has larger ones, as S3 takes 10,000.
-"""
+"""How large a part is, at least; large data has larger ones, as S3 takes 10,000."""
 
 _PARTS_MAX = 10_000
 _MEBIBYTE = 1024**2
@@ -43,9 +40,7 @@ uploads = Blueprint(__name__)
 
 @uploads.route(UPLOADS, methods=["POST"], content_types=ANY_TYPE)
 def begin_upload(image_id: str) -> Response:
-    """
-    Begin to send an image's data to S3 in parts.
-    """
+    """Begin to send an image's data to S3 in parts."""
     me = caller(uploads)
     size, sha512 = bodies.parse_new_upload(body(uploads))
     image = _load(image_id, me)
@@ -73,9 +68,7 @@ def begin_upload(image_id: str) -> Response:
 
 @uploads.route(UPLOADS, methods=["GET"], content_types=ANY_TYPE)
 def list_uploads(image_id: str) -> Response:
-    """
-    See the direct uploads of an image: the one that goes on, and those of late.
-    """
+    """See the direct uploads of an image: the one that goes on, and those of late."""
     _load(image_id, caller(uploads))
     some = [
         one
@@ -87,9 +80,7 @@ def list_uploads(image_id: str) -> Response:
 
 @uploads.route(UPLOAD, methods=["GET"], content_types=ANY_TYPE)
 def show_upload(image_id: str, upload_id: str) -> Response:
-    """
-    See how far a direct upload has come: which parts S3 has, while it is open.
-    """
+    """See how far a direct upload has come: which parts S3 has, while it is open."""
     upload = _load_upload(image_id, upload_id, caller(uploads))
     document = responses.present_upload(upload)
     if upload.state is UploadState.OPEN:
@@ -102,9 +93,7 @@ def show_upload(image_id: str, upload_id: str) -> Response:
 
 @uploads.route(UPLOAD + "/urls", methods=["POST"], content_types=ANY_TYPE)
 def sign_parts(image_id: str, upload_id: str) -> Response:
-    """
-    Get the URLs to send parts to, again or for more of them.
-    """
+    """Get the URLs to send parts to, again or for more of them."""
     raw = body(uploads)
     upload = _load_open(image_id, upload_id, caller(uploads))
     numbers = bodies.parse_part_numbers(raw, upload.part_count)
@@ -115,9 +104,7 @@ def sign_parts(image_id: str, upload_id: str) -> Response:
 
 @uploads.route(UPLOAD + "/complete", methods=["POST"], content_types=ANY_TYPE)
 def complete_upload(image_id: str, upload_id: str) -> Response:
-    """
-    Say that all parts were sent; the image is active once they are hashed.
-    """
+    """Say that all parts were sent; the image is active once they are hashed."""
     etags, sha512 = bodies.parse_completion(body(uploads))
     upload = _load_upload(image_id, upload_id, caller(uploads))
     if upload.state is UploadState.OPEN:
@@ -134,9 +121,7 @@ def complete_upload(image_id: str, upload_id: str) -> Response:
 
 @uploads.route(UPLOAD, methods=["DELETE"], content_types=ANY_TYPE)
 def abort_upload(image_id: str, upload_id: str) -> Response:
-    """
-    Give a direct upload up; the image waits for data again.
-    """
+    """Give a direct upload up; the image waits for data again."""
     upload = _load_upload(image_id, upload_id, caller(uploads))
     if upload.state is UploadState.SUCCESS:
         raise Conflict("The upload is over: the image has its data.")
@@ -173,9 +158,7 @@ def _load_open(image_id: str, upload_id: str, me: Caller) -> Upload:
 
 
 def _begun(image: Image, size: int, sha512: str | None, me: Caller) -> Upload:
-    """
-    Begin an upload in S3, which nothing knows of yet.
-    """
+    """Begin an upload in S3, which nothing knows of yet."""
     most = ceil(size / _PARTS_MAX)
     upload = upload_store.new_upload(image, DIRECT_UPLOAD, UploadState.OPEN, me)
     return replace(
@@ -209,8 +192,7 @@ def _arrived(upload: Upload) -> list[objects.Part]:
 
 
 def _check_arrived(upload: Upload, etags: list[str] | None) -> str:
-    """
-    Check that S3 has each part, of the right size, and with the tag that was told.
+    """Check that S3 has each part, of the right size, and with the tag that was told.
 
     Gives the tag that the object will have which S3 makes of just these parts.
 

@@ -1,5 +1,4 @@
-"""
-The addresses of an import's source, and whether they may be connected to.
+"""The addresses of an import's source, and whether they may be connected to.
 
 What a URI names is the owner's choice, and what it redirects to is anyone's: none of it
 is believed. A name is looked up once for each connection, each of its addresses is
@@ -52,14 +51,11 @@ _FORBIDDEN_IPV6 = tuple(
 
 
 class SourceBroken(Exception):  # noqa: N818 - as the API's errors are named
-    """
-    The source fails just now; another try may help.
-    """
+    """The source fails just now; another try may help."""
 
 
 def look_up(target: Target, allowed: frozenset[Place]) -> list[tuple[Any, Any]]:
-    """
-    Give the addresses to connect to, if each of them may be connected to.
+    """Give the addresses to connect to, if each of them may be connected to.
 
     Each is a family of sockets and what such a socket connects to.
 

@@ -1,5 +1,4 @@
-"""
-MD5 and SHA-512 of a long stream, saved as text and continued in another process.
+"""MD5 and SHA-512 of a long stream, saved as text and continued in another process.
 
 The hashes of `hashlib` cannot be saved. Those of libcrypto's MD5_* and SHA512_* can:
 openssl/md5.h and openssl/sha.h publish their structs. Only the state that the
@@ -31,9 +30,7 @@ class DigestsError(Exception):
 
 
 class _Hash(ctypes.Structure):
-    """
-    A hash in the memory of libcrypto's functions.
-    """
+    """A hash in the memory of libcrypto's functions."""
 
     name: ClassVar[str]
     digest_size: ClassVar[int]
@@ -62,9 +59,7 @@ class _Hash(ctypes.Structure):
         return list(self.words), bits // 8, bytes(self.block)[: self.waiting]
 
     def continue_from(self, words: Sequence[int], size: int, tail: bytes) -> None:
-        """
-        Set a new hash to a `state`.
-        """
+        """Set a new hash to a `state`."""
         self.words[:] = words
         bits = 8 * (size - len(tail))
         self.bits_high, self.bits_low = divmod(bits, 2**self.word_bits)
@@ -75,9 +70,7 @@ class _Hash(ctypes.Structure):
 
 
 class _Md5(_Hash):
-    """
-    `MD5_CTX`.
-    """
+    """`MD5_CTX`."""
 
     name, digest_size, word_bits = "MD5", 16, 32
     _fields_: ClassVar = [
@@ -90,9 +83,7 @@ class _Md5(_Hash):
 
 
 class _Sha512(_Hash):
-    """
-    `SHA512_CTX`.
-    """
+    """`SHA512_CTX`."""
 
     name, digest_size, word_bits = "SHA512", 64, 64
     _fields_: ClassVar = [
@@ -106,8 +97,7 @@ class _Sha512(_Hash):
 
 
 class Digests:
-    """
-    MD5 and SHA-512 of what came so far.
+    """MD5 and SHA-512 of what came so far.
 
     Raises:
         DigestsError: This Python has no libcrypto whose hashes can be continued.
@@ -119,30 +109,23 @@ class Digests:
         self.size = 0
 
     def update(self, data: bytes) -> None:
-        """
-        Hash the bytes that come next.
-        """
+        """Hash the bytes that come next."""
         self._md5.update(data)
         self._sha512.update(data)
         self.size += len(data)
 
     @property
     def md5(self) -> str:
-        """
-        MD5 in hexadecimal digits.
-        """
+        """MD5 in hexadecimal digits."""
         return self._md5.hexdigest()
 
     @property
     def sha512(self) -> str:
-        """
-        SHA-512 in hexadecimal digits.
-        """
+        """SHA-512 in hexadecimal digits."""
         return self._sha512.hexdigest()
 
     def put_down(self) -> str:
-        """
-        Return the state as text: at most 296 characters of base64.
+        """Return the state as text: at most 296 characters of base64.
 
         Raises:
             DigestsError: The two hashes do not agree on what came.
@@ -156,8 +139,7 @@ class Digests:
 
     @classmethod
     def take_up(cls, text: str) -> Self:
-        """
-        Continue where `put_down` returned the text.
+        """Continue where `put_down` returned the text.
 
         Raises:
             DigestsError: It never did, or there is no libcrypto to continue with.
@@ -175,9 +157,7 @@ class Digests:
 
 
 def _md5_tail(tail: bytes, size: int) -> bytes:
-    """
-    Return what waits for a block of MD5, of what waits for one of SHA-512.
-    """
+    """Return what waits for a block of MD5, of what waits for one of SHA-512."""
     return tail[len(tail) - size % _MD5_BLOCK :]
 
 
@@ -194,8 +174,7 @@ def _checked(text: str) -> bytes:
 
 @cache
 def _load_libcrypto() -> ctypes.CDLL:
-    """
-    Return the libcrypto of `hashlib`, or the system's if Python has its own inside.
+    """Return the libcrypto of `hashlib`, or the system's if Python has its own inside.
 
     A function is found in what a library was linked with, too: that of `_hashlib` does.
     """
@@ -210,9 +189,7 @@ def _load_libcrypto() -> ctypes.CDLL:
 
 
 def _is_as_published(libcrypto: ctypes.CDLL) -> bool:
-    """
-    Compare hashes that were continued with those of `hashlib`.
-    """
+    """Compare hashes that were continued with those of `hashlib`."""
     data = bytes(range(256)) * 3
     for kind in (_Md5, _Sha512):
         expected = hashlib.new(kind.name, data, usedforsecurity=False).hexdigest()

@@ -1,5 +1,4 @@
-"""
-Events: each change of an image or a membership, told to whoever subscribes.
+"""Events: each change of an image or a membership, told to whoever subscribes.
 
 A record of the table's stream makes one event or none, the same one each time it is
 read; docs/events.md tells of them, docs/events.schema.json holds their form.
@@ -28,17 +27,14 @@ Document = dict[str, Any]
 VERSION: Final = 1
 SOURCE: Final = "cloud-images"
 DETAIL_BYTES_MAX: Final = 200_000
-"""
-How large an event is, at most: EventBridge takes 256 KB of one.
-"""
+"""How large an event is, at most: EventBridge takes 256 KB of one."""
 
 _IDS: Final = UUID("5d1c1a47-5d3c-4f0e-9f6e-5f6a4b1f5b0a")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """
-    One change: of what kind, of what, by whom, and what it was and is.
+    """One change: of what kind, of what, by whom, and what it was and is.
 
     The id is the same for a duplicate. `complete` is false where properties and tags
     had to be left out of what was and is, since they are too large.
@@ -58,9 +54,7 @@ class Event:
     complete: bool = True
 
     def document(self) -> Document:
-        """
-        Give the event as it is sent.
-        """
+        """Give the event as it is sent."""
         return {
             "version": VERSION,
             "id": self.id,
@@ -79,8 +73,7 @@ class Event:
 
 
 def event_of(old: Raw | None, new: Raw | None, sequence_number: str) -> Event | None:
-    """
-    Give the event that a change of an item makes; none of what no project did.
+    """Give the event that a change of an item makes; none of what no project did.
 
     Items are removed by sweeps, and by the transaction that removes a member: that is
     told by its image.
@@ -96,8 +89,7 @@ def event_of(old: Raw | None, new: Raw | None, sequence_number: str) -> Event | 
 
 
 def send_event(event: Event) -> None:
-    """
-    Send an event, and note that in the log.
+    """Send an event, and note that in the log.
 
     Raises:
         Unavailable: EventBridge did not take it.
@@ -215,8 +207,7 @@ def _event(  # noqa: PLR0913, PLR0917 - an event has that many parts
 
 
 def _image_document(image: Image) -> Document:
-    """
-    Give what is told of an image: what every caller who sees it may read.
+    """Give what is told of an image: what every caller who sees it may read.
 
     Not how its data came: a source's URL may hold a password.
     """

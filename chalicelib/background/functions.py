@@ -14,9 +14,7 @@ from chalicelib.domain.import_uris import parse_allowed
 from chalicelib.store.queue import read_job
 
 RESERVE_SECONDS: Final = 60
-"""
-How long before its end a run of the worker stops, and lets another go on.
-"""
+"""How long before its end a run of the worker stops, and lets another go on."""
 
 functions = Blueprint(__name__)
 parse_allowed(settings.current.import_allow)  # A wrong setting ends the start.
@@ -24,9 +22,7 @@ parse_allowed(settings.current.import_allow)  # A wrong setting ends the start.
 
 @functions.on_sqs_message(queue_arn="UploadQueue.Arn", name="worker")
 def work(event: SQSEvent) -> None:
-    """
-    Bring the data of an upload into the bucket.
-    """
+    """Bring the data of an upload into the bucket."""
 
     def out_of_time() -> bool:
         context: Any = event.context
@@ -39,9 +35,7 @@ def work(event: SQSEvent) -> None:
 
 @functions.on_dynamodb_record(stream_arn="ImagesTable.StreamArn", name="stream")
 def follow(event: DynamoDBEvent) -> dict[str, Any]:
-    """
-    Do what follows from each change of the table.
-    """
+    """Do what follows from each change of the table."""
     return consume(
         Record(record.old_image, record.new_image, record.sequence_number)
         for record in event
@@ -50,7 +44,5 @@ def follow(event: DynamoDBEvent) -> dict[str, Any]:
 
 @functions.schedule(Rate(1, unit=Rate.HOURS), name="sweep")
 def clean(_event: CloudWatchEvent) -> None:
-    """
-    Find what crashes left, and remove it or go on with it.
-    """
+    """Find what crashes left, and remove it or go on with it."""
     sweep()

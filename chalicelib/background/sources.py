@@ -1,5 +1,4 @@
-"""
-A source of an image's data: asked for over http or https, and read to its end.
+"""A source of an image's data: asked for over http or https, and read to its end.
 
 What it answers is anyone's choice: none of it is believed. Each connection is made to
 just what `targets` has checked. http.client reads status and headers, but not the body,
@@ -34,21 +33,13 @@ from chalicelib.domain.import_uris import (
 )
 
 CONNECT_SECONDS: Final = 10.0
-"""
-How long the connection to one address may take.
-"""
+"""How long the connection to one address may take."""
 OPEN_SECONDS: Final = 60.0
-"""
-How long all may take from the first connection to the last answer's headers.
-"""
+"""How long all may take from the first connection to the last answer's headers."""
 READ_SECONDS: Final = 30.0
-"""
-How long one `read` may take, however its bytes drip: 1 MiB at 35 kB/s.
-"""
+"""How long one `read` may take, however its bytes drip: 1 MiB at 35 kB/s."""
 SURPLUS_SECONDS: Final = 0.5
-"""
-How long the end of a connection is awaited after the end of the body.
-"""
+"""How long the end of a connection is awaited after the end of the body."""
 REDIRECTS_MAX: Final = 5
 
 _STRONG_TAG = re.compile(r'"[!#-~]{0,254}"')
@@ -81,8 +72,7 @@ def open_source(
     validator: str | None = None,
     length: int | None = None,
 ) -> "Source":
-    """
-    Ask for a source, after all redirects; what was not read before, if that can be.
+    """Ask for a source, after all redirects; what was not read before, if that can be.
 
     *validator* and *length* are what the source had when its first bytes were read.
     Without a validator nothing tells whether it is still the same: it is read anew.
@@ -112,8 +102,7 @@ def open_source(
 
 
 class Source:
-    """
-    An answer that holds the data of an image, read from its start to its end.
+    """An answer that holds the data of an image, read from its start to its end.
 
     `length` is that of the whole source, None if only its end will tell. `validator`
     tells whether it is the same later (RFC 9110, 8.8), if anything can. `resumes` is
@@ -152,15 +141,12 @@ class Source:
         self.close()
 
     def close(self) -> None:
-        """
-        End the connection.
-        """
+        """End the connection."""
         self._answer.close()
         self._wire.close()
 
     def read(self, n: int) -> bytes:
-        """
-        Give the next *n* bytes; fewer, or none, only at the end of a whole body.
+        """Give the next *n* bytes; fewer, or none, only at the end of a whole body.
 
         Raises:
             SourceBroken: The body is cut, or comes too slowly.
@@ -193,9 +179,7 @@ class Source:
         return data
 
     def _start_chunk(self) -> bool:
-        """
-        See that a chunk is being read, or end: after the last one come trailers.
-        """
+        """See that a chunk is being read, or end: after the last one come trailers."""
         if self._chunk == 0 and not self._ended:
             size = _CHUNK.fullmatch(self._line())
             if size is None:
@@ -239,9 +223,7 @@ class Source:
 
 
 class _Wire(io.RawIOBase):
-    """
-    A connection where no wait outlasts a moment, however slowly bytes drip.
-    """
+    """A connection where no wait outlasts a moment, however slowly bytes drip."""
 
     def __init__(self, sock: socket.socket, give_up: float) -> None:
         self._sock = sock
@@ -250,9 +232,7 @@ class _Wire(io.RawIOBase):
         self.reader = io.BufferedReader(self, _BUFFER)
 
     def makefile(self, _mode: str) -> "io.BufferedReader[_Wire]":
-        """
-        Give what http.client reads.
-        """
+        """Give what http.client reads."""
         return self.reader
 
     def readable(self) -> bool:
@@ -276,9 +256,7 @@ def _ask(
     give_up: float,
     opened: ExitStack,
 ) -> tuple[_Wire, HTTPResponse]:
-    """
-    Send one request, and read the answer's status and headers.
-    """
+    """Send one request, and read the answer's status and headers."""
     headers = {
         "Host": target.authority,
         "User-Agent": "cloud-images",
@@ -341,9 +319,7 @@ def _seconds_until(moment: float) -> float:
 
 @contextmanager
 def _telling() -> Iterator[None]:
-    """
-    Tell what fails in the owner's words.
-    """
+    """Tell what fails in the owner's words."""
     try:
         yield
     except ssl.SSLCertVerificationError as exc:
@@ -390,9 +366,7 @@ def _framing(headers: Message) -> tuple[int | None, bool]:
 
 
 def _check_part(headers: Message, part: _Part) -> int:
-    """
-    Give the length of the whole source, whose rest is as it was asked for.
-    """
+    """Give the length of the whole source, whose rest is as it was asked for."""
     match = _RANGE.fullmatch(str(headers.get("Content-Range", "")).strip())
     first, last, length = map(int, match.groups()) if match else (0, 0, 0)
     if not match or (first, last) != (part.start, length - 1) or first > last:
@@ -407,8 +381,7 @@ def _check_part(headers: Message, part: _Part) -> int:
 
 
 def _validator(headers: Message) -> str | None:
-    """
-    Give what `If-Range` may hold: a strong tag; a date only if there is no tag.
+    """Give what `If-Range` may hold: a strong tag; a date only if there is no tag.
 
     RFC 9110, 13.1.5 and 8.8.2.2: a date is strong if it is older than the answer.
     """

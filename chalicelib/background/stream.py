@@ -1,5 +1,4 @@
-"""
-What follows from a change of the table, told by its stream.
+"""What follows from a change of the table, told by its stream.
 
 Each record goes to each handler, in order. A handler may see a record twice, and does
 no harm then; a new one is one function more in `HANDLERS`.
@@ -21,9 +20,7 @@ log = logging.getLogger("cloud-images")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """
-    One change of one item: what it was, and what it is now.
-    """
+    """One change of one item: what it was, and what it is now."""
 
     old: Raw | None
     new: Raw | None
@@ -54,17 +51,14 @@ def consume(records: Iterable[Record]) -> dict[str, Any]:
 
 
 def dispatch_upload(record: Record) -> None:
-    """
-    Have a worker take up an upload that has just come to wait for one.
-    """
+    """Have a worker take up an upload that has just come to wait for one."""
     upload = pending_upload_of(record.new)
     if upload and pending_upload_of(record.old) is None:
         queue.send_job(*upload)
 
 
 def sweep_deleted_image(record: Record) -> None:
-    """
-    Remove what a deleted image leaves: its memberships, its data, its uploads.
+    """Remove what a deleted image leaves: its memberships, its data, its uploads.
 
     The record may come late, or again: what counts is that the tombstone still stands,
     as an image may have been put back from a backup.
@@ -78,9 +72,7 @@ def sweep_deleted_image(record: Record) -> None:
 
 
 def tell_change(record: Record) -> None:
-    """
-    Send the event of a change, once all else that follows from it is done.
-    """
+    """Send the event of a change, once all else that follows from it is done."""
     event = event_of(record.old, record.new, record.sequence_number)
     if event:
         send_event(event)

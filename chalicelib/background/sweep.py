@@ -1,6 +1,4 @@
-"""
-The sweep: now and then, find what crashes left, in the table and in the bucket.
-"""
+"""The sweep: now and then, find what crashes left, in the table and in the bucket."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -28,14 +26,10 @@ How long nothing that still goes on is untouched; no request and no part takes l
 """
 
 ABANDONED: Final = timedelta(days=7)
-"""
-How long a client may leave an upload of its own alone.
-"""
+"""How long a client may leave an upload of its own alone."""
 
 LOST: Final = timedelta(hours=25)
-"""
-How long after a change the stream, which keeps a day, surely tells of it no more.
-"""
+"""How long after a change the stream, which keeps a day, surely tells of it no more."""
 
 _AT_ONCE = 50
 
@@ -105,9 +99,7 @@ def _remove_unneeded(kept: list[Kept]) -> None:
 
 
 def _is_needed(kept: Kept, items: Mapping[Key, Raw]) -> bool:
-    """
-    Tell whether an image has this data, or waits for it.
-    """
+    """Tell whether an image has this data, or waits for it."""
     raw = items.get(image_key(kept.image_id))
     image = image_of(raw) if raw else None
     if image is None or image.upload_id != kept.upload_id:

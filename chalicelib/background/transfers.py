@@ -1,5 +1,4 @@
-"""
-What a worker does: bring an upload's data into the bucket, and end the upload.
+"""What a worker does: bring an upload's data into the bucket, and end the upload.
 
 Everything here may run twice, or stop anywhere and run again: how far it came is kept
 with the upload, each run checks that no other has touched it, and what S3 put together
@@ -30,35 +29,23 @@ from chalicelib.store.objects import MissingError
 log = logging.getLogger("cloud-images")
 
 OutOfTime = Callable[[], bool]
-"""
-Tells whether a run had better end, and another go on.
-"""
+"""Tells whether a run had better end, and another go on."""
 
 PARTS_MAX: Final = 10_000
-"""
-How many parts S3 puts together.
-"""
+"""How many parts S3 puts together."""
 
 PART_BYTES: Final = 8 * 1024**2
 PART_BYTES_MAX: Final = 64 * 1024**2
-"""
-How large a worker's parts are, at least and at most: one is held in memory.
-"""
+"""How large a worker's parts are, at least and at most: one is held in memory."""
 
 TRIES_MAX: Final = 5
-"""
-How many runs may fail one after the other without getting any further.
-"""
+"""How many runs may fail one after the other without getting any further."""
 
 TIME_MAX: Final = timedelta(hours=24)
-"""
-How long an import may take altogether.
-"""
+"""How long an import may take altogether."""
 
 RETRY_SECONDS = 10
-"""
-How long after a first failure the next run begins; each time twice as long.
-"""
+"""How long after a first failure the next run begins; each time twice as long."""
 
 _DELAY_MAX = 900
 _PIECE = 1024**2
@@ -66,20 +53,15 @@ _SAVED_EACH = 1024**3
 
 
 class OutOfTimeError(Exception):
-    """
-    The run had better end; how far it came is kept.
-    """
+    """The run had better end; how far it came is kept."""
 
 
 class FailedError(Exception):
-    """
-    The upload cannot succeed; the message is for the image's owner.
-    """
+    """The upload cannot succeed; the message is for the image's owner."""
 
 
 def transfer(image_id: str, upload_id: str, out_of_time: OutOfTime) -> None:
-    """
-    Do as much of an upload as time allows, and see that the rest is done later.
+    """Do as much of an upload as time allows, and see that the rest is done later.
 
     Raises:
         Unavailable: Even that could not be kept; the job must be tried again.
@@ -108,9 +90,7 @@ def transfer(image_id: str, upload_id: str, out_of_time: OutOfTime) -> None:
 
 
 def fail(upload: Upload, message: str) -> None:
-    """
-    End an upload that did not succeed: its image has no data, and says why.
-    """
+    """End an upload that did not succeed: its image has no data, and says why."""
     log.warning("%s: upload %s failed: %s", upload.request_id, upload.id, message)
 
     def change(image: Image) -> Image:
@@ -130,9 +110,7 @@ def fail(upload: Upload, message: str) -> None:
 
 
 class _Run:
-    """
-    One run of a worker on an upload, which it keeps up to date.
-    """
+    """One run of a worker on an upload, which it keeps up to date."""
 
     def __init__(self, upload: Upload) -> None:
         self.upload = upload
@@ -164,9 +142,7 @@ class _Run:
         )
 
     def restart(self, why: str) -> Unavailable:
-        """
-        Forget what was done; the next run begins anew, with parts of its own.
-        """
+        """Forget what was done; the next run begins anew, with parts of its own."""
         last = self.upload
         self.save(progress=Progress(), multipart_id=None)
         if last.multipart_id:
@@ -175,9 +151,7 @@ class _Run:
 
 
 def _download(run: _Run, out_of_time: OutOfTime) -> Digests:
-    """
-    Move a source's bytes into the bucket, part by part.
-    """
+    """Move a source's bytes into the bucket, part by part."""
     progress = run.upload.progress
     digests, etags = _take_up(progress.digests), _take_up(progress.etags)
     if not progress.whole:
@@ -198,9 +172,7 @@ def _download(run: _Run, out_of_time: OutOfTime) -> Digests:
 
 
 def _complete(run: _Run, wanted: str) -> None:
-    """
-    Have S3 put parts together, if they are still those that were hashed.
-    """
+    """Have S3 put parts together, if they are still those that were hashed."""
     try:
         there = objects.list_parts(run.upload)[: run.upload.progress.parts]
         if objects.etag_of_parts(there) != wanted:
@@ -245,9 +217,7 @@ def _fetch(
 
 
 def _read_part(source: Source, size: int, out_of_time: OutOfTime) -> bytes:
-    """
-    Read a part; it is smaller only at the end of the source.
-    """
+    """Read a part; it is smaller only at the end of the source."""
     part = bytearray()
     while len(part) < size:
         if out_of_time():
@@ -272,9 +242,7 @@ def _send_part(run: _Run, number: int, content: bytes) -> None:
 
 
 def _part_size(length: int | None) -> int:
-    """
-    Give how large the parts of a source must be, whose length may be unknown.
-    """
+    """Give how large the parts of a source must be, whose length may be unknown."""
     if length is None:
         return PART_BYTES
     size = max(PART_BYTES, ceil(length / PARTS_MAX))
@@ -287,9 +255,7 @@ def _part_size(length: int | None) -> int:
 
 
 def _verify(run: _Run, out_of_time: OutOfTime) -> Digests:
-    """
-    Put together what a client sent to S3, and hash it.
-    """
+    """Put together what a client sent to S3, and hash it."""
     if not run.upload.progress.whole:
         with suppress(MissingError):  # Completed by a run whose end got lost.
             objects.complete_multipart(run.upload, objects.list_parts(run.upload))
@@ -339,9 +305,7 @@ def _succeed(run: _Run, digests: Digests) -> None:
 
 
 def _try_later(run: _Run, reason: str) -> None:
-    """
-    Keep why a run failed, and have another one begin after a while.
-    """
+    """Keep why a run failed, and have another one begin after a while."""
     upload = run.upload
     log.warning("%s: upload %s goes on later: %s", upload.request_id, upload.id, reason)
     try:

@@ -1,3 +1,1 @@
-"""
-Images, members, uploads, callers and the rules: pure, it imports no other room.
-"""
+"""Images, members, uploads, callers and the rules: pure, it imports no other room."""

@@ -1,15 +1,11 @@
-"""
-The caller: the project, user and role behind a request.
-"""
+"""The caller: the project, user and role behind a request."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 
 
 class Role(IntEnum):
-    """
-    Keystone's roles; each includes those below it.
-    """
+    """Keystone's roles; each includes those below it."""
 
     NONE = 0
     READER = 1
@@ -19,8 +15,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """
-    Whoever makes the request, as a validated token tells it.
+    """Whoever makes the request, as a validated token tells it.
 
     The project is empty where the token is for none; the role is then `NONE`.
     """
@@ -32,7 +27,5 @@ class Caller:
 
     @property
     def is_admin(self) -> bool:
-        """
-        Whether the caller may see and change every project's images.
-        """
+        """Whether the caller may see and change every project's images."""
         return self.role is Role.ADMIN

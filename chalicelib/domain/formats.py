@@ -1,5 +1,4 @@
-"""
-What an image's data is: of its format or not, safe to boot or not, of which disk.
+"""What an image's data is: of its format or not, safe to boot or not, of which disk.
 
 The judgement is that of OpenStack Glance 33 by default, from bounded pieces of data of
 any size (`docs/decisions/0018-formats-by-pieces.md`).
@@ -12,24 +11,16 @@ from typing import Final, NamedTuple, Self
 from uuid import UUID
 
 Read = Callable[[int, int], bytes]
-"""
-Reads a piece that the data has: from which byte on, and how many bytes.
-"""
+"""Reads a piece that the data has: from which byte on, and how many bytes."""
 
 HEAD_BYTES: Final = 64 * 1024
-"""
-How many bytes are read first: all that most formats need.
-"""
+"""How many bytes are read first: all that most formats need."""
 
 DESCRIPTOR_BYTES_MAX: Final = 1024**2 - 1
-"""
-How many bytes of a vmdk's descriptor count, as in QEMU.
-"""
+"""How many bytes of a vmdk's descriptor count, as in QEMU."""
 
 READS_MAX: Final = 4
-"""
-How many pieces are read at most: the head, two tables, and the size in a vhdx.
-"""
+"""How many pieces are read at most: the head, two tables, and the size in a vhdx."""
 
 BYTES_MAX: Final = HEAD_BYTES + DESCRIPTOR_BYTES_MAX + 3 * 512
 """
@@ -37,9 +28,7 @@ How many bytes are read at most: the head, the descriptor, and the footer of a v
 """
 
 VIRTUAL_SIZE_MAX: Final = 2**63 - 1
-"""
-How many bytes a disk may have: what 64-bit integers of clients hold.
-"""
+"""How many bytes a disk may have: what 64-bit integers of clients hold."""
 
 _MAGICS: Final = {
     "qcow2": (0, (b"QFI\xfb",)),
@@ -56,9 +45,7 @@ At which byte the data of a format has what; gpt, and vmdk of text, have rules i
 """
 
 _UNMARKED: Final = frozenset({"raw", "ami", "ari", "aki", "ploop"})
-"""
-The formats of images whose data need have no mark.
-"""
+"""The formats of images whose data need have no mark."""
 
 _SECTOR: Final = 512
 _MEBIBYTE: Final = 1024**2
@@ -101,16 +88,13 @@ _PLOOP: Final = b"WithouFreSpacExt"
 
 
 class FormatRefused(Exception):  # noqa: N818 - as the API's errors are named
-    """
-    The data is refused; the message tells the image's owner why.
-    """
+    """The data is refused; the message tells the image's owner why."""
 
 
 def inspect(
     read: Read, size: int, disk_format: str, container_format: str
 ) -> int | None:
-    """
-    Return how many bytes the disk in the data has: `None` where that is unknown.
+    """Return how many bytes the disk in the data has: `None` where that is unknown.
 
     Raises:
         FormatRefused: The data has another format, or must not be booted.
@@ -136,9 +120,7 @@ def inspect(
 
 
 class _Data:
-    """
-    Data of a known size, of which pieces are read.
-    """
+    """Data of a known size, of which pieces are read."""
 
     def __init__(self, read: Read, size: int) -> None:
         self._read = read
@@ -146,8 +128,7 @@ class _Data:
         self.head = read(0, min(size, HEAD_BYTES)) if size else b""
 
     def piece(self, start: int, length: int) -> bytes:
-        """
-        Return a piece of the data; it may lie anywhere.
+        """Return a piece of the data; it may lie anywhere.
 
         Raises:
             FormatRefused: The data has not all of it.
@@ -159,8 +140,7 @@ class _Data:
 
 
 def _recognize(data: _Data, disk_format: str) -> str | None:
-    """
-    Return the format that the data has the marks of, if any.
+    """Return the format that the data has the marks of, if any.
 
     Raises:
         FormatRefused: It has the marks of several, and could be read as any of them.
@@ -236,9 +216,7 @@ def _inspect_vhd(data: _Data) -> int:
 
 
 def _inspect_vhdx(data: _Data) -> int:
-    """
-    Follow the table of regions to that of metadata, and that one to the size.
-    """
+    """Follow the table of regions to that of metadata, and that one to the size."""
     table = data.piece(_VHDX_REGIONS, _VHDX_TABLE_BYTES)
     signature, count = struct.unpack_from("<4s4xI", table)
     start, _ = _vhdx_entry(table, 16, count, _VHDX_METADATA, "<QQ")
@@ -264,9 +242,7 @@ def _vhdx_entry(
 
 
 class _VmdkHeader(NamedTuple):
-    """
-    What counts in the header of a vmdk; sizes and places are sectors.
-    """
+    """What counts in the header of a vmdk; sizes and places are sectors."""
 
     magic: bytes
     version: int
@@ -318,9 +294,7 @@ def _check_descriptor(descriptor: bytes) -> None:
 
 
 def _check_footer(header: _VmdkHeader, tail: bytes) -> None:
-    """
-    Check that the header at the end, which is the one that counts, is no other.
-    """
+    """Check that the header at the end, which is the one that counts, is no other."""
     marker, again, end = (
         tail[at : at + _SECTOR] for at in range(0, len(tail), _SECTOR)
     )
@@ -347,9 +321,7 @@ def _inspect_iso(data: _Data) -> int:
 
 
 def _inspect_gpt(data: _Data) -> int:
-    """
-    Check the partition table of a disk, be it an MBR or the one before a GPT.
-    """
+    """Check the partition table of a disk, be it an MBR or the one before a GPT."""
     kinds = []
     for at in _PARTITIONS:
         active, start, kind, first = struct.unpack_from("<B3sB3xI", data.head, at)
@@ -392,6 +364,4 @@ _INSPECT: Final = {
     "gpt": _inspect_gpt,
     "luks": _inspect_luks,
 }
-"""
-Checks data that is known by its marks; gives its disk's size, or 0.
-"""
+"""Checks data that is known by its marks; gives its disk's size, or 0."""

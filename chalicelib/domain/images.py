@@ -1,6 +1,4 @@
-"""
-The image: its visibility, its status, its formats and its record.
-"""
+"""The image: its visibility, its status, its formats and its record."""
 
 import re
 from collections.abc import Mapping
@@ -11,9 +9,7 @@ from typing import Final
 
 
 class Visibility(StrEnum):
-    """
-    Who sees an image, and whether it can have members (only `shared` can).
-    """
+    """Who sees an image, and whether it can have members (only `shared` can)."""
 
     COMMUNITY = "community"
     PUBLIC = "public"
@@ -22,9 +18,7 @@ class Visibility(StrEnum):
 
 
 class ImageStatus(StrEnum):
-    """
-    Where an image's data stands.
-    """
+    """Where an image's data stands."""
 
     QUEUED = "queued"
     SAVING = "saving"
@@ -49,26 +43,20 @@ The media type of all data: glanceclient, and so Nova, takes no other for a down
 """
 
 STORE: Final = "file1"
-"""
-The one store that holds images' data, by the id that the recordings have.
-"""
+"""The one store that holds images' data, by the id that the recordings have."""
 
 UUID: Final = "([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}"  # noqa: E501 - the pattern as the recorded schema spells it
 _UUID = re.compile(UUID)
 
 
 def is_image_id(text: str) -> bool:
-    """
-    Tell whether *text* can be an image's id: a UUID with its hyphens.
-    """
+    """Tell whether *text* can be an image's id: a UUID with its hyphens."""
     return _UUID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """
-    What is told of data: its size in bytes, and its hashes in hex.
-    """
+    """What is told of data: its size in bytes, and its hashes in hex."""
 
     size: int
     md5: str
@@ -77,8 +65,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """
-    An image's record; its data is elsewhere.
+    """An image's record; its data is elsewhere.
 
     Sizes are bytes, `min_disk` GiB, `min_ram` MiB. `version` counts the changes that
     PATCH, tags, actions and uploads made, not members coming and going. `upload_id`
@@ -132,7 +119,5 @@ class Image:
 
     @property
     def has_data(self) -> bool:
-        """
-        Whether there is data to download, were it not for a deactivation.
-        """
+        """Whether there is data to download, were it not for a deactivation."""
         return self.status in (ImageStatus.ACTIVE, ImageStatus.DEACTIVATED)

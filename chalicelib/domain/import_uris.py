@@ -1,6 +1,4 @@
-"""
-The syntax of import URIs, and of the hosts that `IMPORT_ALLOW` names.
-"""
+"""The syntax of import URIs, and of the hosts that `IMPORT_ALLOW` names."""
 
 import re
 import string
@@ -10,14 +8,10 @@ from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
 URI_MAX: Final = 4096
-"""
-The length of a URI: an S3 URL with the longest token has about 2,500 characters.
-"""
+"""The length of a URI: an S3 URL with the longest token has about 2,500 characters."""
 
 Place = tuple[str, int | None]
-"""
-A host as `IMPORT_ALLOW` names it, and the port; None is any port.
-"""
+"""A host as `IMPORT_ALLOW` names it, and the port; None is any port."""
 
 _PORTS: Final = {"http": 80, "https": 443}
 _HOST_MAX = 253
@@ -28,22 +22,16 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 class SourceRefused(Exception):  # noqa: N818 - as the API's errors are named
-    """
-    Nothing can or may be fetched there; another try will not help.
-    """
+    """Nothing can or may be fetched there; another try will not help."""
 
 
 class BadUri(SourceRefused, ValueError):  # noqa: N818 - as above
-    """
-    No URI that could ever be fetched; the message says what it must be.
-    """
+    """No URI that could ever be fetched; the message says what it must be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """
-    What a URI names: where to ask, and what for.
-    """
+    """What a URI names: where to ask, and what for."""
 
     scheme: str
     host: str
@@ -52,23 +40,18 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """
-        The host as a URI has it, and the port unless it is the scheme's own.
-        """
+        """The host as a URI has it, and the port unless it is the scheme's own."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def uri(self) -> str:
-        """
-        The URI, without a fragment.
-        """
+        """The URI, without a fragment."""
         return f"{self.scheme}://{self.authority}{self.path}"
 
 
 def parse_allowed(text: str) -> frozenset[Place]:
-    """
-    Read the setting `IMPORT_ALLOW`: `host` or `host:port`, separated by commas.
+    """Read the setting `IMPORT_ALLOW`: `host` or `host:port`, separated by commas.
 
     Raises:
         ValueError: It is something else; the message names the setting.
@@ -85,8 +68,7 @@ def parse_allowed(text: str) -> frozenset[Place]:
 
 
 def parse_uri(uri: str) -> Target:
-    """
-    Read a URI: http or https, with a host; where it leads is seen later.
+    """Read a URI: http or https, with a host; where it leads is seen later.
 
     Raises:
         BadUri: It is none that could ever be fetched.
@@ -112,8 +94,7 @@ def parse_uri(uri: str) -> Target:
 
 
 def follow(target: Target, location: str) -> Target:
-    """
-    Give where a target redirects to, which is held to the same form.
+    """Give where a target redirects to, which is held to the same form.
 
     Raises:
         SourceRefused: Nothing that could be fetched, or from https back to http.
@@ -134,8 +115,7 @@ def follow(target: Target, location: str) -> Target:
 
 
 def _read_place(text: str) -> Place:
-    """
-    Read `host` or `host:port`.
+    """Read `host` or `host:port`.
 
     A number is no name: an IPv4 address is written in four decimal parts alone, though
     `getaddrinfo` takes `2130706433`, `0x7f.1` and `0177.0.0.1`, too.

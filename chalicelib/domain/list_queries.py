@@ -1,6 +1,4 @@
-"""
-What a list of images is asked for.
-"""
+"""What a list of images is asked for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +18,7 @@ SORT_DIRECTIONS: Final = ("asc", "desc")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sort:
-    """
-    One key to sort by, and which way.
-    """
+    """One key to sort by, and which way."""
 
     key: str
     descending: bool
@@ -30,8 +26,7 @@ class Sort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListQuery:
-    """
-    What a list was asked for.
+    """What a list was asked for.
 
     `tests` hold every filter, `filters` their keys; `visibility`, `owner`, `name`,
     `ids` and `os_hidden` repeat those that choose what is read. `visibility` and
@@ -53,7 +48,5 @@ class ListQuery:
 
     @property
     def descending(self) -> bool:
-        """
-        Which way the first of the sort keys goes.
-        """
+        """Which way the first of the sort keys goes."""
         return self.sort[0].descending

@@ -1,6 +1,4 @@
-"""
-The membership: a project that an image is shared with, and its status.
-"""
+"""The membership: a project that an image is shared with, and its status."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,9 +8,7 @@ from chalicelib.domain.images import Image
 
 
 class MemberStatus(StrEnum):
-    """
-    A consumer's answer; it decides only whether the image is in its list.
-    """
+    """A consumer's answer; it decides only whether the image is in its list."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
@@ -21,9 +17,7 @@ class MemberStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """
-    One membership: a project that an image is shared with, and its answer.
-    """
+    """One membership: a project that an image is shared with, and its answer."""
 
     image_id: str
     member_id: str
@@ -34,8 +28,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """
-    What one read found: an image, and the membership of one project in it.
+    """What one read found: an image, and the membership of one project in it.
 
     Either may be missing: for a caller who may not see it, an image that is there is
     answered as one that never was.
@@ -47,9 +40,7 @@ class Found:
     membership: Member | None
 
     def own_membership(self) -> Member:
-        """
-        Give the membership, where the rules promise that there is one.
-        """
+        """Give the membership, where the rules promise that there is one."""
         if self.membership is None:
             raise LookupError(self.image_id)
         return self.membership

@@ -1,6 +1,4 @@
-"""
-Who may do what: one table, and the three questions asked of it.
-"""
+"""Who may do what: one table, and the three questions asked of it."""
 
 from enum import Enum
 from typing import Final, NamedTuple
@@ -12,9 +10,7 @@ from chalicelib.errors import ApiError, Forbidden, NotFound
 
 
 class Verdict(Enum):
-    """
-    What a caller gets: the action, a refusal, or the look of an empty place.
-    """
+    """What a caller gets: the action, a refusal, or the look of an empty place."""
 
     ALLOW = "yes"
     DENY = "403"
@@ -22,8 +18,7 @@ class Verdict(Enum):
 
 
 class Rule(NamedTuple):
-    """
-    One action's row: the role it needs, and the verdict by what the caller is.
+    """One action's row: the role it needs, and the verdict by what the caller is.
 
     `other` is another project that sees the image because it is public or community.
     `unshared` is the answer where the image cannot have members, for member calls.
@@ -69,8 +64,7 @@ _WHO: Final = {
 
 
 def require_role(action: str, caller: Caller) -> None:
-    """
-    Let *caller* do *action*, as far as its role goes.
+    """Let *caller* do *action*, as far as its role goes.
 
     Raises:
         Forbidden: The role is below what the action needs.
@@ -82,8 +76,7 @@ def require_role(action: str, caller: Caller) -> None:
 
 
 def authorize(action: str, caller: Caller, found: Found) -> Image:
-    """
-    Let *caller* do *action* to the image that was *found*, and give the image.
+    """Let *caller* do *action* to the image that was *found*, and give the image.
 
     `found` holds the caller's own membership, or the addressed one for the actions
     on a membership; the caller's own is then missing exactly when it addresses
@@ -113,8 +106,7 @@ def authorize(action: str, caller: Caller, found: Found) -> Image:
 
 
 def authorize_change(caller: Caller, found: Found, before: Image, after: Image) -> None:
-    """
-    Let *caller*, who may update *before*, make it into *after*.
+    """Let *caller*, who may update *before*, make it into *after*.
 
     To make an image public, and to give it to another project, is more than to update
     it.
@@ -129,8 +121,7 @@ def authorize_change(caller: Caller, found: Found, before: Image, after: Image) 
 
 
 def authorize_download(caller: Caller, found: Found) -> Image:
-    """
-    Let *caller* download the image that was *found*, and give the image.
+    """Let *caller* download the image that was *found*, and give the image.
 
     Raises:
         NotFound, Forbidden: As `authorize`; and forbidden to all but administrators
@@ -148,8 +139,7 @@ def authorize_download(caller: Caller, found: Found) -> Image:
 def authorize_membership(
     action: str, caller: Caller, found: Found
 ) -> tuple[Image, Member]:
-    """
-    Let *caller* do *action* to the membership that was *found*, and give it.
+    """Let *caller* do *action* to the membership that was *found*, and give it.
 
     Raises:
         NotFound, Forbidden: As `authorize`; also not found where there is none.
@@ -161,9 +151,7 @@ def authorize_membership(
 
 
 def sees(caller: Caller, found: Found) -> bool:
-    """
-    Tell whether the image that was *found* exists for *caller*.
-    """
+    """Tell whether the image that was *found* exists for *caller*."""
     if found.image is None:
         return False
     return (
@@ -175,17 +163,14 @@ def sees(caller: Caller, found: Found) -> bool:
 
 
 def sees_all_members(caller: Caller, image: Image) -> bool:
-    """
-    Tell whether *caller* sees every member of an image, or itself alone.
-    """
+    """Tell whether *caller* sees every member of an image, or itself alone."""
     return caller.is_admin or image.owner == caller.project_id
 
 
 def listed(
     caller: Caller, found: Found, visibility: str | None, member_status: str
 ) -> Image | None:
-    """
-    Give the image that was *found* if it belongs in the caller's list, else none.
+    """Give the image that was *found* if it belongs in the caller's list, else none.
 
     `visibility` and `member_status` are what was asked for: without a visibility,
     community images are left to their owner's list; a membership counts if its status

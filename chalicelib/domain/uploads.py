@@ -1,6 +1,4 @@
-"""
-The upload: one attempt to bring data into an image.
-"""
+"""The upload: one attempt to bring data into an image."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,21 +22,16 @@ class UploadState(StrEnum):
 GLANCE_DIRECT: Final = "glance-direct"
 WEB_DOWNLOAD: Final = "web-download"
 DIRECT_UPLOAD: Final = "direct-upload"
-"""
-The one way of upload that is not an import: parts that the client sends to S3.
-"""
+"""The one way of upload that is not an import: parts that the client sends to S3."""
 
 IMPORT_METHODS: Final = (GLANCE_DIRECT, WEB_DOWNLOAD)
 UPLOAD_KEPT: Final = timedelta(hours=48)
-"""
-How long an upload that is over can still be looked at, as the reference's tasks.
-"""
+"""How long an upload that is over can still be looked at, as the reference's tasks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """
-    How much of an upload's data was moved and hashed, so that another run can go on.
+    """How much of an upload's data was moved and hashed, so that another run can go on.
 
     `parts` counts the parts that S3 has, `digests` and `etags` are put down (see
     `digests`): of all bytes so far, and of the parts' MD5s. `validator` tells whether
@@ -54,8 +47,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """
-    One attempt to bring data into an image, by one method; and a task of the API.
+    """One attempt to bring data into an image, by one method; and a task of the API.
 
     `size` and `part_size` are bytes, `sha512` is what the client says of the whole,
     `etag` the tag that S3 must give to what it puts together,
@@ -85,9 +77,7 @@ class Upload:
 
     @property
     def part_count(self) -> int:
-        """
-        How many parts a direct upload has; of each the size is known beforehand.
-        """
+        """How many parts a direct upload has; of each the size is known beforehand."""
         return ceil((self.size or 0) / (self.part_size or 1))
 
     def part_bytes(self, number: int) -> int:
@@ -99,7 +89,5 @@ class Upload:
 
     @property
     def is_over(self) -> bool:
-        """
-        Whether it ended, well or not.
-        """
+        """Whether it ended, well or not."""
         return self.state in (UploadState.SUCCESS, UploadState.FAILURE)

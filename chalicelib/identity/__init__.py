@@ -1,3 +1,1 @@
-"""
-Who calls: development tokens, Keystone, OIDC.
-"""
+"""Who calls: development tokens, Keystone, OIDC."""

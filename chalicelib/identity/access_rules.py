@@ -20,8 +20,7 @@ _PATTERN: Final = re.compile(r"(?P<any>\*\*)|(?P<one>\*|{[^}]*})|(?P<text>[^*{}]
 
 
 def allows(pattern: str, path: str) -> bool:
-    """
-    Tell whether a rule's path allows a request's, as keystonemiddleware reads it.
+    """Tell whether a rule's path allows a request's, as keystonemiddleware reads it.
 
     `*` and `{name}` stand for a part of a path, `**` for any number of parts, and the
     rest for itself. Users write rules: no regular expression, which could take for

@@ -17,15 +17,12 @@ ROLES: Final = {
     "admin": Role.ADMIN,
 }
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,8192}")
-"""
-What can be a token: API Gateway ends all headers at 10,240 bytes.
-"""
+"""What can be a token: API Gateway ends all headers at 10,240 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """
-    A request before it is known whose it is.
+    """A request before it is known whose it is.
 
     The path is that of the API, as sent: without a stage or a domain's prefix, and not
     decoded. Names of headers are found in any case.
@@ -37,8 +34,7 @@ class Incoming:
     request_id: str
 
     def token(self, *, bearer: bool = False) -> str | None:
-        """
-        Give the token that it carries, or nothing where that can't be one.
+        """Give the token that it carries, or nothing where that can't be one.
 
         From `X-Auth-Token`; without it, where *bearer* is set, from `Authorization`.
         """
@@ -53,16 +49,13 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """
-    The settings of one way of identification, as they were given; none is empty.
-    """
+    """The settings of one way of identification, as they were given; none is empty."""
 
     way: str
     values: Mapping[str, str] = field(repr=False)
 
     def needed(self, name: str) -> str:
-        """
-        Give a setting that must be there.
+        """Give a setting that must be there.
 
         Raises:
             SettingError: It is not.
@@ -74,15 +67,12 @@ class Given:
         return self.values[name]
 
     def get(self, name: str, otherwise: str = "") -> str:
-        """
-        Give a setting, or what holds where it is missing.
-        """
+        """Give a setting, or what holds where it is missing."""
         return self.values.get(name, otherwise)
 
 
 def given(way: str, names: Iterable[str], environ: Mapping[str, str]) -> Given:
-    """
-    Take the settings of a way of identification from where they are.
+    """Take the settings of a way of identification from where they are.
 
     Raises:
         SettingError: One has a blank at an end, or a control character: the mark of a
@@ -107,9 +97,7 @@ def highest_role(names: Iterable[str]) -> Role:
 
 
 def unauthorized(challenge: str) -> Unauthorized:
-    """
-    Make the one answer to every missing or bad token.
-    """
+    """Make the one answer to every missing or bad token."""
     return Unauthorized(
         "The request you have made requires authentication.",
         {"WWW-Authenticate": challenge},

@@ -1,6 +1,4 @@
-"""
-Identity on a laptop: a token that is believed as it reads.
-"""
+"""Identity on a laptop: a token that is believed as it reads."""
 
 from urllib.parse import unquote
 
@@ -12,8 +10,7 @@ _PARTS = 3
 
 
 def identify_in_development(incoming: Incoming) -> Caller:
-    """
-    Believe a token that reads `user:project:role,role`, three parts, none empty.
+    """Believe a token that reads `user:project:role,role`, three parts, none empty.
 
     A user's id is bound as a project's is: both are stored. The token may come
     percent-encoded, as python-glanceclient sends it.

@@ -1,6 +1,4 @@
-"""
-One question to another service over HTTP, answered within a bound or not at all.
-"""
+"""One question to another service over HTTP, answered within a bound or not at all."""
 
 import json
 import re
@@ -20,14 +18,10 @@ from urllib.parse import urlsplit
 T = TypeVar("T")
 
 PATIENCE_SECONDS: Final = 8.0
-"""
-How long a request may wait for other services, all their answers together.
-"""
+"""How long a request may wait for other services, all their answers together."""
 
 ANSWER_MAX: Final = 1_000_000
-"""
-The largest answer that is read, in bytes.
-"""
+"""The largest answer that is read, in bytes."""
 
 
 _NAME = r"[A-Za-z\d_](?:[\w-]*\w)?"
@@ -41,24 +35,19 @@ _LOOPBACK: Final = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(?:[:/]|$
 
 
 class RemoteError(Exception):
-    """
-    No answer, or none that can be understood; the message holds no secret.
-    """
+    """No answer, or none that can be understood; the message holds no secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """
-    What another service answered; header names are in lower case.
-    """
+    """What another service answered; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def document(self) -> dict[str, Any]:
-        """
-        Give the JSON object that the body is.
+        """Give the JSON object that the body is.
 
         Raises:
             RemoteError: It is none.
@@ -85,8 +74,7 @@ def is_url(text: str) -> bool:
 
 
 def is_safe_url(text: str) -> bool:
-    """
-    Tell whether nobody in between can answer in the place of an address.
+    """Tell whether nobody in between can answer in the place of an address.
 
     By TLS, or as nothing leaves this machine.
     """
@@ -95,9 +83,7 @@ def is_safe_url(text: str) -> bool:
 
 
 def is_query(text: str) -> bool:
-    """
-    Tell whether *text* can stand behind the `?` of an address.
-    """
+    """Tell whether *text* can stand behind the `?` of an address."""
     return bool(_QUERY.fullmatch(text)) and "#" not in text
 
 
@@ -125,8 +111,7 @@ def ask(  # noqa: PLR0913 - a request has that many parts
     document: Any = None,  # noqa: ANN401 - any JSON
     ca_file: str | None = None,
 ) -> Reply:
-    """
-    Ask once, on a connection of its own, and wait until *deadline* at the most.
+    """Ask once, on a connection of its own, and wait until *deadline* at the most.
 
     A thread asks, since nothing else bounds all of a look-up of the name, a handshake
     and an answer that comes in drops. No proxy, no redirect, no second try: a kept
@@ -182,8 +167,7 @@ def ask(  # noqa: PLR0913 - a request has that many parts
 
 @contextmanager
 def turn(lock: Lock, deadline: float) -> Iterator[None]:
-    """
-    Take a turn at what threads do one after the other, waiting until *deadline*.
+    """Take a turn at what threads do one after the other, waiting until *deadline*.
 
     Raises:
         RemoteError: The others took all the time.
@@ -197,8 +181,7 @@ def turn(lock: Lock, deadline: float) -> Iterator[None]:
 
 
 def within(deadline: float, name: str, call: Callable[[], T]) -> T:
-    """
-    Make a call that has no bound of its own, and wait until *deadline* at the most.
+    """Make a call that has no bound of its own, and wait until *deadline* at the most.
 
     Raises:
         RemoteError: It gave nothing in time; what is named is told.

@@ -1,6 +1,4 @@
-"""
-Tokens of a Keystone v3: validated, remembered shortly, and kept to their rules.
-"""
+"""Tokens of a Keystone v3: validated, remembered shortly, and kept to their rules."""
 
 import hashlib
 import time
@@ -36,25 +34,18 @@ from chalicelib.identity.service_credentials import (
 from chalicelib.settings import SettingError
 
 TOKEN_MAX: Final = 4096
-"""
-How long a token may be: Keystone's have some hundred characters, and a server before
+"""How long a token may be: Keystone's have some hundred characters, and a server before
 it may break off a request at 8,000.
 """
 
 REMEMBERED_MAX: Final = 2000
-"""
-How many tokens are remembered, and how many refusals.
-"""
+"""How many tokens are remembered, and how many refusals."""
 
 REFUSED_FOR: Final = timedelta(seconds=5)
-"""
-How long a refusal is remembered.
-"""
+"""How long a refusal is remembered."""
 
 RENEWED_BEFORE: Final = timedelta(seconds=60)
-"""
-How long before its end the service's own token is renewed.
-"""
+"""How long before its end the service's own token is renewed."""
 
 PAUSE_SECONDS: Final = 5.0
 """
@@ -68,9 +59,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Identity:
-    """
-    What a token says; `rules`, where there are any, are all that it may do here.
-    """
+    """What a token says; `rules`, where there are any, are all that it may do here."""
 
     project_id: str
     user_id: str
@@ -85,9 +74,7 @@ class _Identity:
 
 
 class _Memory(Generic[T]):
-    """
-    So many values under the hash of a token, each until a moment.
-    """
+    """So many values under the hash of a token, each until a moment."""
 
     def __init__(self) -> None:
         self._kept: dict[bytes, tuple[T, datetime]] = {}
@@ -107,13 +94,10 @@ class _Memory(Generic[T]):
 
 
 class Keystone:
-    """
-    A Keystone, which the service asks with a credential of its own.
-    """
+    """A Keystone, which the service asks with a credential of its own."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """
-        Take the settings; nothing is asked yet.
+        """Take the settings; nothing is asked yet.
 
         Raises:
             SettingError: One is missing or wrong.
@@ -139,8 +123,7 @@ class Keystone:
             self._auth = sign_in_request(self._given)
 
     def identify(self, incoming: Incoming) -> Caller:
-        """
-        Give the caller whom Keystone knows by the token of a request.
+        """Give the caller whom Keystone knows by the token of a request.
 
         A token for no project, or for a domain or the whole system, has no role here:
         the reference gives it only what needs none.
@@ -182,8 +165,7 @@ class Keystone:
     def _validate(
         self, token: str, deadline: float
     ) -> tuple[_Identity, datetime] | None:
-        """
-        Give what a token says and until when; nothing where Keystone knows it not.
+        """Give what a token says and until when; nothing where Keystone knows it not.
 
         Raises:
             RemoteError: Keystone gave no answer, or refuses the service itself.
@@ -204,8 +186,7 @@ class Keystone:
         return _read(reply)
 
     def _is_known(self, own: str, deadline: float) -> bool:
-        """
-        Tell whether Keystone knows the service's *own* token, once in a while.
+        """Tell whether Keystone knows the service's *own* token, once in a while.
 
         It answers 404, as to a bad token, where the service's own user, project or
         application credential is gone.
@@ -248,8 +229,7 @@ class Keystone:
             return own[0]
 
     def _sign_in(self, deadline: float) -> tuple[str, datetime]:
-        """
-        Give a new token of the service's own, and its end.
+        """Give a new token of the service's own, and its end.
 
         A secret that was known is read again once Keystone refuses it: it may have
         been rotated.
@@ -303,8 +283,7 @@ class Keystone:
 
 
 def _read(reply: Reply) -> tuple[_Identity, datetime]:
-    """
-    Read what a token says and until when.
+    """Read what a token says and until when.
 
     Raises:
         RemoteError: It says what no Keystone does.

@@ -1,6 +1,4 @@
-"""
-The ways to identify a caller; the setting `AUTH` chooses one.
-"""
+"""The ways to identify a caller; the setting `AUTH` chooses one."""
 
 from collections.abc import Callable, Mapping
 
@@ -10,8 +8,7 @@ from chalicelib.identity.development import identify_in_development
 from chalicelib.settings import SettingError
 
 Identify = Callable[[Incoming], Caller]
-"""
-Takes a request, and gives its caller.
+"""Takes a request, and gives its caller.
 
 Raises `Unauthorized` where there is none that is known, and `Unavailable` where that
 cannot be found out just now; it never guesses.
@@ -19,8 +16,7 @@ cannot be found out just now; it never guesses.
 
 
 def choose_identity(way: str, environ: Mapping[str, str]) -> Identify:
-    """
-    Give the way of identification that the setting `AUTH` names.
+    """Give the way of identification that the setting `AUTH` names.
 
     Only the modules of that way are imported: each costs a cold start.
 

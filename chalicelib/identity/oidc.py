@@ -41,49 +41,34 @@ SETTINGS: Final = (
     "OIDC_ROLES_CLAIM",
     "OIDC_ROLE_MAP",
 )
-"""
-The settings of this way alone; `docs/settings.md` tells what each is for.
-"""
+"""The settings of this way alone; `docs/settings.md` tells what each is for."""
 
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 LEEWAY: Final = timedelta(seconds=30)
-"""
-By how much clocks may differ.
-"""
+"""By how much clocks may differ."""
 
 KEYS_FOR: Final = timedelta(minutes=10)
-"""
-How long the issuer's keys are used before they are fetched again.
-"""
+"""How long the issuer's keys are used before they are fetched again."""
 
 PAUSE: Final = timedelta(seconds=5)
-"""
-How long nothing is fetched after the issuer failed to answer.
-"""
+"""How long nothing is fetched after the issuer failed to answer."""
 
 _SILENT = "The issuer of tokens can't be asked just now."
 _USER_ID_CHARACTERS = 255
 _CUT_URL = re.compile(r"://[^/]*$")
 _BROKEN = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
-"""
-What a token that was made to do harm may bring a parser to.
-"""
+"""What a token that was made to do harm may bring a parser to."""
 
 
 _KeyName = tuple[str, str]
-"""
-A key's id and its algorithm: an issuer may use one id for several kinds of keys.
-"""
+"""A key's id and its algorithm: an issuer may use one id for several kinds of keys."""
 
 
 class Oidc:
-    """
-    An issuer of tokens, and how to read its claims.
-    """
+    """An issuer of tokens, and how to read its claims."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """
-        Take the settings; nothing is asked yet.
+        """Take the settings; nothing is asked yet.
 
         Raises:
             SettingError: One is missing or wrong.
@@ -104,8 +89,7 @@ class Oidc:
         self._lock = Lock()
 
     def identify(self, incoming: Incoming) -> Caller:
-        """
-        Give the caller whom a JWT names, from `X-Auth-Token` or as a bearer's.
+        """Give the caller whom a JWT names, from `X-Auth-Token` or as a bearer's.
 
         Raises:
             Unauthorized: The token is not the issuer's, not for this service, not of
@@ -155,9 +139,7 @@ class Oidc:
             return None
 
     def _read(self, claims: dict[str, Any]) -> tuple[str, str, list[str]] | None:
-        """
-        Give project, user and names of roles, or nothing where one can't be that.
-        """
+        """Give project, user and names of roles, or nothing where one can't be that."""
         user_id = claims["sub"]
         project_id = _at(claims, self._project_claim)
         roles = _at(claims, self._roles_claim)
@@ -177,8 +159,7 @@ class Oidc:
         return project_id, user_id, roles or []
 
     def _key(self, name: _KeyName) -> jwt.PyJWK | None:
-        """
-        Give the issuer's key of an id and an algorithm, where it has one.
+        """Give the issuer's key of an id and an algorithm, where it has one.
 
         Whoever invents ids makes us fetch once in `OIDC_REFETCH_SECONDS` at the most.
 
@@ -204,9 +185,7 @@ class Oidc:
         return self._keys.get(name) if self._is_fresh(clock.now()) else None
 
     def _fetch_seldom(self, now: datetime, deadline: float) -> None:
-        """
-        Fetch, unless that was tried just now.
-        """
+        """Fetch, unless that was tried just now."""
         seldom = timedelta(seconds=settings.current.oidc_refetch_seconds)
         if self._tried is None or now - self._tried >= seldom:
             self._fetch(now, deadline)
@@ -228,8 +207,7 @@ class Oidc:
         self._fetched = now
 
     def _published(self, deadline: float) -> dict[_KeyName, jwt.PyJWK]:
-        """
-        Give the keys that the issuer publishes for the configured algorithms.
+        """Give the keys that the issuer publishes for the configured algorithms.
 
         Raises:
             RemoteError: It gives no answer, or none that can be understood.
@@ -263,9 +241,7 @@ class Oidc:
         return keys
 
     def _is_as_safe(self, url: str) -> bool:
-        """
-        Tell whether nobody can answer at a URL who can't at the issuer's.
-        """
+        """Tell whether nobody can answer at a URL who can't at the issuer's."""
         address, _, query = url.partition("?")
         is_as_safe = url.startswith("https://") or self._issuer.startswith("http://")
         return is_safe_url(address) and is_query(query) and is_as_safe
@@ -279,9 +255,7 @@ def _get(url: str, deadline: float) -> dict[str, Any]:
 
 
 def _at(claims: Any, path: list[str]) -> Any:  # noqa: ANN401 - any JSON
-    """
-    Give the claim at a path, or nothing where there is none.
-    """
+    """Give the claim at a path, or nothing where there is none."""
     for name in path:
         claims = claims.get(name) if isinstance(claims, dict) else None
     return claims

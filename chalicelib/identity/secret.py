@@ -1,6 +1,4 @@
-"""
-A secret that AWS keeps, in Secrets Manager or in SSM's Parameter Store.
-"""
+"""A secret that AWS keeps, in Secrets Manager or in SSM's Parameter Store."""
 
 import json
 import re
@@ -15,14 +13,11 @@ from chalicelib.identity.http_client import RemoteError
 ARN: Final = re.compile(
     r"arn:[\w-]+:(secretsmanager|ssm):([a-z]{2,}(?:-[a-z]+)+-\d+):\d*:.+"
 )
-"""
-The ARN of a secret or of a parameter: its service and its region.
-"""
+"""The ARN of a secret or of a parameter: its service and its region."""
 
 
 def read_secret(arn: str) -> dict[str, str]:
-    """
-    Give the names and values of the JSON object that a secret is.
+    """Give the names and values of the JSON object that a secret is.
 
     Raises:
         RemoteError: It can't be read just now, or is no object of texts; the message

@@ -27,16 +27,13 @@ SETTINGS: Final = (
     "OS_SYSTEM_SCOPE",
     "KEYSTONE_CREDENTIAL",
 )
-"""
-The settings of this way alone; `docs/settings.md` tells what each is for.
-"""
+"""The settings of this way alone; `docs/settings.md` tells what each is for."""
 
 _VERSION: Final = re.compile(r"/(v\d[^/]*)", re.IGNORECASE)
 
 
 def auth_url(given: Given) -> str:
-    """
-    Give Keystone's URL, up to its version.
+    """Give Keystone's URL, up to its version.
 
     Raises:
         SettingError: It is missing, or is none.
@@ -71,8 +68,7 @@ def ca_file(given: Given) -> str | None:
 
 
 def sign_in_request(given: Given) -> dict[str, Any]:
-    """
-    Make the request by which the service signs in.
+    """Make the request by which the service signs in.
 
     Raises:
         SettingError: Something of it is missing, or says two things.
@@ -116,8 +112,7 @@ def _named(given: Given, prefix: str, name: str) -> dict[str, Any]:
 
 
 def check_arn(arn: str) -> None:
-    """
-    See that what names the secret is an ARN.
+    """See that what names the secret is an ARN.
 
     Raises:
         SettingError: It is none; it is not quoted, as it may be the secret itself.

@@ -1,3 +1,1 @@
-"""
-The store: DynamoDB, S3 and SQS. The only room that imports PynamoDB.
-"""
+"""The store: DynamoDB, S3 and SQS. The only room that imports PynamoDB."""

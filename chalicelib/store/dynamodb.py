@@ -1,6 +1,4 @@
-"""
-DynamoDB's calls as this service needs them: in parallel, complete, and settled.
-"""
+"""DynamoDB's calls as this service needs them: in parallel, complete, and settled."""
 
 import json
 import logging
@@ -24,9 +22,7 @@ from chalicelib.store.keys import Key, image_key, moment, touched_sort
 log = logging.getLogger("cloud-images")
 
 CONFLICT_SECONDS: Final = 5.0
-"""
-How long a write is tried again while other writes hold its items.
-"""
+"""How long a write is tried again while other writes hold its items."""
 
 _NO_ANSWER = "The database cannot answer just now."
 _BATCH_GET_MAX = 100
@@ -73,9 +69,7 @@ def together(*calls: Callable[[], _T]) -> list[_T]:
 
 
 def get_items(keys: Sequence[Key]) -> dict[Key, Raw]:
-    """
-    Read items by their keys, strongly consistent, in one round trip.
-    """
+    """Read items by their keys, strongly consistent, in one round trip."""
     if not keys:
         return {}
     batches = _in_batches(keys, _BATCH_GET_MAX)
@@ -103,8 +97,7 @@ def _get_batch(keys: Sequence[Key]) -> dict[Key, Raw]:
 
 
 def delete_items(keys: Sequence[Key]) -> None:
-    """
-    Delete items by their keys, a few batches at the same time.
+    """Delete items by their keys, a few batches at the same time.
 
     Raises:
         Unavailable: Some are still there after a bound, or DynamoDB cannot answer.
@@ -124,9 +117,7 @@ def delete_items(keys: Sequence[Key]) -> None:
 
 
 def _delete_batch(keys: Sequence[Any]) -> Sequence[Any]:
-    """
-    Delete a few items; give the keys of those that DynamoDB did not take.
-    """
+    """Delete a few items; give the keys of those that DynamoDB did not take."""
     try:
         answer = connection.batch_write_item(delete_items=keys)
     except PynamoDBException as exc:
@@ -142,16 +133,13 @@ def _in_batches(keys: Sequence[_T], most: int) -> list[Sequence[_T]]:
 
 
 def query_page(partition: str, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - PynamoDB's own
-    """
-    Read one page of a query: at most 1 MB.
-    """
+    """Read one page of a query: at most 1 MB."""
     page: dict[str, Any] = settle(partial(connection.query, partition, **asked))
     return page
 
 
 def query_untouched(partition: str, until: datetime) -> Iterator[Key]:
-    """
-    Give what stands in a partition of `by-project` and was not touched since a time.
+    """Give what stands in a partition of `by-project` and was not touched since a time.
 
     The oldest first, by its key in the table; the index may lag.
     """
@@ -171,9 +159,7 @@ def query_untouched(partition: str, until: datetime) -> Iterator[Key]:
 
 
 def query_collection(image_id: str, *, backwards: bool = False) -> list[Raw]:
-    """
-    Read an image's item, then its members' by their ids; or all of it backwards.
-    """
+    """Read an image's item, then its members' by their ids; or all of it backwards."""
     partition, _ = image_key(image_id)
     raws: list[Raw] = []
     start: Raw | None = None
@@ -191,9 +177,7 @@ def query_collection(image_id: str, *, backwards: bool = False) -> list[Raw]:
 
 
 def change_by(caller: Caller) -> dict[str, str]:
-    """
-    Tell who changes an item, and when: its `changed`.
-    """
+    """Tell who changes an item, and when: its `changed`."""
     return {
         "project_id": caller.project_id,
         "user_id": caller.user_id,
@@ -203,8 +187,7 @@ def change_by(caller: Caller) -> dict[str, str]:
 
 
 def settle(call: Callable[[], _T]) -> _T:
-    """
-    Call DynamoDB, again and again while a transaction of others holds the item.
+    """Call DynamoDB, again and again while a transaction of others holds the item.
 
     botocore retries throttling and lost answers, but nothing that cancels a
     transaction: neither a conflict with another one, nor throttling of an item.
@@ -230,9 +213,7 @@ def settle(call: Callable[[], _T]) -> _T:
 
 
 def _turns() -> Iterator[None]:
-    """
-    Give turns with ever longer pauses between them, until a bound.
-    """
+    """Give turns with ever longer pauses between them, until a bound."""
     delay = 0.02
     give_up = time.monotonic() + CONFLICT_SECONDS
     yield
@@ -243,9 +224,7 @@ def _turns() -> Iterator[None]:
 
 
 def settle_or_log(write: Callable[[], Any], loss: str, caller: Caller) -> None:
-    """
-    Write what the answer does not depend on; what fails does no harm but is told.
-    """
+    """Write what the answer does not depend on; what fails does no harm but is told."""
     try:
         settle(write)
     except (PynamoDBException, Unavailable):
@@ -254,9 +233,7 @@ def settle_or_log(write: Callable[[], Any], loss: str, caller: Caller) -> None:
 
 
 def _codes(exc: PynamoDBException) -> set[str]:
-    """
-    Give why DynamoDB refused a call; nothing where it did not answer.
-    """
+    """Give why DynamoDB refused a call; nothing where it did not answer."""
     # PynamoDB's own `cause_response_code` breaks where there was no answer.
     response = getattr(exc.cause, "response", None)
     codes = {response["Error"]["Code"]} if response else set()
@@ -266,16 +243,12 @@ def _codes(exc: PynamoDBException) -> set[str]:
 
 
 def condition_failed(exc: PynamoDBException) -> bool:
-    """
-    Tell whether a write was refused by its own condition.
-    """
+    """Tell whether a write was refused by its own condition."""
     return _CONDITION_FAILED in _codes(exc)
 
 
 PASSED: Final[Raw] = {}
-"""
-Stands for the item of a transaction's part whose condition held.
-"""
+"""Stands for the item of a transaction's part whose condition held."""
 
 
 def reasons_of(exc: TransactWriteError, parts: int) -> list[Raw | None]:
@@ -296,9 +269,7 @@ def reasons_of(exc: TransactWriteError, parts: int) -> list[Raw | None]:
 
 
 def is_ours(raw: Raw | None, caller: Caller) -> bool:
-    """
-    Tell whether this very request wrote the item: its first answer got lost.
-    """
+    """Tell whether this very request wrote the item: its first answer got lost."""
     if raw is None or "changed" not in raw:
         return False
     changed = json.loads(raw["changed"]["S"])
@@ -306,7 +277,5 @@ def is_ours(raw: Raw | None, caller: Caller) -> bool:
 
 
 def get_item(key: Key) -> Raw | None:
-    """
-    Read one item as it is now, or none.
-    """
+    """Read one item as it is now, or none."""
     return _get_batch([key]).get(key)

@@ -1,6 +1,4 @@
-"""
-The access patterns of images: each write with the condition that it needs.
-"""
+"""The access patterns of images: each write with the condition that it needs."""
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -50,9 +48,7 @@ _NEVER_UPDATED: Final = {"created_at", "id", "member_count"}
 
 
 def load_image(image_id: str, member_id: str) -> Found:
-    """
-    AP-1: an image with one project's membership in it, strongly consistent.
-    """
+    """AP-1: an image with one project's membership in it, strongly consistent."""
     if not is_image_id(image_id):
         return Found(image_id, member_id, None, None)
     keys = [image_key(image_id)]
@@ -62,8 +58,7 @@ def load_image(image_id: str, member_id: str) -> Found:
 
 
 def create_image(image: Image, caller: Caller) -> None:
-    """
-    AP-2: keep a new image, and hint at it in its owner's list.
+    """AP-2: keep a new image, and hint at it in its owner's list.
 
     Raises:
         Conflict: The id is in use, or was: a deleted image's id is never free again.
@@ -85,8 +80,7 @@ def create_image(image: Image, caller: Caller) -> None:
 
 
 def update_image(before: Image, after: Image, caller: Caller) -> Image:
-    """
-    AP-3: make *before* into *after*, if nobody changed it meanwhile.
+    """AP-3: make *before* into *after*, if nobody changed it meanwhile.
 
     Only attributes that differ are written, and that it was updated. A hint goes with
     what moves the image in its owner's lists.
@@ -121,8 +115,7 @@ def update_image(before: Image, after: Image, caller: Caller) -> Image:
 
 
 def delete_image(image: Image, caller: Caller) -> None:
-    """
-    AP-4: put a tombstone in the image's place for good.
+    """AP-4: put a tombstone in the image's place for good.
 
     What the image leaves, its members and its data, nobody sees any more; the stream's
     function removes it. Until then the tombstone stands in an index, for the sweep.
@@ -147,16 +140,13 @@ def delete_image(image: Image, caller: Caller) -> None:
 
 
 def delete_members(image_id: str) -> None:
-    """
-    AP-19: remove the members that a deleted image left.
-    """
+    """AP-19: remove the members that a deleted image left."""
     keys = [(raw["pk"]["S"], raw["sk"]["S"]) for raw in query_collection(image_id)]
     delete_items([key for key in keys if key[1].startswith(MEMBER)])
 
 
 def query_deleted(until: datetime) -> Iterator[str]:
-    """
-    AP-20: the images deleted before a time that may have left something.
+    """AP-20: the images deleted before a time that may have left something.
 
     The index may lag.
     """
@@ -165,9 +155,7 @@ def query_deleted(until: datetime) -> Iterator[str]:
 
 
 def is_unswept(image_id: str) -> bool:
-    """
-    AP-23: tell whether an image is deleted, and may have left something.
-    """
+    """AP-23: tell whether an image is deleted, and may have left something."""
     return unswept_image_of(get_item(image_key(image_id))) is not None
 
 
@@ -180,9 +168,7 @@ def touch_tombstone(image_id: str) -> None:
 
 
 def finish_deletion(image_id: str) -> None:
-    """
-    AP-22: note that nothing is left of a deleted image.
-    """
+    """AP-22: note that nothing is left of a deleted image."""
     _change_tombstone(
         image_id, ImageItem.project_pk.remove(), ImageItem.project_sk.remove()
     )
@@ -202,16 +188,12 @@ def _change_tombstone(image_id: str, *actions: Action) -> None:
 
 
 def _lists_of(image: Image, caller: Caller) -> list[str]:
-    """
-    Give the projects whose lists a change of an image alters.
-    """
+    """Give the projects whose lists a change of an image alters."""
     return sorted({image.owner} | ({caller.project_id} if caller.is_admin else set()))
 
 
 def image_actions(before: Image, after: Image) -> list[Action]:
-    """
-    Give what to write where two records of an image differ.
-    """
+    """Give what to write where two records of an image differ."""
     actions: list[Action] = []
     for field in fields(Image):
         value = getattr(after, field.name)

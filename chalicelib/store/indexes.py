@@ -1,6 +1,4 @@
-"""
-The indexes: what may be in a list, and the truth about it.
-"""
+"""The indexes: what may be in a list, and the truth about it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,9 +25,7 @@ from chalicelib.store.keys import (
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """
-    A run of an index, in order of creation: one part of one partition.
-    """
+    """A run of an index, in order of creation: one part of one partition."""
 
     index: str
     partition: str
@@ -38,8 +34,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """
-    A candidate for a list: an image's place, and what its index row tells.
+    """A candidate for a list: an image's place, and what its index row tells.
 
     `known` is false for a hint and a membership, which carry no name.
     """
@@ -51,16 +46,12 @@ class Row:
 
     @property
     def image_id(self) -> str:
-        """
-        The image that the row is about.
-        """
+        """The image that the row is about."""
         return self.position.rpartition("#")[2]
 
 
 def choose_ranges(query: ListQuery, caller: Caller) -> list[Range]:
-    """
-    Choose the runs of the indexes that hold all that may be in the list.
-    """
+    """Choose the runs of the indexes that hold all that may be in the list."""
     visibility, owner = query.visibility, query.owner
     if visibility is not None and visibility not in {*Visibility, ALL}:
         return []
@@ -112,8 +103,7 @@ def _visibility_range(visibility: Visibility) -> Range:
 def query_range(
     query: ListQuery, run: Range, after: str | None, limit: int
 ) -> tuple[list[Row], str | None, int]:
-    """
-    AP-9: the next candidates of a run that lie after a place, and where it goes on.
+    """AP-9: the next candidates of a run that lie after a place, and where it goes on.
 
     The last is how many rows were looked at: at most *limit*; with a name, as many as
     fit one answer (1 MB), as few of them match. Memberships carry neither name nor
@@ -147,8 +137,7 @@ def query_range(
 
 
 def load_listed(rows: Iterable[Row], project_id: str | None) -> dict[str, Found]:
-    """
-    AP-11: the truth of a page's candidates, strongly consistent, by image id.
+    """AP-11: the truth of a page's candidates, strongly consistent, by image id.
 
     With a project, its memberships come too, where the row may be one.
     """
@@ -165,8 +154,7 @@ def load_listed(rows: Iterable[Row], project_id: str | None) -> dict[str, Found]
 
 
 def _span(part: str, after: str | None, descending: bool) -> tuple[str, str]:  # noqa: FBT001
-    """
-    Give the bounds, both inclusive, of what lies after a place in a run.
+    """Give the bounds, both inclusive, of what lies after a place in a run.
 
     Places are equally long and end in an id, so that the next text below or above one
     can be written down.

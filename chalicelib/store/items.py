@@ -1,5 +1,4 @@
-"""
-The items of the table and its indexes: how each is written and read.
+"""The items of the table and its indexes: how each is written and read.
 
 `infra/resources.yaml` defines the same table for AWS; a test compares the two.
 """
@@ -51,9 +50,7 @@ def _time(text: str) -> datetime:
 
 
 class ByProject(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call] # PynamoDB
-    """
-    Each image under its owner, each membership under its member.
-    """
+    """Each image under its owner, each membership under its member."""
 
     class Meta:
         index_name = "by-project"
@@ -64,9 +61,7 @@ class ByProject(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call] # P
 
 
 class ByVisibility(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call] # PynamoDB
-    """
-    Every image under its visibility.
-    """
+    """Every image under its visibility."""
 
     class Meta:
         index_name = "by-visibility"
@@ -77,8 +72,7 @@ class ByVisibility(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call] 
 
 
 class Item(Model):
-    """
-    What every item has: its key, its place in the indexes, and who changed it last.
+    """What every item has: its key, its place in the indexes, and who changed it last.
 
     `changed` is {project_id, user_id, request_id, at}: a stream record does not say
     who made a change, and a repeated write must know its own work.
@@ -103,9 +97,7 @@ class Item(Model):
 
 
 class ImageItem(Item):
-    """
-    An image, the one source of truth about it; or, once `deleted`, its tombstone.
-    """
+    """An image, the one source of truth about it; or, once `deleted`, its tombstone."""
 
     image_id = UnicodeAttribute(null=True)
     owner = UnicodeAttribute(null=True)
@@ -137,9 +129,7 @@ class ImageItem(Item):
 
 
 class MemberItem(Item):
-    """
-    One membership, in the part of its project's range that its status tells.
-    """
+    """One membership, in the part of its project's range that its status tells."""
 
     image_id = UnicodeAttribute(null=True)
     member_id = UnicodeAttribute(null=True)
@@ -149,8 +139,7 @@ class MemberItem(Item):
 
 
 class UploadItem(Item):
-    """
-    An attempt to bring data into an image; it expires some days after its end.
+    """An attempt to bring data into an image; it expires some days after its end.
 
     While it is not over it stands in `by-project`, by the time it was last touched.
     """
@@ -178,18 +167,14 @@ class UploadItem(Item):
 
 
 class RecentItem(Item):
-    """
-    A hint: this project's list changed here, then. Never truth; it expires.
-    """
+    """A hint: this project's list changed here, then. Never truth; it expires."""
 
     position = UnicodeAttribute(null=True)
     expires_at = NumberAttribute(null=True)
 
 
 def stored(value: Any) -> Any:  # noqa: ANN401 - whatever an image's field holds
-    """
-    Give the form in which a field of an image is kept.
-    """
+    """Give the form in which a field of an image is kept."""
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, tuple):
@@ -200,9 +185,7 @@ def stored(value: Any) -> Any:  # noqa: ANN401 - whatever an image's field holds
 
 
 def image_item(image: Image) -> ImageItem:
-    """
-    Make the item of a new image.
-    """
+    """Make the item of a new image."""
     position = list_position(image.created_at, image.id)
     return ImageItem(
         *image_key(image.id),
@@ -231,9 +214,7 @@ def image_item(image: Image) -> ImageItem:
 
 
 def image_of(raw: Raw) -> Image | None:
-    """
-    Read an image from its item; none from a tombstone.
-    """
+    """Read an image from its item; none from a tombstone."""
     item = ImageItem.from_raw_data(raw)
     if item.deleted:
         return None
@@ -267,9 +248,7 @@ def image_of(raw: Raw) -> Image | None:
 
 
 def member_item(member: Member, image: Image) -> MemberItem:
-    """
-    Make the item of a new membership in *image*.
-    """
+    """Make the item of a new membership in *image*."""
     position = list_position(image.created_at, image.id)
     return MemberItem(
         *member_key(member.image_id, member.member_id),
@@ -284,9 +263,7 @@ def member_item(member: Member, image: Image) -> MemberItem:
 
 
 def member_of(raw: Raw) -> Member:
-    """
-    Read a membership from its item.
-    """
+    """Read a membership from its item."""
     item = MemberItem.from_raw_data(raw)
     return Member(
         image_id=item.image_id,
@@ -298,8 +275,7 @@ def member_of(raw: Raw) -> Member:
 
 
 def upload_item(upload: Upload) -> UploadItem:
-    """
-    Make the item of an upload.
+    """Make the item of an upload.
 
     One that is over is in no index, and expires after `UPLOAD_KEPT`.
     """
@@ -334,9 +310,7 @@ def upload_item(upload: Upload) -> UploadItem:
 
 
 def upload_of(raw: Raw) -> Upload:
-    """
-    Read an upload from its item.
-    """
+    """Read an upload from its item."""
     item = UploadItem.from_raw_data(raw)
     return Upload(
         id=item.upload_id,
@@ -362,8 +336,7 @@ def upload_of(raw: Raw) -> Upload:
 
 
 def pending_upload_of(raw: Raw | None) -> Key | None:
-    """
-    Read which upload waits for a worker from an item of any kind, if it is one.
+    """Read which upload waits for a worker from an item of any kind, if it is one.
 
     Gives the image's id and the upload's.
     """
@@ -381,27 +354,21 @@ def _read(kind: type[_T], document: dict[str, Any]) -> _T:
 
 
 def image_id_of_tombstone(raw: Raw | None) -> str | None:
-    """
-    Read which image was deleted from an item of any kind, if it is a tombstone.
-    """
+    """Read which image was deleted from an item of any kind, if it is a tombstone."""
     if raw is None or "deleted" not in raw:
         return None
     return image_id_in(raw["pk"]["S"])
 
 
 def unswept_image_of(raw: Raw | None) -> str | None:
-    """
-    Read which deleted image may have left something from an item of any kind.
-    """
+    """Read which deleted image may have left something from an item of any kind."""
     if raw is None or raw.get("project_pk") != {"S": DELETED}:
         return None
     return image_id_of_tombstone(raw)
 
 
 def found_in(items: Mapping[Key, Raw], image_id: str, member_id: str) -> Found:
-    """
-    Find an image, and one project's membership in it, among items that were read.
-    """
+    """Find an image, and one project's membership in it, among items that were read."""
     image = items.get(image_key(image_id))
     member = items.get(member_key(image_id, member_id))
     return Found(

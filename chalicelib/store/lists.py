@@ -1,5 +1,4 @@
-"""
-A page of images: candidates from the indexes, the truth from the table.
+"""A page of images: candidates from the indexes, the truth from the table.
 
 The indexes only propose. Each candidate is read from the table before it is listed, so
 that what was deleted, unshared or answered a moment ago is told as it is now; what the
@@ -27,9 +26,7 @@ from chalicelib.store.keys import list_position
 from chalicelib.store.recent_changes import query_recent
 
 PAGE_BYTES_MAX: Final = 4 * 2**20
-"""
-How many bytes of a page Lambda's answer may hold; it ends at 6 MB.
-"""
+"""How many bytes of a page Lambda's answer may hold; it ends at 6 MB."""
 
 # Of images of 384 KB, a slice takes some 300 MB of memory.
 _SLICE_MAX: Final = 250
@@ -41,9 +38,7 @@ _BY_PLACE: Final = ("created_at", "id")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """
-    The images of a page, and the marker of the next one if there may be more.
-    """
+    """The images of a page, and the marker of the next one if there may be more."""
 
     images: list[Image]
     next_marker: str | None
@@ -52,8 +47,7 @@ class Page:
 def list_images(
     query: ListQuery, caller: Caller, weigh: Callable[[Image], int]
 ) -> Page:
-    """
-    Find the page of images that a query asks for.
+    """Find the page of images that a query asks for.
 
     *weigh* returns the bytes that an image takes in the response.
 
@@ -127,8 +121,7 @@ def _page(
 
 
 def _listed(query: ListQuery, caller: Caller, rows: list[Row]) -> Iterator[Image]:
-    """
-    Read candidates from the table, and keep those that belong in the caller's list.
+    """Read candidates from the table, and keep those that belong in the caller's list.
 
     A hint may tell of a place where the image never was: that of a new image whose id
     was taken.
@@ -144,9 +137,7 @@ def _listed(query: ListQuery, caller: Caller, rows: list[Row]) -> Iterator[Image
 
 @dataclass(slots=True)
 class _Budget:
-    """
-    How many index rows a request may look at, how many it did, and what ended it.
-    """
+    """How many index rows a request may look at, how many it did, and what ended it."""
 
     rows: int
     looked_at: int = 0
@@ -165,9 +156,7 @@ class _Head:
     done: bool = False
 
     def fetch(self, query: ListQuery, limit: int) -> int:
-        """
-        Fetch the next rows; give how many the index looked at.
-        """
+        """Fetch the next rows; give how many the index looked at."""
         rows, self.after, looked_at = indexes.query_range(
             query, self.run, self.after, limit
         )
@@ -192,8 +181,7 @@ def _candidates(
     budget: _Budget,
     chunk: int,
 ) -> Iterator[Row]:
-    """
-    Merge the ranges and the hints into one run of candidates, each image once.
+    """Merge the ranges and the hints into one run of candidates, each image once.
 
     A row is passed on only when no range can still hold an earlier one.
     """
@@ -237,9 +225,7 @@ def _in_order(
 
 
 def _one(rows: list[Row]) -> Row:
-    """
-    Make one candidate of the rows that propose the same image.
-    """
+    """Make one candidate of the rows that propose the same image."""
     first = rows[0]
     known = all(row.known for row in rows)
     return Row(
@@ -251,8 +237,7 @@ def _one(rows: list[Row]) -> Row:
 
 
 def _sorted(query: ListQuery, caller: Caller, marker: Image | None) -> Iterator[Row]:
-    """
-    Gather all that may be in the list, and sort it by what was asked for.
+    """Gather all that may be in the list, and sort it by what was asked for.
 
     The index knows names; for anything else, every candidate is read.
     """
@@ -310,9 +295,7 @@ def _of_image(image: Image, key: str) -> Any:  # noqa: ANN401 - whatever the key
 def _values(
     sort: tuple[Sort, ...], get: Callable[[str], Any]
 ) -> list[tuple[bool, Any]]:
-    """
-    Give what to compare, key by key; null comes before everything, as recorded.
-    """
+    """Give what to compare, key by key; null comes before everything, as recorded."""
     values = [get(by.key) for by in sort]
     return [(value is not None, "" if value is None else value) for value in values]
 

@@ -1,6 +1,4 @@
-"""
-The access patterns of memberships: each write with the condition that it needs.
-"""
+"""The access patterns of memberships: each write with the condition that it needs."""
 
 from dataclasses import replace
 
@@ -43,8 +41,7 @@ from chalicelib.store.recent_changes import write_with_hints
 
 
 def list_members(image: Image) -> list[Member]:
-    """
-    AP-5: the members of an image, strongly consistent, by member id.
+    """AP-5: the members of an image, strongly consistent, by member id.
 
     The image is read after them: they are its owner's to see only if it still is.
 
@@ -59,8 +56,7 @@ def list_members(image: Image) -> list[Member]:
 
 
 def add_member(image: Image, member_id: str, caller: Caller) -> Member:
-    """
-    AP-6: make a project a member, within the quota, if the image is still shared.
+    """AP-6: make a project a member, within the quota, if the image is still shared.
 
     Raises:
         Conflict: The project is a member already.
@@ -117,8 +113,7 @@ def add_member(image: Image, member_id: str, caller: Caller) -> Member:
 def set_member_status(
     image: Image, member: Member, status: MemberStatus, caller: Caller
 ) -> Member:
-    """
-    AP-7: record a consumer's answer, and move the image in its lists.
+    """AP-7: record a consumer's answer, and move the image in its lists.
 
     The status stands twice, in the item and in its place in `by-project`; this is the
     only function that changes it.
@@ -152,8 +147,7 @@ def set_member_status(
 
 
 def remove_member(image: Image, member: Member, caller: Caller) -> None:
-    """
-    AP-8: end a membership, if the image is still shared.
+    """AP-8: end a membership, if the image is still shared.
 
     The image's `changed` names the removed member and its status: what is gone cannot
     tell who did it.

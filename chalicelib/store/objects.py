@@ -1,5 +1,4 @@
-"""
-The bucket: images' data. Each upload is an object of its own, which is written once.
+"""The bucket: images' data. Each upload is an object of its own, which is written once.
 
 So nothing is ever overwritten, and what an image has is decided by its record alone.
 URLs are signed without S3's client, which takes 90 ms to make; it is made when first
@@ -27,35 +26,25 @@ from chalicelib.domain.uploads import Upload
 from chalicelib.errors import Unavailable
 
 DOWNLOAD_SECONDS: Final = 300
-"""
-How long a download may be begun, once it was allowed.
-"""
+"""How long a download may be begun, once it was allowed."""
 
 PART_SECONDS: Final = 900
-"""
-How long the sending of a part may be begun.
-"""
+"""How long the sending of a part may be begun."""
 
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchUpload"})
 
 
 class MissingError(LookupError):
-    """
-    The bucket has no such object or multipart upload.
-    """
+    """The bucket has no such object or multipart upload."""
 
 
 class ThereError(Exception):
-    """
-    The bucket has such an object already.
-    """
+    """The bucket has such an object already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """
-    A part of a multipart upload that the bucket has; the tag is its MD5 in hex.
-    """
+    """A part of a multipart upload that the bucket has; the tag is its MD5 in hex."""
 
     number: int
     size: int
@@ -75,16 +64,12 @@ class Kept:
 
 
 def object_key(image_id: str, upload_id: str) -> str:
-    """
-    Give the key of an upload's object: `6b1f…/9c27…`.
-    """
+    """Give the key of an upload's object: `6b1f…/9c27…`."""
     return f"{image_id}/{upload_id}"
 
 
 def download_url(image: Image) -> str:
-    """
-    Sign a URL for one download of an image's data. Nothing is asked of S3.
-    """
+    """Sign a URL for one download of an image's data. Nothing is asked of S3."""
     return _signed_url(
         "GET",
         object_key(image.id, image.upload_id or ""),
@@ -94,9 +79,7 @@ def download_url(image: Image) -> str:
 
 
 def part_url(upload: Upload, number: int) -> str:
-    """
-    Sign a URL for sending one part of an upload to S3, of just its size.
-    """
+    """Sign a URL for sending one part of an upload to S3, of just its size."""
     return _signed_url(
         "PUT",
         object_key(upload.image_id, upload.id),
@@ -122,9 +105,7 @@ def put_data(image_id: str, upload_id: str, content: bytes) -> None:
 
 
 def begin_multipart(image_id: str, upload_id: str) -> str:
-    """
-    Begin to put an object together from parts; give S3's id for that.
-    """
+    """Begin to put an object together from parts; give S3's id for that."""
     answer = _ask(
         "create_multipart_upload",
         Key=object_key(image_id, upload_id),
@@ -135,8 +116,7 @@ def begin_multipart(image_id: str, upload_id: str) -> str:
 
 
 def put_part(upload: Upload, number: int, content: bytes) -> None:
-    """
-    Send a part; S3 checks its MD5.
+    """Send a part; S3 checks its MD5.
 
     Raises:
         MissingError: The multipart upload was completed or aborted.
@@ -151,8 +131,7 @@ def put_part(upload: Upload, number: int, content: bytes) -> None:
 
 
 def list_parts(upload: Upload) -> list[Part]:
-    """
-    Give the parts that S3 has, by their numbers.
+    """Give the parts that S3 has, by their numbers.
 
     Raises:
         MissingError: The multipart upload was completed or aborted.
@@ -171,8 +150,7 @@ def list_parts(upload: Upload) -> list[Part]:
 
 
 def complete_multipart(upload: Upload, parts: list[Part]) -> None:
-    """
-    Make the object of its parts; S3 checks that each is still the one named.
+    """Make the object of its parts; S3 checks that each is still the one named.
 
     Raises:
         MissingError: The multipart upload was completed or aborted before.
@@ -194,8 +172,7 @@ def etag_of_parts(parts: list[Part]) -> str:
 
 
 def etag_of(image_id: str, upload_id: str) -> tuple[int, str]:
-    """
-    Give the size of an object and its tag: its MD5, or what `etag_of_parts` gives.
+    """Give the size of an object and its tag: its MD5, or what `etag_of_parts` gives.
 
     Raises:
         MissingError: There is none.
@@ -205,8 +182,7 @@ def etag_of(image_id: str, upload_id: str) -> tuple[int, str]:
 
 
 def read_data(upload: Upload, start: int, size: int) -> Iterator[bytes]:
-    """
-    Read an object from a byte on, in pieces of some size.
+    """Read an object from a byte on, in pieces of some size.
 
     Raises:
         MissingError: There is none.
@@ -223,25 +199,19 @@ def read_data(upload: Upload, start: int, size: int) -> Iterator[bytes]:
 
 
 def delete_upload(upload: Upload) -> None:
-    """
-    Remove what there is of an upload: its parts and its object.
-    """
+    """Remove what there is of an upload: its parts and its object."""
     if upload.multipart_id:
         abort_multipart(upload.image_id, upload.id, upload.multipart_id)
     delete_data(upload.image_id, upload.id)
 
 
 def delete_data(image_id: str, upload_id: str) -> None:
-    """
-    Remove an object, if it is there.
-    """
+    """Remove an object, if it is there."""
     _ask("delete_object", Key=object_key(image_id, upload_id))
 
 
 def abort_multipart(image_id: str, upload_id: str, multipart_id: str) -> None:
-    """
-    Remove the parts of an object that was never completed, if there are any.
-    """
+    """Remove the parts of an object that was never completed, if there are any."""
     try:
         _ask(
             "abort_multipart_upload",
@@ -253,9 +223,7 @@ def abort_multipart(image_id: str, upload_id: str, multipart_id: str) -> None:
 
 
 def delete_image_data(image_id: str) -> None:
-    """
-    Remove all that there is of an image's data.
-    """
+    """Remove all that there is of an image's data."""
     prefix = f"{image_id}/"
     for one in [*list_multiparts(prefix), *list_objects(prefix)]:
         if one.multipart_id:
@@ -265,9 +233,7 @@ def delete_image_data(image_id: str) -> None:
 
 
 def list_objects(prefix: str = "") -> Iterator[Kept]:
-    """
-    Give every object, or those of one image (`6b1f…/`).
-    """
+    """Give every object, or those of one image (`6b1f…/`)."""
     more: dict[str, Any] = {}
     while True:
         answer = _ask("list_objects_v2", Prefix=prefix, **more)
@@ -280,9 +246,7 @@ def list_objects(prefix: str = "") -> Iterator[Kept]:
 
 
 def list_multiparts(prefix: str = "") -> Iterator[Kept]:
-    """
-    Give every multipart upload that is not completed, or those of one image.
-    """
+    """Give every multipart upload that is not completed, or those of one image."""
     more: dict[str, Any] = {}
     while True:
         answer = _ask("list_multipart_uploads", Prefix=prefix, **more)
@@ -355,7 +319,5 @@ def _signed_url(
 
 
 def _endpoint() -> str | None:
-    """
-    Give where S3 is instead of AWS, by botocore's own setting.
-    """
+    """Give where S3 is instead of AWS, by botocore's own setting."""
     return os.environ.get("AWS_ENDPOINT_URL_S3")

@@ -1,6 +1,4 @@
-"""
-The queue of uploads that wait for a worker.
-"""
+"""The queue of uploads that wait for a worker."""
 
 import json
 
@@ -12,9 +10,7 @@ from chalicelib.errors import Unavailable
 
 
 def send_job(image_id: str, upload_id: str, delay: int = 0) -> None:
-    """
-    Have a worker take up an upload, at once or some seconds later (900 at most).
-    """
+    """Have a worker take up an upload, at once or some seconds later (900 at most)."""
     body = json.dumps({"image_id": image_id, "upload_id": upload_id})
     try:
         client("sqs").send_message(
@@ -27,8 +23,6 @@ def send_job(image_id: str, upload_id: str, delay: int = 0) -> None:
 
 
 def read_job(body: str) -> tuple[str, str]:
-    """
-    Read a message: an image's id and an upload's.
-    """
+    """Read a message: an image's id and an upload's."""
     job = json.loads(body)
     return job["image_id"], job["upload_id"]

@@ -1,5 +1,4 @@
-"""
-The hints that a project's list changed: indexes lag, a hint does not.
+"""The hints that a project's list changed: indexes lag, a hint does not.
 
 A hint is never truth: it only proposes an image to the project's next lists. So it is
 written beside a change and not with it, and one that is lost or too many does no harm.
@@ -29,8 +28,7 @@ _KEPT: Final = timedelta(hours=1)
 def write_with_hints(
     write: Callable[[], Any], image: Image, projects: Iterable[str], caller: Caller
 ) -> None:
-    """
-    Write, and hint at an image in the lists of some projects meanwhile.
+    """Write, and hint at an image in the lists of some projects meanwhile.
 
     Raises:
         Exception: What the write raised; a hint that is lost is logged.
@@ -40,8 +38,7 @@ def write_with_hints(
 
 
 def query_recent(project_id: str) -> list[str]:
-    """
-    AP-10: the places where a project's list changed while indexes may lag.
+    """AP-10: the places where a project's list changed while indexes may lag.
 
     Strongly consistent; the newest `HINTS_MAX` at most, so that nobody can make a
     victim's list dear by offering it thousands of images.

@@ -1,5 +1,4 @@
-"""
-The access patterns of uploads: each attempt to bring data into an image.
+"""The access patterns of uploads: each attempt to bring data into an image.
 
 What an upload makes of its image is written with it in one transaction. `updated_at`,
 to the microsecond, tells whether another run has touched an upload meanwhile.
@@ -51,9 +50,7 @@ _LISTED_MAX = 100
 
 
 def new_upload(image: Image, method: str, state: UploadState, caller: Caller) -> Upload:
-    """
-    Make an upload into an image by a method; nothing is kept of it yet.
-    """
+    """Make an upload into an image by a method; nothing is kept of it yet."""
     now = clock.now()
     return Upload(
         id=ids.new_ordered_id(),
@@ -69,9 +66,7 @@ def new_upload(image: Image, method: str, state: UploadState, caller: Caller) ->
 
 
 def load_upload(image_id: str, upload_id: str) -> Upload | None:
-    """
-    AP-12: one upload, strongly consistent.
-    """
+    """AP-12: one upload, strongly consistent."""
     if not (is_image_id(image_id) and is_image_id(upload_id)):
         return None
     raw = get_item(upload_key(image_id, upload_id))
@@ -92,8 +87,7 @@ def list_uploads(image_id: str) -> list[Upload]:
 
 
 def begin_upload(before: Image, after: Image, upload: Upload, caller: Caller) -> None:
-    """
-    AP-14: keep a new upload and what it makes of its image, if nobody changed that.
+    """AP-14: keep a new upload and what it makes of its image, if nobody changed that.
 
     Raises:
         StaleError: The image was changed or deleted since *before* was read.
@@ -126,8 +120,7 @@ def begin_upload(before: Image, after: Image, upload: Upload, caller: Caller) ->
 
 
 def save_upload(before: Upload, after: Upload) -> Upload:
-    """
-    AP-15: note how far an upload has come, if no other run has touched it.
+    """AP-15: note how far an upload has come, if no other run has touched it.
 
     Raises:
         StaleError: Another run has, or the upload is gone.
@@ -152,8 +145,7 @@ def save_upload(before: Upload, after: Upload) -> Upload:
 def end_upload(
     before: Upload, after: Upload, change: Callable[[Image], Image]
 ) -> Image | None:
-    """
-    AP-16: end an upload, and make of its image what that brings; give the image.
+    """AP-16: end an upload, and make of its image what that brings; give the image.
 
     None is given where no image waits for this upload any more: nothing was written.
 
@@ -183,9 +175,7 @@ def end_upload(
 
 
 def forget_uploads(image_id: str) -> None:
-    """
-    AP-17: remove what is known of the uploads of an image that is gone.
-    """
+    """AP-17: remove what is known of the uploads of an image that is gone."""
     while some := list_uploads(image_id):
         delete_items([upload_key(image_id, upload.id) for upload in some])
 
@@ -221,9 +211,7 @@ def _end(
 
 
 def _waiting_image(upload: Upload) -> Image | None:
-    """
-    Give the image of an upload, if it still waits for this one.
-    """
+    """Give the image of an upload, if it still waits for this one."""
     raw = get_item(image_key(upload.image_id))
     image = image_of(raw) if raw else None
     waits = image and image.upload_id == upload.id and not image.has_data

@@ -1,6 +1,4 @@
-"""
-`python -m infra.local`: what `make run` starts.
-"""
+"""`python -m infra.local`: what `make run` starts."""
 
 import signal
 

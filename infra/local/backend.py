@@ -1,6 +1,4 @@
-"""
-AWS in this process (moto): the table, bucket and queue of `infra/resources.yaml`.
-"""
+"""AWS in this process (moto): the table, bucket and queue of `infra/resources.yaml`."""
 
 import os
 from contextlib import ExitStack
@@ -18,9 +16,7 @@ from infra.local.mended_moto import mended_moto
 
 RESOURCES: Final = Path(__file__).parents[1] / "resources.yaml"
 QUEUE_URL: Final = "https://sqs.us-east-1.amazonaws.com/123456789012/uploads"
-"""
-Where the queue of uploads is, once it was made.
-"""
+"""Where the queue of uploads is, once it was made."""
 
 LOOPBACK: Final = ("127.0.0.1", "localhost")
 
@@ -29,8 +25,7 @@ _started = ExitStack()
 
 
 def start() -> None:
-    """
-    Put moto in the place of AWS, for this process and every client made from now on.
+    """Put moto in the place of AWS, for this process and every client made from now on.
 
     Whatever the environment says about AWS is gone: no request can reach it.
     """
@@ -48,15 +43,12 @@ def start() -> None:
 
 
 def stop() -> None:
-    """
-    Take moto away again, with all it holds.
-    """
+    """Take moto away again, with all it holds."""
     _started.close()
 
 
 def create_table(client: Any, name: str, *, stream: bool = False) -> None:  # noqa: ANN401 - botocore's own
-    """
-    Create the service's table, empty, under a name.
+    """Create the service's table, empty, under a name.
 
     Without its stream, unless somebody reads that: moto gets slow with each record.
     """
@@ -77,9 +69,7 @@ def create_table(client: Any, name: str, *, stream: bool = False) -> None:  # no
 
 
 def create_queue() -> None:
-    """
-    Create the queue of uploads, at `QUEUE_URL`.
-    """
+    """Create the queue of uploads, at `QUEUE_URL`."""
     client = get_session().create_client("sqs")
     seconds = _resource("UploadQueue")["VisibilityTimeout"]
     client.create_queue(
@@ -89,16 +79,12 @@ def create_queue() -> None:
 
 
 def create_bus(name: str) -> None:
-    """
-    Create a bus of events, under a name.
-    """
+    """Create a bus of events, under a name."""
     get_session().create_client("events").create_event_bus(Name=name)
 
 
 def create_bucket(name: str) -> None:
-    """
-    Create the bucket of images' data, empty, under a name.
-    """
+    """Create the bucket of images' data, empty, under a name."""
     get_session().create_client("s3").create_bucket(Bucket=name)
 
 

@@ -1,6 +1,4 @@
-"""
-Programs of others, each at one version, in an environment of its own.
-"""
+"""Programs of others, each at one version, in an environment of its own."""
 
 import re
 import shutil
@@ -16,8 +14,7 @@ CACHE: Final = Path(__file__).parents[2] / ".cache" / "environments"
 
 
 def install(requirements: Path) -> Path:
-    """
-    Make the environment of a program, once for all; give the folder of its commands.
+    """Make the environment of a program, once for all; give the folder of its commands.
 
     The requirements, with their hashes, stand in a file that has the program's name.
     """

@@ -20,9 +20,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class People:
-    """
-    The tokens of those who make the examples, and the consumer's project.
-    """
+    """The tokens of those who make the examples, and the consumer's project."""
 
     producer: str
     consumer: str
@@ -31,27 +29,20 @@ class People:
 
 
 DEVELOPERS: Final = People(PRODUCER, CONSUMER, ADMIN, "consumer")
-"""
-Whom the identity `development` believes to be them.
-"""
+"""Whom the identity `development` believes to be them."""
 
 CONTENT: Final = b"No disk: an example. "
-"""
-The data of the examples that are shared.
-"""
+"""The data of the examples that are shared."""
 
 _DISK: Final = {"disk_format": "qcow2", "container_format": "bare"}
 
 
 class RefusedError(Exception):
-    """
-    The service refused an example, under the settings that it has.
-    """
+    """The service refused an example, under the settings that it has."""
 
 
 def load(app: Chalice, people: People = DEVELOPERS) -> str:
-    """
-    Make the examples by the service's own calls; give the id of the image on offer.
+    """Make the examples by the service's own calls; give the id of the image on offer.
 
     Raises:
         RefusedError: A setting does not allow one of them.

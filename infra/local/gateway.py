@@ -1,5 +1,4 @@
-"""
-API Gateway's half of a call: an event from an HTTP request, an answer from a result.
+"""API Gateway's half of a call: an event from an HTTP request, an answer from a result.
 
 Both as a REST API's Lambda proxy integration has them (payload format 1.0).
 """
@@ -16,14 +15,10 @@ from urllib.parse import parse_qsl
 from chalice.app import APIGateway
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
-"""
-An answer's status, headers and body.
-"""
+"""An answer's status, headers and body."""
 
 BINARY_TYPES: Final = frozenset(APIGateway().binary_types)
-"""
-The media types whose bodies arrive in base64: Chalice deploys these.
-"""
+"""The media types whose bodies arrive in base64: Chalice deploys these."""
 
 DROPPED: Final = frozenset(
     {
@@ -32,21 +27,15 @@ DROPPED: Final = frozenset(
         *("upgrade", "www-authenticate"),
     }
 )
-"""
-The headers of a request that no function gets to see.
-"""
+"""The headers of a request that no function gets to see."""
 
 REMAPPED: Final = frozenset(
     {"connection", "content-length", "date", "server", "www-authenticate"}
 )
-"""
-The headers of a function's answer that clients get by another name.
-"""
+"""The headers of a function's answer that clients get by another name."""
 
 REMAP: Final = "x-amzn-Remapped-"
-"""
-What that name begins with.
-"""
+"""What that name begins with."""
 
 CHALLENGE: Final = "www-authenticate"
 """
@@ -58,9 +47,7 @@ _PARAMETER = re.compile(r"\\{(\w+)\\}")
 
 
 class NoResourceError(LookupError):
-    """
-    No route matches: API Gateway answers by itself.
-    """
+    """No route matches: API Gateway answers by itself."""
 
 
 def event(  # noqa: PLR0913 - a request has that many parts
@@ -74,8 +61,7 @@ def event(  # noqa: PLR0913 - a request has that many parts
     prefix: str = "",
     source_ip: str = "127.0.0.1",
 ) -> dict[str, Any]:
-    """
-    Make the event for a request, whose target is as it stood in the request line.
+    """Make the event for a request, whose target is as it stood in the request line.
 
     Nothing is decoded but the query. The prefix is what stands before the API's own
     paths: `/api` for a stage, nothing for a domain of its own.
@@ -129,8 +115,7 @@ def event(  # noqa: PLR0913 - a request has that many parts
 
 
 def match(routes: Iterable[str], path: str) -> tuple[str, dict[str, str]]:
-    """
-    Find the route that a path belongs to, and its parameters, encoded as sent.
+    """Find the route that a path belongs to, and its parameters, encoded as sent.
 
     A slash at the end does not count. From left to right, a segment that stands in
     the route beats `{name}`, and that beats `{name+}`.
@@ -146,9 +131,7 @@ def match(routes: Iterable[str], path: str) -> tuple[str, dict[str, str]]:
 
 
 def response(result: Mapping[str, Any]) -> Answer:
-    """
-    Make the answer that a handler's result stands for.
-    """
+    """Make the answer that a handler's result stands for."""
     lists = result.get("multiValueHeaders") or {}
     single = result.get("headers") or {}
     pairs = [(name, str(one)) for name, one in single.items() if name not in lists]

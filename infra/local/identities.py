@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from infra.local.examples import DEVELOPERS, People
 
 EXTERNAL = {"keystone": "OS_AUTH_URL", "oidc": "OIDC_ISSUER"}
-"""
-The setting that names somebody else's, so that none is started.
-"""
+"""The setting that names somebody else's, so that none is started."""
 
 OF_EXTERNAL = {
     "keystone": re.compile(
@@ -30,8 +28,7 @@ The settings that belong to that one, and would not fit the one that is started 
 
 @dataclass(frozen=True)
 class Known:
-    """
-    Who may call: people, where their tokens are known, and what to tell of them.
+    """Who may call: people, where their tokens are known, and what to tell of them.
 
     Commands name tokens by `words`. In a cloud `openstack` finds them by what is told.
     """
@@ -44,8 +41,7 @@ class Known:
 
 @contextmanager
 def known(way: str, url: str) -> Iterator[Known]:
-    """
-    Start what a way of identification needs, for a service that will be at a URL.
+    """Start what a way of identification needs, for a service that will be at a URL.
 
     Its settings are put in the environment.
     """
@@ -75,8 +71,7 @@ def _leave_aside(way: str) -> list[str]:
 
 
 def tries(url: str, who: Known, offered: str | None) -> dict[str, str]:
-    """
-    Give three commands to try, each with what it is for.
+    """Give three commands to try, each with what it is for.
 
     With examples: look, see the offer and accept it. Without: make the first image.
     """

@@ -1,6 +1,4 @@
-"""
-A small OpenID Connect issuer on loopback, to try tokens with.
-"""
+"""A small OpenID Connect issuer on loopback, to try tokens with."""
 
 import json
 import time
@@ -29,24 +27,18 @@ Json = dict[str, Any]
 
 @dataclass
 class Issuer:
-    """
-    Its address, its private keys by their ids, and what it was asked for.
-    """
+    """Its address, its private keys by their ids, and what it was asked for."""
 
     url: str = ""
     keys: dict[str, tuple[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     def add_key(self, key_id: str, algorithm: str = "RS256") -> None:
-        """
-        Make a key for an algorithm: RS256, ES256 or EdDSA.
-        """
+        """Make a key for an algorithm: RS256, ES256 or EdDSA."""
         self.keys[key_id] = (algorithm, _MAKERS[algorithm]())
 
     def claims(self, user: str, project: str, roles: str) -> Json:
-        """
-        Give the claims of a token for a user; the roles have commas between.
-        """
+        """Give the claims of a token for a user; the roles have commas between."""
         now = int(time.time())
         return {
             "iss": self.url,
@@ -71,9 +63,7 @@ class Issuer:
         return jwt.PyJWS().encode(payload, key, algorithm, {"kid": key_id})
 
     def document(self, path: str) -> Json:
-        """
-        Give the document at a path: what the issuer says of itself, and its keys.
-        """
+        """Give the document at a path: what the issuer says of itself, and its keys."""
         if path == "/keys":
             return {"keys": [_public(*item) for item in self.keys.items()]}
         return {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
@@ -88,9 +78,7 @@ def _public(key_id: str, pair: tuple[str, Any]) -> Json:
 
 @contextmanager
 def running() -> Iterator[Issuer]:
-    """
-    Run an issuer that has one key.
-    """
+    """Run an issuer that has one key."""
     issuer = Issuer()
     issuer.add_key("first")
 
@@ -112,9 +100,7 @@ def running() -> Iterator[Issuer]:
             self.wfile.write(said.encode())
 
         def log_message(self, *_words: object) -> None:
-            """
-            Note nothing.
-            """
+            """Note nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     issuer.url = f"http://127.0.0.1:{server.server_port}"

@@ -1,6 +1,4 @@
-"""
-A real Keystone on loopback, with the projects and users of a local run.
-"""
+"""A real Keystone on loopback, with the projects and users of a local run."""
 
 import http.client
 import json
@@ -20,9 +18,7 @@ from infra.local.environments import install
 
 SERVER: Final = Path(__file__).parent / "keystone_server.py"
 REQUIREMENTS: Final = Path(__file__).parent / "keystone.txt"
-"""
-Which Keystone is installed, with all that it stands on.
-"""
+"""Which Keystone is installed, with all that it stands on."""
 
 PEOPLE: Final = {
     "producer": ("alice", "producer", "member"),
@@ -30,19 +26,13 @@ PEOPLE: Final = {
     "reader": ("rita", "consumer", "reader"),
     "admin": ("carol", "operators", "admin"),
 }
-"""
-Each cloud of the `clouds.yaml`: its user, project and role.
-"""
+"""Each cloud of the `clouds.yaml`: its user, project and role."""
 
 PASSWORD: Final = "local"  # noqa: S105 - for users who live on this machine alone
-"""
-Every user's password but that of Keystone's own administrator.
-"""
+"""Every user's password but that of Keystone's own administrator."""
 
 SERVICE: Final = ("cloud-images", "service", "service")
-"""
-The service's own user, project and role.
-"""
+"""The service's own user, project and role."""
 
 _DEFAULT: Final = {"id": "default"}
 
@@ -50,16 +40,12 @@ Json = dict[str, Any]
 
 
 class RefusedError(Exception):
-    """
-    Keystone refused a call.
-    """
+    """Keystone refused a call."""
 
 
 @dataclass
 class Keystone:
-    """
-    A running Keystone, as its administrator calls it; its folder ends with it.
-    """
+    """A running Keystone, as its administrator calls it; its folder ends with it."""
 
     url: str
     password: str
@@ -68,17 +54,13 @@ class Keystone:
 
     @cached_property
     def admin_token(self) -> str:
-        """
-        The administrator's token.
-        """
+        """The administrator's token."""
         return self.sign_in("admin", self.password, scope_to("admin"))[0]
 
     def sign_in(
         self, user: str, password: str, scope: Json | str | None = None
     ) -> tuple[str, Json]:
-        """
-        Give a token, and what it says; the scope is Keystone's own.
-        """
+        """Give a token, and what it says; the scope is Keystone's own."""
         who = {"name": user, "domain": _DEFAULT, "password": password}
         return self.authenticate(
             {"methods": ["password"], "password": {"user": who}}, scope
@@ -87,9 +69,7 @@ class Keystone:
     def authenticate(
         self, identity: Json, scope: Json | str | None = None
     ) -> tuple[str, Json]:
-        """
-        Give a token for any of Keystone's methods, and what it says.
-        """
+        """Give a token for any of Keystone's methods, and what it says."""
         auth: Json = {"identity": identity}
         if scope is not None:
             auth["scope"] = scope
@@ -99,8 +79,7 @@ class Keystone:
     def call(
         self, method: str, path: str, document: Json | None = None, token: str = ""
     ) -> Json:
-        """
-        Make a call below `/v3`, by default as the administrator.
+        """Make a call below `/v3`, by default as the administrator.
 
         Raises:
             RefusedError: Keystone answered with an error.
@@ -108,30 +87,22 @@ class Keystone:
         return self._send(method, path, document, token or self.admin_token)[1]
 
     def revoke(self, token: str) -> None:
-        """
-        End a token.
-        """
+        """End a token."""
         self._send("DELETE", "/auth/tokens", None, self.admin_token, subject=token)
 
     def make(self, kind: str, **fields: Any) -> str:  # noqa: ANN401 - JSON
-        """
-        Make a `project`, a `user` or the like; give its id.
-        """
+        """Make a `project`, a `user` or the like; give its id."""
         path = f"/{kind.removesuffix('y')}{'ies' if kind.endswith('y') else 's'}"
         made = self.call("POST", path, {kind: fields})[kind]
         return str(made["id"])
 
     def find(self, kind: str, name: str) -> str:
-        """
-        Give the id of the one that has a name.
-        """
+        """Give the id of the one that has a name."""
         (found,) = self.call("GET", f"/{kind}s?name={name}")[f"{kind}s"]
         return str(found["id"])
 
     def add_user(self, name: str, project: str, role: str) -> str:
-        """
-        Make a user that has a role in a project, which is made where it is new.
-        """
+        """Make a user that has a role in a project, which is made where it is new."""
         known = self.call("GET", f"/projects?name={project}")["projects"]
         project_id = known[0]["id"] if known else self.make("project", name=project)
         user_id = self.make("user", name=name, password=PASSWORD)
@@ -167,17 +138,13 @@ class Keystone:
 
 
 def scope_to(project: str) -> Json:
-    """
-    Give the scope of a project of the domain `Default`, by its name.
-    """
+    """Give the scope of a project of the domain `Default`, by its name."""
     return {"project": {"name": project, "domain": _DEFAULT}}
 
 
 @contextmanager
 def running(image_url: str) -> Iterator[Keystone]:
-    """
-    Run a new Keystone whose catalog has the Images API at a URL.
-    """
+    """Run a new Keystone whose catalog has the Images API at a URL."""
     commands = install(REQUIREMENTS)
     password = secrets.token_urlsafe(16)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -217,9 +184,7 @@ def _furnish(keystone: Keystone, image_url: str) -> None:
 
 
 def clouds(auth_url: str) -> str:
-    """
-    Write the `clouds.yaml` of the local users.
-    """
+    """Write the `clouds.yaml` of the local users."""
     entries = [
         f"  {cloud}:\n"
         f"    region_name: RegionOne\n"
@@ -236,9 +201,7 @@ def clouds(auth_url: str) -> str:
 
 
 def service_environment(auth_url: str) -> dict[str, str]:
-    """
-    Give the variables by which the service itself signs in.
-    """
+    """Give the variables by which the service itself signs in."""
     user, project, _ = SERVICE
     return {
         "OS_AUTH_URL": auth_url,

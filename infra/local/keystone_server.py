@@ -1,5 +1,4 @@
-"""
-Runs in Keystone's own environment: a new Keystone on loopback, until stdin ends.
+"""Runs in Keystone's own environment: a new Keystone on loopback, until stdin ends.
 
 Its words are an open socket's number, the URL and the administrator's password. It
 prints the folder where it keeps everything once it can be called, and leaves nothing.
@@ -33,16 +32,12 @@ password_hash_rounds = 4
 
 
 def library(name: str) -> Any:  # noqa: ANN401 - Keystone has no type hints
-    """
-    Import what cannot be imported in the service's environment.
-    """
+    """Import what cannot be imported in the service's environment."""
     return importlib.import_module(name)
 
 
 def prepare(home: Path, url: str, password: str) -> Any:  # noqa: ANN401 - as above
-    """
-    Make keys, database, administrator and catalog; give the WSGI application.
-    """
+    """Make keys, database, administrator and catalog; give the WSGI application."""
     configuration = home / "keystone.conf"
     configuration.write_text(CONFIGURATION.format(home=home), "utf-8")
     library("keystone.server").configure(config_files=[str(configuration)])
@@ -65,9 +60,7 @@ def prepare(home: Path, url: str, password: str) -> Any:  # noqa: ANN401 - as ab
 
 
 def main() -> None:
-    """
-    Serve, as the words of the command line say.
-    """
+    """Serve, as the words of the command line say."""
     # Ctrl-C is for whoever started this; that end is told by stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     socket, url, password = sys.argv[1:]

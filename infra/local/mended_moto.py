@@ -1,5 +1,4 @@
-"""
-moto with its faults mended: DynamoDB's races, the size of items, and slowness.
+"""moto with its faults mended: DynamoDB's races, the size of items, and slowness.
 
 Its stream can be read without end, as moto keeps each record for good.
 """
@@ -19,9 +18,7 @@ from moto.dynamodb.responses import DynamoHandler
 from infra.local.mended_storage import mended_storage
 
 ITEM_BYTES_MAX: Final = 400 * 1024
-"""
-Where DynamoDB ends an item.
-"""
+"""Where DynamoDB ends an item."""
 
 _lock = RLock()
 _call_action = DynamoHandler.call_action
@@ -29,9 +26,7 @@ _serialize = BaseJSONSerializer._serialize_type_structure  # noqa: SLF001 - to b
 
 
 def mended_moto() -> ExitStack:
-    """
-    Put moto in the place of AWS, until what is given is closed.
-    """
+    """Put moto in the place of AWS, until what is given is closed."""
     mended = ExitStack()
     mended.enter_context(mock_aws())
     mended.enter_context(mended_storage())
@@ -45,9 +40,7 @@ def mended_moto() -> ExitStack:
 
 
 def take_records(table_name: str) -> list[dict[str, Any]]:
-    """
-    Take the records off a table's stream that it has by now, in order.
-    """
+    """Take the records off a table's stream that it has by now, in order."""
     with _lock:
         (backends,) = dynamodb_backends.values()
         shards = [
@@ -80,9 +73,7 @@ def _put_attribute(self: LimitedSizeDict, key: str, value: DynamoType) -> None:
 
 
 def _bytes_of(value: DynamoType) -> int:
-    """
-    Give the bytes that DynamoDB counts for a value, rounded up.
-    """
+    """Give the bytes that DynamoDB counts for a value, rounded up."""
     if value.is_list():
         return 3 + sum(_bytes_of(one) + 1 for one in value.value)
     return 21 if value.is_number() else int(value.size())

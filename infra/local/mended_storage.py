@@ -1,6 +1,4 @@
-"""
-moto's S3 made to check what S3 does: digests, part numbers, and open uploads.
-"""
+"""moto's S3 made to check what S3 does: digests, part numbers, and open uploads."""
 
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator
@@ -37,9 +35,7 @@ def mended_storage() -> ExitStack:
 
 
 def md5_of(pieces: Iterable[bytes]) -> str:
-    """
-    Give the MD5 of data that comes in pieces, in hex.
-    """
+    """Give the MD5 of data that comes in pieces, in hex."""
     digest = md5(usedforsecurity=False)
     for piece in pieces:
         digest.update(piece)

@@ -1,5 +1,4 @@
-"""
-What puts plain `chalice local` on the embedded AWS, with an empty table.
+"""What puts plain `chalice local` on the embedded AWS, with an empty table.
 
 PynamoDB reads the file that the variable PYNAMODB_CONFIG names as it is imported. That
 is before the app makes its client, and in every process that Chalice starts.

@@ -1,6 +1,4 @@
-"""
-The whole service on this machine.
-"""
+"""The whole service on this machine."""
 
 import errno
 import os
@@ -27,9 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def main() -> None:
-    """
-    Serve as the environment's variables say, until SIGTERM or Ctrl-C.
-    """
+    """Serve as the environment's variables say, until SIGTERM or Ctrl-C."""
     data = _choice("DATA", "examples", "none")
     way = _choice("AUTH", "development", "keystone", "oidc")
     server = _choice("SERVER", "waitress", "chalice")
@@ -95,9 +91,7 @@ def _start(objects: str) -> Chalice:
 
 
 def _work() -> AbstractContextManager[None]:
-    """
-    Run the functions beside the API's on what the requests leave to them.
-    """
+    """Run the functions beside the API's on what the requests leave to them."""
     from chalicelib.background import functions  # noqa: PLC0415 - as above
 
     pump = Pump(os.environ["TABLE_NAME"], functions.follow, functions.work)
@@ -135,9 +129,7 @@ def _chalice_local(_app: Chalice, listener: socket.socket) -> Iterator[str]:
 
 
 def _greeting(url: str, who: Known, offered: str | None) -> str:
-    """
-    Tell where the service is, who may call it, and three commands to try.
-    """
+    """Tell where the service is, who may call it, and three commands to try."""
     tries = identities.tries(url, who, offered)
     lines = [f"{what}\n  {command}\n" for what, command in tries.items()]
     address = f"Cloud Images serves at {url} until Ctrl-C.\n"

@@ -1,6 +1,4 @@
-"""
-A local HTTP server that stands before the Lambda handler as API Gateway does.
-"""
+"""A local HTTP server that stands before the Lambda handler as API Gateway does."""
 
 import json
 import logging
@@ -29,19 +27,13 @@ HOST: Final = "127.0.0.1"
 THREADS: Final = 8
 CONNECTIONS_MAX: Final = 1000
 ERROR_TYPE: Final = 'text/plain; charset=UTF-8; like="text/html"'
-"""
-The media type of an error as text, the app's own.
-"""
+"""The media type of an error as text, the app's own."""
 
 BODY_MAX: Final = 10 * 1024 * 1024
-"""
-What API Gateway takes, in bytes.
-"""
+"""What API Gateway takes, in bytes."""
 
 EVENT_MAX: Final = 6 * 1024 * 1024
-"""
-What Lambda takes, in bytes: the whole event, with a body in base64.
-"""
+"""What Lambda takes, in bytes: the whole event, with a body in base64."""
 
 TOO_LARGE: Final = (
     "The request is larger than the service takes. For more data, import from a URL"
@@ -59,8 +51,7 @@ logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 def serve(
     app: Chalice, listener: socket.socket | None = None, *, prefix: str = ""
 ) -> Iterator[str]:
-    """
-    Serve an app on loopback while the context lasts; give its URL.
+    """Serve an app on loopback while the context lasts; give its URL.
 
     Without a listening socket, on any free port.
     """
@@ -105,9 +96,7 @@ def per_thread(app: Chalice) -> None:
 def application(
     handler: Handler, routes: Iterable[str], prefix: str = ""
 ) -> WSGIApplication:
-    """
-    Make the WSGI application that calls a Lambda handler, and notes each request.
-    """
+    """Make the WSGI application that calls a Lambda handler, and notes each request."""
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
         start = time.perf_counter()
@@ -171,9 +160,7 @@ def _target(environ: WSGIEnvironment) -> str:
 
 
 def _headers(environ: WSGIEnvironment) -> dict[str, str]:
-    """
-    Give the request's headers, and those that API Gateway adds.
-    """
+    """Give the request's headers, and those that API Gateway adds."""
     sent = {
         name.removeprefix("HTTP_").replace("_", "-").title(): value
         for name, value in environ.items()
@@ -191,9 +178,7 @@ def _headers(environ: WSGIEnvironment) -> dict[str, str]:
 def _refuse(
     status: HTTPStatus, message: str, headers: Mapping[str, str]
 ) -> gateway.Answer:
-    """
-    Tell an error of API Gateway's in the app's own two forms.
-    """
+    """Tell an error of API Gateway's in the app's own two forms."""
     code = f"{status.value} {status.phrase}"
     if "application/json" in headers.get("Accept", "").lower():
         kind = "application/json"

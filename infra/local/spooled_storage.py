@@ -17,9 +17,7 @@ from moto.settings import S3_UPLOAD_PART_MIN_SIZE
 from infra.local.mended_storage import md5_of
 
 PIECE: Final = 256 * 1024
-"""
-How many bytes of data are in memory at a time.
-"""
+"""How many bytes of data are in memory at a time."""
 
 _BODY = "cloud-images.body"
 
@@ -28,9 +26,7 @@ _dispose_key = FakeKey.dispose
 
 
 class Span(NamedTuple):
-    """
-    Some bytes of a file.
-    """
+    """Some bytes of a file."""
 
     file: IO[bytes]
     start: int
@@ -38,8 +34,7 @@ class Span(NamedTuple):
 
 
 class Data:
-    """
-    The data of a part or an object: bytes in files, which it never has in memory.
+    """The data of a part or an object: bytes in files, which it never has in memory.
 
     moto takes their length and a range of them, and the server sends them in pieces.
     A file has no name, and is gone once no data has a span of it.
@@ -50,9 +45,7 @@ class Data:
 
     @classmethod
     def kept(cls, pieces: Iterable[bytes]) -> "Data":
-        """
-        Keep bytes in a file as they come.
-        """
+        """Keep bytes in a file as they come."""
         file = TemporaryFile(buffering=0)  # noqa: SIM115 - it is closed with its spans
         size = 0
         for piece in pieces:

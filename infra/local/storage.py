@@ -1,5 +1,4 @@
-"""
-`python -m infra.local.storage`: S3 (moto) in a process of its own, over HTTP.
+"""`python -m infra.local.storage`: S3 (moto) in a process of its own, over HTTP.
 
 Its objects are not in the service's memory then, and clients can reach it.
 """
@@ -15,15 +14,12 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 FILES_MAX: Final = 10_240
-"""
-How many open files every system allows; a multipart upload has up to 10,000.
-"""
+"""How many open files every system allows; a multipart upload has up to 10,000."""
 
 
 @contextmanager
 def storage() -> Iterator[str]:
-    """
-    Run S3 while the context lasts; give its URL.
+    """Run S3 while the context lasts; give its URL.
 
     It ends with its standard input, so that it never outlives who started it.
     """
@@ -42,9 +38,7 @@ def storage() -> Iterator[str]:
 
 
 def main() -> None:
-    """
-    Serve S3 on any free port, and print where, until standard input ends.
-    """
+    """Serve S3 on any free port, and print where, until standard input ends."""
     # They take a second.
     from moto.server import ThreadedMotoServer  # noqa: PLC0415
 

@@ -1,6 +1,4 @@
-"""
-Lambda's half of the functions beside the API: it reads stream and queue for them.
-"""
+"""Lambda's half of the functions beside the API: it reads stream and queue for them."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -18,22 +16,16 @@ Handler = Callable[[Any, Any], Any]
 PAUSE_SECONDS: Final = 0.2
 WORKERS: Final = 3
 ENDING_SECONDS: Final = 3
-"""
-How long the end waits for what the threads do; a source may be slow to answer.
-"""
+"""How long the end waits for what the threads do; a source may be slow to answer."""
 
 WORKER_SECONDS: Final = 900
-"""
-How long a run of the worker may take, as in Lambda.
-"""
+"""How long a run of the worker may take, as in Lambda."""
 
 _logger = logging.getLogger(__name__)
 
 
 class Pump:
-    """
-    Hands what waits on a table's stream to one function, on the queue to another.
-    """
+    """Hands what waits on a table's stream to one function, on the queue to another."""
 
     def __init__(self, table_name: str, consumer: Handler, worker: Handler) -> None:
         self._table_name = table_name
@@ -44,28 +36,20 @@ class Pump:
         self._context = _Context()
 
     def turn(self) -> int:
-        """
-        Hand on what waits by now; give how much that was.
-        """
+        """Hand on what waits by now; give how much that was."""
         return self.follow() + self.work()
 
     def settle(self) -> None:
-        """
-        Hand on what waits, and what comes of that, until nothing does.
-        """
+        """Hand on what waits, and what comes of that, until nothing does."""
         while self.turn():
             pass
 
     def end(self) -> None:
-        """
-        Have each run of the worker end soon, as before its time is over.
-        """
+        """Have each run of the worker end soon, as before its time is over."""
         self._context.is_over = True
 
     def follow(self) -> int:
-        """
-        Hand the consumer what is on the stream by now; give how much it took.
-        """
+        """Hand the consumer what is on the stream by now; give how much it took."""
         self._left += map(_record, take_records(self._table_name))
         records = self._left
         if not records:
@@ -82,9 +66,7 @@ class Pump:
         return first
 
     def work(self) -> int:
-        """
-        Hand the worker a message, if there is one; give how many that were.
-        """
+        """Hand the worker a message, if there is one; give how many that were."""
         answer = self._queue.receive_message(QueueUrl=QUEUE_URL)
         messages = answer.get("Messages", [])
         for message in messages:
@@ -101,8 +83,7 @@ class Pump:
 
 @contextmanager
 def pumping(pump: Pump) -> Iterator[None]:
-    """
-    Hand on whatever comes, in threads, while the context lasts.
+    """Hand on whatever comes, in threads, while the context lasts.
 
     A slow source keeps one worker busy, and nobody else.
     """
@@ -132,9 +113,7 @@ def pumping(pump: Pump) -> Iterator[None]:
 
 
 class _Context:
-    """
-    What Lambda tells a function of its run.
-    """
+    """What Lambda tells a function of its run."""
 
     is_over = False
 
@@ -143,9 +122,7 @@ class _Context:
 
 
 def _record(record: dict[str, Any]) -> dict[str, Any]:
-    """
-    Give a record as Lambda's events have it: the time is a number.
-    """
+    """Give a record as Lambda's events have it: the time is a number."""
     change = record["dynamodb"]
     time = change["ApproximateCreationDateTime"].timestamp()
     arn = "arn:aws:dynamodb:us-east-1:123456789012:table/local/stream/local"

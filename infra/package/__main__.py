@@ -1,6 +1,4 @@
-"""
-`python -m infra.package STAGE OUT ARCHITECTURE`: what `make package` runs.
-"""
+"""`python -m infra.package STAGE OUT ARCHITECTURE`: what `make package` runs."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""
-The artifact: what Lambda runs, as small and as quick to start as it gets.
+"""The artifact: what Lambda runs, as small and as quick to start as it gets.
 
 Of Chalice's archive it keeps what is imported: of botocore's data the services in use.
 It adds bytecode, which Lambda could not keep: without it a cold start compiles every
@@ -17,9 +16,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 SERVICES: Final = (
     *("dynamodb", "events", "s3", "secretsmanager", "sqs", "ssm", "sts"),
 )
-"""
-The services of AWS whose descriptions botocore is given.
-"""
+"""The services of AWS whose descriptions botocore is given."""
 
 _DATA: Final = "botocore/data/"
 _ENDPOINTS: Final = f"{_DATA}endpoints.json"
@@ -50,9 +47,7 @@ for path in sorted(root.rglob("*.py")):
 
 
 def write_artifact(packed: Path, to: Path) -> None:
-    """
-    Make the artifact from Chalice's archive.
-    """
+    """Make the artifact from Chalice's archive."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         with ZipFile(packed) as archive:

@@ -1,5 +1,4 @@
-"""
-One SAM template and one artifact, out of the code and the files of `infra`.
+"""One SAM template and one artifact, out of the code and the files of `infra`.
 
 Chalice finds the functions, routes and dependencies; its template has the files of
 `infra` merged into it, and its artifact is made anew.
@@ -37,9 +36,7 @@ _NO_SETTINGS: Final = {
 
 
 def package(stage: str, out: Path, architecture: str) -> None:
-    """
-    Write a stage's template and artifact into a folder.
-    """
+    """Write a stage's template and artifact into a folder."""
     if stage not in STAGES:
         sys.exit(f"STAGE must be {' or '.join(STAGES)}, not {stage!r}.")
     if architecture not in ARCHITECTURES:
@@ -55,9 +52,7 @@ def package(stage: str, out: Path, architecture: str) -> None:
 
 
 def _copy_code(to: Path, architecture: str) -> None:
-    """
-    Copy what Chalice needs, so that nothing that lies about gets in.
-    """
+    """Copy what Chalice needs, so that nothing that lies about gets in."""
     for name in _CODE:
         source, target = ROOT / name, to / name
         target.parent.mkdir(parents=True, exist_ok=True)

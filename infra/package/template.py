@@ -13,9 +13,7 @@ Template = dict[str, Any]
 
 INFRA: Final = Path(__file__).parents[1]
 PARTS: Final = ("resources", "functions", "api", "watch")
-"""
-The files that every stage has; that of the stage goes over them.
-"""
+"""The files that every stage has; that of the stage goes over them."""
 
 _TAGS_AS_MAP: Final = {"AWS::Serverless::Api", "AWS::Serverless::Function"}
 _TAGS_AS_LIST: Final = {
@@ -32,9 +30,7 @@ _TAGS_AS_LIST: Final = {
 
 
 def read(path: Path) -> Template:
-    """
-    Read a template, its short forms (`!Ref`) included.
-    """
+    """Read a template, its short forms (`!Ref`) included."""
     template: Template = YAMLTemplateSerializer().load_template(
         path.read_text("utf-8"), str(path)
     )
@@ -42,17 +38,13 @@ def read(path: Path) -> Template:
 
 
 def write(template: Template, path: Path) -> None:
-    """
-    Write a template; the same bytes for the same template.
-    """
+    """Write a template; the same bytes for the same template."""
     text = yaml.dump(template, Dumper=_Plain, allow_unicode=True, width=100)
     path.write_text(text, "utf-8")
 
 
 def merged(stage: str) -> Template:
-    """
-    Give the files of `infra` for a stage as one.
-    """
+    """Give the files of `infra` for a stage as one."""
     paths = [INFRA / f"{part}.yaml" for part in PARTS]
     paths.append(INFRA / "stages" / f"{stage}.yaml")
     whole: Template = reduce(
@@ -62,9 +54,7 @@ def merged(stage: str) -> Template:
 
 
 def finished(template: Template, stage: str) -> Template:
-    """
-    Tag everything that can be tagged.
-    """
+    """Tag everything that can be tagged."""
     tags = {"service": "cloud-images", "stage": stage}
     for resource in template["Resources"].values():
         properties = resource.setdefault("Properties", {})
@@ -77,12 +67,8 @@ def finished(template: Template, stage: str) -> Template:
 
 
 class _Plain(yaml.SafeDumper):
-    """
-    Writes YAML without aliases, which CloudFormation does not know.
-    """
+    """Writes YAML without aliases, which CloudFormation does not know."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401, ARG002 - PyYAML's own
-        """
-        Write everything out.
-        """
+        """Write everything out."""
         return True

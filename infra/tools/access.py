@@ -19,42 +19,28 @@ from pathlib import Path
 from typing import Any, Final
 
 SECONDS: Final = 60
-"""
-How long a server may keep silent.
-"""
+"""How long a server may keep silent."""
 
 TRIES: Final = 6
-"""
-How often a request is sent before it is given up.
-"""
+"""How often a request is sent before it is given up."""
 
 RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
-"""
-Statuses after which the same request may succeed.
-"""
+"""Statuses after which the same request may succeed."""
 
 Pause = Callable[[float], object]
-"""
-Waits for some seconds, or less where there is no more use in it.
-"""
+"""Waits for some seconds, or less where there is no more use in it."""
 
 
 class ToolError(Exception):
-    """
-    The upload cannot go on; the message is for who runs it.
-    """
+    """The upload cannot go on; the message is for who runs it."""
 
 
 class SilenceError(Exception):
-    """
-    No answer came to a request.
-    """
+    """No answer came to a request."""
 
 
 class RefusedError(ToolError):
-    """
-    The service refused a request.
-    """
+    """The service refused a request."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"The service answered {status}: {message}")
@@ -63,9 +49,7 @@ class RefusedError(ToolError):
 
 @dataclass(frozen=True)
 class Answer:
-    """
-    What came back.
-    """
+    """What came back."""
 
     status: int
     body: bytes
@@ -101,8 +85,7 @@ class Http:
         headers: Mapping[str, str],
         body: bytes | Iterable[bytes] | None = None,
     ) -> Answer:
-        """
-        Send a request, once; give what came, whatever its status.
+        """Send a request, once; give what came, whatever its status.
 
         Raises:
             SilenceError: Nothing came; the message has neither URL nor headers.
@@ -127,9 +110,7 @@ class Http:
 
 
 class Service:
-    """
-    The Images service, called as the user.
-    """
+    """The Images service, called as the user."""
 
     def __init__(
         self, endpoint: str, token: Callable[[bool], str], http: Http | None = None
@@ -147,8 +128,7 @@ class Service:
         tries: int = TRIES,
         pause: Pause = time.sleep,
     ) -> Any:  # noqa: ANN401 - any JSON
-        """
-        Make a call; give the document that came. What may heal is tried again.
+        """Make a call; give the document that came. What may heal is tried again.
 
         Raises:
             RefusedError: The service refused it.
@@ -191,8 +171,7 @@ class Service:
 
 
 def connect(environ: Mapping[str, str] = os.environ) -> Service:
-    """
-    Reach the Images service as the environment says.
+    """Reach the Images service as the environment says.
 
     A token as it is needs nothing but Python; Keystone and clouds.yaml need
     openstacksdk, by which the `openstack` command reads the same environment.
@@ -214,9 +193,7 @@ def connect(environ: Mapping[str, str] = os.environ) -> Service:
 
 
 def delay(number: int) -> float:
-    """
-    Give the seconds to wait after a number of tries.
-    """
+    """Give the seconds to wait after a number of tries."""
     return min(0.5 * 2.0 ** (number - 1), 10)
 
 

@@ -1,5 +1,4 @@
-"""
-A file sent to S3 in parts, several at a time, with each byte checked by S3.
+"""A file sent to S3 in parts, several at a time, with each byte checked by S3.
 
 No part is ever in memory as a whole: it is read once to be hashed, and again, from
 what the system still has of it, to be sent.
@@ -29,9 +28,7 @@ from infra.tools.access import (
 from infra.tools.progress import Progress
 
 PIECE: Final = 256 * 1024
-"""
-How much of a part is in memory at a time.
-"""
+"""How much of a part is in memory at a time."""
 
 URLS_MAX: Final = 100
 _FRESH = 0.5
@@ -41,9 +38,7 @@ _CODE = re.compile(rb"<Code>(\w{1,64})</Code>")
 
 
 class Source:
-    """
-    The file, which must stay as it is.
-    """
+    """The file, which must stay as it is."""
 
     def __init__(self, path: str) -> None:
         try:
@@ -57,8 +52,7 @@ class Source:
             raise ToolError(f"{path} is empty, or is no plain file.")
 
     def read(self, start: int, size: int) -> Iterator[bytes]:
-        """
-        Read a range of the file in small pieces.
+        """Read a range of the file in small pieces.
 
         Raises:
             ToolError: The file is shorter by now, or cannot be read.
@@ -75,17 +69,14 @@ class Source:
             yield piece
 
     def sha512(self) -> str:
-        """
-        Hash the whole file.
-        """
+        """Hash the whole file."""
         digest = sha512()
         for piece in self.read(0, self.size):
             digest.update(piece)
         return digest.hexdigest()
 
     def check(self) -> None:
-        """
-        Check that the file is as it was when it was opened.
+        """Check that the file is as it was when it was opened.
 
         Raises:
             ToolError: It is not.
@@ -100,9 +91,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Arrived:
-    """
-    A part that S3 has; the tag is its MD5 in hex.
-    """
+    """A part that S3 has; the tag is its MD5 in hex."""
 
     size: int
     etag: str
@@ -136,9 +125,7 @@ class Urls:
             self._keep(upload, time.monotonic())
 
     def take(self, number: int) -> str:
-        """
-        Give the URL of a part, for one try.
-        """
+        """Give the URL of a part, for one try."""
         with self._lock:
             url, until = self._urls.pop(number, ("", 0.0))
             if time.monotonic() < until:
@@ -159,9 +146,7 @@ class Urls:
 
 
 class Sending:
-    """
-    The sending of a file's parts that S3 does not have yet, or has otherwise.
-    """
+    """The sending of a file's parts that S3 does not have yet, or has otherwise."""
 
     def __init__(
         self,
@@ -183,8 +168,7 @@ class Sending:
         self._sent: list[int] = []
 
     def run(self, arrived: Mapping[int, Arrived]) -> Sent:
-        """
-        Send what is missing or different; come back once S3 has all of the file.
+        """Send what is missing or different; come back once S3 has all of the file.
 
         Raises:
             ToolError: It could not be sent.
@@ -220,9 +204,7 @@ class Sending:
         return thread
 
     def _hash(self, arrived: Mapping[int, Arrived]) -> None:
-        """
-        Read the file in order, and have those parts sent that have not arrived.
-        """
+        """Read the file in order, and have those parts sent that have not arrived."""
         for number in range(1, self._count + 1):
             digest = md5(usedforsecurity=False)
             start, size = self._range(number)
@@ -245,9 +227,7 @@ class Sending:
             self._sent.append(part[0])
 
     def _send_part(self, number: int, digest: bytes) -> None:
-        """
-        Send a part, more than once if need be, each time with a URL of its own.
-        """
+        """Send a part, more than once if need be, each time with a URL of its own."""
         reason = ""
         for tried in range(1, TRIES + 1):
             try:
@@ -316,8 +296,6 @@ def _may_heal(status: int, code: str) -> bool:
 
 
 def _code(answer: Answer) -> str:
-    """
-    Give S3's name of an error: the rest of its answer may quote what was signed.
-    """
+    """Give S3's name of an error: the rest of its answer may quote what was signed."""
     found = _CODE.search(answer.body)
     return found[1].decode() if found else f"HTTP {answer.status}"

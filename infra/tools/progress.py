@@ -1,6 +1,4 @@
-"""
-How far an upload has come: a bar on a terminal, a line now and then elsewhere.
-"""
+"""How far an upload has come: a bar on a terminal, a line now and then elsewhere."""
 
 import shutil
 import time
@@ -11,22 +9,16 @@ from typing import Final, TextIO
 
 DRAWN_EACH: Final = 0.2
 LINE_EACH: Final = 10
-"""
-How many per cent there are between two lines, where there is no terminal.
-"""
+"""How many per cent there are between two lines, where there is no terminal."""
 
 SPEED_OVER: Final = 15.0
-"""
-Over how many seconds the speed is taken.
-"""
+"""Over how many seconds the speed is taken."""
 
 _UNIT = 1024
 
 
 class Progress:
-    """
-    Counts the bytes that are in S3, and shows them.
-    """
+    """Counts the bytes that are in S3, and shows them."""
 
     def __init__(
         self,
@@ -44,26 +36,20 @@ class Progress:
         self._is_open = False
 
     def arrived(self, size: int) -> None:
-        """
-        Count bytes that were there before.
-        """
+        """Count bytes that were there before."""
         with self._lock:
             self._done += size
             # The time that it took to see that tells nothing of the speed.
             self._recent = deque([(self._clock(), self._sent)])
 
     def sent(self, size: int) -> None:
-        """
-        Count bytes that were sent now; a negative size takes back what failed.
-        """
+        """Count bytes that were sent now; a negative size takes back what failed."""
         with self._lock:
             self._done += size
             self._sent += size
 
     def show(self) -> None:
-        """
-        Show how far it is, if it is time to.
-        """
+        """Show how far it is, if it is time to."""
         now = self._clock()
         if now - self._drawn < DRAWN_EACH:
             return

@@ -1,5 +1,4 @@
-"""
-Make the event of Lambda from what `aws dynamodbstreams get-records` printed.
+"""Make the event of Lambda from what `aws dynamodbstreams get-records` printed.
 
 `python3 -m infra.tools.records < found.json > event.json`: for records that were set
 aside, as docs/operations.md tells. It needs no more than Python.

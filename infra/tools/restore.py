@@ -1,5 +1,4 @@
-"""
-Put lost images of a restored table back: `-m infra.tools.restore FROM TO [IMAGE]`.
+"""Put lost images of a restored table back: `-m infra.tools.restore FROM TO [IMAGE]`.
 
 All that TO has no more, or one; docs/operations.md tells when.
 """
@@ -12,27 +11,20 @@ from typing import Any, Final
 from botocore.session import get_session
 
 BATCH: Final = 25
-"""
-How many items DynamoDB takes at once.
-"""
+"""How many items DynamoDB takes at once."""
 
 LOST: Final = (
     "attribute_not_exists(pk)"
     " OR attribute_exists(deleted) AND attribute_not_exists(project_pk)"
 )
-"""
-That an image is not there, or was deleted and nothing is left of it.
-"""
+"""That an image is not there, or was deleted and nothing is left of it."""
 
 PAUSE_SECONDS: Final = 0.5
-"""
-How long to wait where it does not take all of them.
-"""
+"""How long to wait where it does not take all of them."""
 
 
 def restore(source: str, target: str, image_id: str | None = None) -> tuple[int, int]:
-    """
-    Put lost images back with their members; give how many, and how many were left.
+    """Put lost images back with their members; give how many, and how many were left.
 
     What TO still has is newer and stays, its ended shares and its data included. An
     image is put back once its deletion has come to its end, lest that go on with it.

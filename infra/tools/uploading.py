@@ -1,6 +1,4 @@
-"""
-The command `infra/tools/upload`: a file of any size becomes an image's data.
-"""
+"""The command `infra/tools/upload`: a file of any size becomes an image's data."""
 
 import argparse
 import shlex
@@ -21,23 +19,17 @@ FAILED: Final = 1
 INTERRUPTED: Final = 130
 
 PATIENCE_SECONDS: Final = 1800
-"""
-How long nothing may change while the service is to hash what was sent.
-"""
+"""How long nothing may change while the service is to hash what was sent."""
 
 _POLLED_EACH = (0.2, 5.0)
 
 
 class _Canceled(Exception):  # noqa: N818 - nothing failed
-    """
-    The user pressed Ctrl-C; the message tells how to go on.
-    """
+    """The user pressed Ctrl-C; the message tells how to go on."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """
-    Do what the command line says; give the exit status.
-    """
+    """Do what the command line says; give the exit status."""
     asked = _parser().parse_args(words)
     if asked.abort != (asked.file is None) or (asked.abort and not asked.image):
         _parser().error("say FILE to upload, or --abort --image ID to give up")
@@ -126,9 +118,7 @@ def _again(image_id: str, asked: argparse.Namespace) -> str:
 def _send(
     service: Service, image_id: str, source: Source, jobs: int, again: str
 ) -> str:
-    """
-    Bring the image to have the file's data; give the SHA-512 of it.
-    """
+    """Bring the image to have the file's data; give the SHA-512 of it."""
     image = service.ask("GET", f"/v2/images/{image_id}")
     if (image["status"], image["size"]) == ("active", source.size):
         _say("The image is active already. Its data is compared with the file.")
@@ -170,9 +160,7 @@ def _send_parts(
 def _open_upload(
     service: Service, image_id: str, size: int
 ) -> tuple[Any, dict[int, Arrived]]:
-    """
-    Give the upload that goes on, and what has arrived of it, or begin one.
-    """
+    """Give the upload that goes on, and what has arrived of it, or begin one."""
     upload = _ongoing(service, image_id)
     if upload is None:
         path = f"/ext/v1/images/{image_id}/uploads"
@@ -199,8 +187,7 @@ def _ongoing(service: Service, image_id: str) -> Any:  # noqa: ANN401 - a docume
 
 
 def _wait(service: Service, upload: Any, again: str) -> None:  # noqa: ANN401 - as above
-    """
-    Wait until the service has hashed what was sent, and the image is active.
+    """Wait until the service has hashed what was sent, and the image is active.
 
     Raises:
         ToolError: It failed, or nothing has changed for too long.
@@ -225,9 +212,7 @@ def _wait(service: Service, upload: Any, again: str) -> None:  # noqa: ANN401 - 
 
 
 def _awaited(upload: Any) -> str:  # noqa: ANN401 - a document
-    """
-    Tell what must happen before an upload is over.
-    """
+    """Tell what must happen before an upload is over."""
     hashed = f"{100 * upload['hashed'] // upload['size']} % is hashed."
     waits = upload["state"] == "pending"
     words = "It waits for a worker" if waits else "A worker has it"
@@ -236,9 +221,7 @@ def _awaited(upload: Any) -> str:  # noqa: ANN401 - a document
 
 
 def _verified(image: Any, sha512: str) -> str:  # noqa: ANN401 - a document
-    """
-    Give the file's SHA-512, if it is the image's.
-    """
+    """Give the file's SHA-512, if it is the image's."""
     theirs = image["os_hash_value"]
     if (image["os_hash_algo"], theirs) != ("sha512", sha512):
         raise ToolError(

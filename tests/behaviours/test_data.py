@@ -1,6 +1,4 @@
-"""
-Images' data through the Images API: uploaded, staged, imported, downloaded.
-"""
+"""Images' data through the Images API: uploaded, staged, imported, downloaded."""
 
 import hashlib
 from dataclasses import replace
@@ -25,24 +23,18 @@ WAYS = (
 
 @pytest.fixture
 def image_id(producer: Actor) -> str:
-    """
-    An image that waits for its data.
-    """
+    """An image that waits for its data."""
     return producer.make_image(**FORMATS)
 
 
 def data_of(document: Any) -> Any:
-    """
-    Give what an image's document says of its data.
-    """
+    """Give what an image's document says of its data."""
     told = ("status", "size", "virtual_size", "checksum", "os_hash_algo")
     return [document[name] for name in (*told, "os_hash_value")]
 
 
 def hashes(content: bytes) -> list[str]:
-    """
-    Give what an image's document says of some data's hashes.
-    """
+    """Give what an image's document says of some data's hashes."""
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
     return [md5, "sha512", hashlib.sha512(content).hexdigest()]
 
@@ -51,9 +43,7 @@ def hashes(content: bytes) -> list[str]:
 def test_what_was_uploaded_is_downloaded(
     producer: Actor, image_id: str, size: int
 ) -> None:
-    """
-    Byte for byte, from nothing to the most that a request takes, with its hashes.
-    """
+    """Byte for byte, from nothing to the most that a request takes, with its hashes."""
     content = bytes(range(251)) * (size // 251 + 1)
     content = content[:size]
 
@@ -71,9 +61,7 @@ def test_what_was_uploaded_is_downloaded(
 def test_one_byte_more_than_fits_is_refused_with_the_other_ways(
     producer: Actor, image_id: str
 ) -> None:
-    """
-    And the image waits on.
-    """
+    """And the image waits on."""
     answer = producer.upload(image_id, bytes(4_500_001))
 
     message = f"A request takes 4500000 bytes of data at most. {WAYS}"
@@ -103,9 +91,7 @@ def test_a_download_is_a_url_for_one_object_and_some_minutes(
 
 @pytest.mark.behaviour("I8")
 def test_data_that_is_there_does_not_change(producer: Actor, image_id: str) -> None:
-    """
-    A second upload is refused, and leaves nothing behind.
-    """
+    """A second upload is refused, and leaves nothing behind."""
     producer.upload(image_id, CONTENT)
     kept = stored_objects(image_id)
 
@@ -123,9 +109,7 @@ def test_data_that_is_there_does_not_change(producer: Actor, image_id: str) -> N
 def test_a_member_downloads_whatever_its_status(
     producer: Actor, consumer: Actor, stranger: Actor, image_id: str, status: str
 ) -> None:
-    """
-    To a stranger there is nothing.
-    """
+    """To a stranger there is nothing."""
     producer.upload(image_id, CONTENT)
     producer.share(image_id, "consumer")
     consumer.answer(image_id, status)
@@ -138,9 +122,7 @@ def test_a_member_downloads_whatever_its_status(
 def test_a_deactivated_image_is_downloaded_by_administrators_alone(
     producer: Actor, consumer: Actor, admin: Actor, image_id: str
 ) -> None:
-    """
-    Its owner neither.
-    """
+    """Its owner neither."""
     producer.upload(image_id, CONTENT)
     producer.share(image_id, "consumer")
     producer.post(f"/v2/images/{image_id}/actions/deactivate")
@@ -175,9 +157,7 @@ def test_a_deactivated_image_is_downloaded_by_administrators_alone(
 def test_a_range_is_cut_out_or_refused_before_any_redirect(
     producer: Actor, image_id: str, asked: str, status: int, got: bytes | None
 ) -> None:
-    """
-    A refusal is in the API's own form.
-    """
+    """A refusal is in the API's own form."""
     producer.upload(image_id, CONTENT)
 
     answer = producer.download(image_id, Range=asked)
@@ -195,9 +175,7 @@ def test_a_range_is_cut_out_or_refused_before_any_redirect(
 def test_an_upload_that_is_not_as_large_as_told_is_refused(
     producer: Actor, image_id: str, told: dict[str, str]
 ) -> None:
-    """
-    Nothing is kept, and the image waits on.
-    """
+    """Nothing is kept, and the image waits on."""
     headers = producer.signed() | {"Content-Type": "application/octet-stream"} | told
     answer = producer.send("PUT", f"/v2/images/{image_id}/file", headers, CONTENT)
 
@@ -211,9 +189,7 @@ def test_an_upload_that_is_not_as_large_as_told_is_refused(
 def test_the_limit_is_a_setting(
     producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    For an upload, and for staging.
-    """
+    """For an upload, and for staging."""
     small = replace(settings.current, upload_bytes_max=12)
     monkeypatch.setattr(settings, "current", small)
 
@@ -224,9 +200,7 @@ def test_the_limit_is_a_setting(
 
 
 def test_what_was_staged_becomes_the_data(producer: Actor, image_id: str) -> None:
-    """
-    Until the import it can't be downloaded; then it is there, and told as a task.
-    """
+    """Until the import it can't be downloaded; then it is there, and told as a task."""
     staged = producer.upload(image_id, CONTENT, "stage")
     waiting = producer.get(f"/v2/images/{image_id}").document
     early = producer.download(image_id)
@@ -269,9 +243,7 @@ def test_what_was_staged_becomes_the_data(producer: Actor, image_id: str) -> Non
 def test_an_import_that_cannot_be_is_refused(
     producer: Actor, image_id: str, asked: Any, status: int
 ) -> None:
-    """
-    Nothing is changed by it.
-    """
+    """Nothing is changed by it."""
     before = producer.get(f"/v2/images/{image_id}").document
 
     assert producer.post(f"/v2/images/{image_id}/import", asked).status == status
@@ -279,9 +251,7 @@ def test_an_import_that_cannot_be_is_refused(
 
 
 def test_data_needs_formats(producer: Actor) -> None:
-    """
-    An upload without them is 400, an import 409, as the reference has it.
-    """
+    """An upload without them is 400, an import 409, as the reference has it."""
     image_id = producer.make_image(disk_format="raw")
     uri = {"name": "web-download", "uri": "https://example.org/image"}
 
@@ -296,9 +266,7 @@ def test_data_needs_formats(producer: Actor) -> None:
 def test_tasks_are_the_owners_to_see(
     producer: Actor, consumer: Actor, admin: Actor, image_id: str
 ) -> None:
-    """
-    A source's URL may hold a secret: members do not see it.
-    """
+    """A source's URL may hold a secret: members do not see it."""
     producer.share(image_id, "consumer")
 
     tasks = f"/v2/images/{image_id}/tasks"
@@ -310,9 +278,7 @@ def test_tasks_are_the_owners_to_see(
 def test_a_deletion_takes_all_that_an_image_has_with_it(
     producer: Actor, image_id: str, pump: Pump
 ) -> None:
-    """
-    Its data, its members and its uploads; another image keeps what it has.
-    """
+    """Its data, its members and its uploads; another image keeps what it has."""
     other = producer.make_image(**FORMATS)
     for one in (image_id, other):
         producer.share(one, "consumer")

@@ -1,6 +1,4 @@
-"""
-Direct uploads: a client sends an image's data to S3 itself, in parts.
-"""
+"""Direct uploads: a client sends an image's data to S3 itself, in parts."""
 
 import base64
 import hashlib
@@ -30,9 +28,7 @@ SHA512 = hashlib.sha512(CONTENT).hexdigest()
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Parts of 1,000 bytes: the content has three.
-    """
+    """Parts of 1,000 bytes: the content has three."""
     small_parts(monkeypatch)
     monkeypatch.setattr(uploads, "PART_BYTES", PART)
     monkeypatch.setattr(uploads, "_MEBIBYTE", 1)
@@ -40,23 +36,17 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def image_id(producer: Actor) -> str:
-    """
-    An image that waits for its data.
-    """
+    """An image that waits for its data."""
     return producer.make_image(disk_format="raw", container_format="bare")
 
 
 def uploads_of(image_id: str) -> str:
-    """
-    Give the path of an image's direct uploads.
-    """
+    """Give the path of an image's direct uploads."""
     return f"/ext/v1/images/{image_id}/uploads"
 
 
 def begin(producer: Actor, image_id: str, **asked: Any) -> Any:
-    """
-    Begin an upload of the content; give its document.
-    """
+    """Begin an upload of the content; give its document."""
     body = {"size": len(CONTENT), **asked}
     answer = producer.post(uploads_of(image_id), body)
     assert answer.status == 201, answer.body
@@ -64,9 +54,7 @@ def begin(producer: Actor, image_id: str, **asked: Any) -> Any:
 
 
 def send_part(part: Any, content: bytes = CONTENT) -> str:
-    """
-    Send a part to S3, as clients do; give the ETag that S3 answers.
-    """
+    """Send a part to S3, as clients do; give the ETag that S3 answers."""
     start = (part["part_number"] - 1) * PART
     piece = content[start : start + part["size"]]
     digest = hashlib.md5(piece, usedforsecurity=False).digest()
@@ -77,9 +65,7 @@ def send_part(part: Any, content: bytes = CONTENT) -> str:
 
 
 def problem(status: int, title: str, reason: str, detail: str) -> tuple[int, Any]:
-    """
-    Give the whole answer that tells an error of these calls.
-    """
+    """Give the whole answer that tells an error of these calls."""
     return status, {
         "title": title,
         "status": status,
@@ -91,9 +77,7 @@ def problem(status: int, title: str, reason: str, detail: str) -> tuple[int, Any
 def test_an_upload_in_parts_becomes_the_data(
     producer: Actor, image_id: str, pump: Pump
 ) -> None:
-    """
-    Sent to S3, completed, hashed by a worker, and then downloaded.
-    """
+    """Sent to S3, completed, hashed by a worker, and then downloaded."""
     upload = begin(producer, image_id, sha512=SHA512)
     etags = [send_part(part) for part in upload["parts"]]
     saving = producer.get(f"/v2/images/{image_id}").document
@@ -116,9 +100,7 @@ def test_an_upload_in_parts_becomes_the_data(
 
 
 def test_a_url_is_for_one_part_and_some_minutes(producer: Actor, image_id: str) -> None:
-    """
-    Of this upload's object.
-    """
+    """Of this upload's object."""
     upload = begin(producer, image_id)
 
     url = urlsplit(upload["parts"][1]["url"])
@@ -131,9 +113,7 @@ def test_a_url_is_for_one_part_and_some_minutes(producer: Actor, image_id: str) 
 
 
 def test_an_upload_is_found_again_and_resumed(producer: Actor, image_id: str) -> None:
-    """
-    S3 knows what has arrived; URLs are given anew.
-    """
+    """S3 knows what has arrived; URLs are given anew."""
     upload = begin(producer, image_id)
     etag = send_part(upload["parts"][1])
 
@@ -149,9 +129,7 @@ def test_an_upload_is_found_again_and_resumed(producer: Actor, image_id: str) ->
 
 
 def test_what_has_not_arrived_is_told(producer: Actor, image_id: str) -> None:
-    """
-    A part that is missing, one of another size, one with another tag.
-    """
+    """A part that is missing, one of another size, one with another tag."""
     upload = begin(producer, image_id)
     one, two, three = upload["parts"]
     complete = upload["self"] + "/complete"
@@ -183,9 +161,7 @@ def test_what_has_not_arrived_is_told(producer: Actor, image_id: str) -> None:
 def test_another_hash_than_was_announced_is_a_failure(
     producer: Actor, image_id: str, pump: Pump, when: str
 ) -> None:
-    """
-    The image waits for data again, and nothing is kept.
-    """
+    """The image waits for data again, and nothing is kept."""
     wrong = {"sha512": "0" * 128}
     upload = begin(producer, image_id, **(wrong if when == "begun" else {}))
     for part in upload["parts"]:
@@ -216,9 +192,7 @@ def test_another_hash_than_was_announced_is_a_failure(
 def test_a_bad_completion_is_refused(
     producer: Actor, image_id: str, told: Any, status: int
 ) -> None:
-    """
-    And the upload stays open.
-    """
+    """And the upload stays open."""
     upload = begin(producer, image_id, sha512=SHA512)
     for part in upload["parts"]:
         send_part(part)
@@ -249,9 +223,7 @@ def test_an_upload_is_given_up(producer: Actor, image_id: str) -> None:
 def test_an_upload_that_is_over_is_not_given_up(
     producer: Actor, image_id: str, pump: Pump
 ) -> None:
-    """
-    Its object is the image's data.
-    """
+    """Its object is the image's data."""
     upload = begin(producer, image_id)
     for part in upload["parts"]:
         send_part(part)
@@ -269,9 +241,7 @@ def test_an_upload_that_is_over_is_not_given_up(
 def test_an_upload_given_up_while_it_is_hashed_leaves_nothing(
     producer: Actor, image_id: str, pump: Pump
 ) -> None:
-    """
-    The worker finds that nobody waits for it.
-    """
+    """The worker finds that nobody waits for it."""
     upload = begin(producer, image_id)
     for part in upload["parts"]:
         send_part(part)
@@ -312,9 +282,7 @@ def test_an_upload_given_up_as_it_ends_well_keeps_the_data(
 def test_a_part_sent_after_the_completion_is_never_part_of_the_data(
     producer: Actor, image_id: str, pump: Pump
 ) -> None:
-    """
-    Its URL still holds, but what was complete is what counts.
-    """
+    """Its URL still holds, but what was complete is what counts."""
     upload = begin(producer, image_id)
     for part in upload["parts"]:
         send_part(part)
@@ -333,9 +301,7 @@ def test_a_part_sent_after_the_completion_is_never_part_of_the_data(
 def test_an_upload_may_take_days(
     producer: Actor, image_id: str, pump: Pump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    As long as its client is seen each week.
-    """
+    """As long as its client is seen each week."""
     upload = begin(producer, image_id)
     for part in upload["parts"]:
         send_part(part)
@@ -350,9 +316,7 @@ def test_an_upload_may_take_days(
 def test_a_lost_answer_does_not_lose_the_upload(
     producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Though somebody changes the image before it is asked again.
-    """
+    """Though somebody changes the image before it is asked again."""
     call, turns = dynamodb.settle, count()
 
     def lose_the_answer(write: Any) -> Any:
@@ -372,9 +336,7 @@ def test_a_lost_answer_does_not_lose_the_upload(
 def test_hashing_goes_on_where_it_was(
     producer: Actor, image_id: str, pump: Pump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    However often S3's answer is cut.
-    """
+    """However often S3's answer is cut."""
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
     read = objects.read_data
     starts = []
@@ -414,9 +376,7 @@ def test_hashing_goes_on_where_it_was(
 def test_a_bad_body_is_refused(
     producer: Actor, image_id: str, asked: Any, detail: str
 ) -> None:
-    """
-    As a problem (RFC 9457), and nothing is begun.
-    """
+    """As a problem (RFC 9457), and nothing is begun."""
     answer = producer.post(uploads_of(image_id), asked)
 
     assert answer.headers["content-type"] == "application/problem+json"
@@ -429,9 +389,7 @@ def test_a_bad_body_is_refused(
 def test_bad_part_numbers_are_refused(
     producer: Actor, image_id: str, numbers: Any
 ) -> None:
-    """
-    Each must be that of a part, and stand once.
-    """
+    """Each must be that of a part, and stand once."""
     upload = begin(producer, image_id)
 
     answer = producer.post(upload["self"] + "/urls", {"part_numbers": numbers})
@@ -442,9 +400,7 @@ def test_bad_part_numbers_are_refused(
 
 
 def test_one_upload_at_a_time(producer: Actor, image_id: str) -> None:
-    """
-    While it goes on, the image takes no other data, by whatever way.
-    """
+    """While it goes on, the image takes no other data, by whatever way."""
     begin(producer, image_id)
 
     refused = [
@@ -497,9 +453,7 @@ def test_it_is_for_those_who_may_upload(
 def test_large_data_has_larger_parts(
     producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    S3 takes 10,000; the first answer has the URLs of 100.
-    """
+    """S3 takes 10,000; the first answer has the URLs of 100."""
     monkeypatch.undo()
 
     answer = producer.post(uploads_of(image_id), {"size": 5 * 2**40}).document
@@ -509,9 +463,7 @@ def test_large_data_has_larger_parts(
 
 
 def test_without_a_token_and_elsewhere_it_is_a_problem_too(producer: Actor) -> None:
-    """
-    All our own paths speak one form.
-    """
+    """All our own paths speak one form."""
     nobody = producer.send("GET", uploads_of("x"), {}, b"")
     elsewhere = producer.get("/ext/v1/nothing")
     wrong_method = producer.put(uploads_of("x"))

@@ -1,6 +1,4 @@
-"""
-What the API says of itself (J), and its forms of answer (Q).
-"""
+"""What the API says of itself (J), and its forms of answer (Q)."""
 
 import re
 from dataclasses import replace
@@ -19,18 +17,14 @@ NAMES = ("image", "images", "member", "members")
 
 
 def schema(actor: Actor, name: str) -> Any:
-    """
-    Read a schema as a client does.
-    """
+    """Read a schema as a client does."""
     return actor.get(f"/v2/schemas/{name}").document
 
 
 @pytest.mark.behaviour("J1", "J5")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_schema_is_served(name: str, producer: Actor, consumer: Actor) -> None:
-    """
-    A valid one, the same for everyone.
-    """
+    """A valid one, the same for everyone."""
     document = schema(producer, name)
 
     jsonschema.Draft4Validator.check_schema(document)
@@ -60,9 +54,7 @@ def test_a_member_has_six_properties(producer: Actor) -> None:
     "body", [{"name": 5}, {"visibility": "secret"}, {"tags": "lts"}, {"x": 5}]
 )
 def test_what_a_schema_refuses_the_call_refuses(body: Any, producer: Actor) -> None:
-    """
-    That every answer fits its schema is checked on each answer of all tests.
-    """
+    """That every answer fits its schema is checked on each answer of all tests."""
     refused = jsonschema.Draft4Validator(schema(producer, "image"))
 
     assert not refused.is_valid(body)
@@ -95,9 +87,7 @@ def test_an_error_has_two_forms(producer: Actor) -> None:
 
 @pytest.mark.behaviour("Q1")
 def test_every_answer_has_an_id_of_its_own(producer: Actor) -> None:
-    """
-    `x-openstack-request-id`, on success and on failure.
-    """
+    """`x-openstack-request-id`, on success and on failure."""
     answers = [
         producer.get("/"),
         producer.get("/v2/images"),
@@ -121,9 +111,7 @@ def test_every_answer_has_an_id_of_its_own(producer: Actor) -> None:
 def test_other_methods_are_told_which_there_are(
     method: str, path: str, allowed: str, producer: Actor
 ) -> None:
-    """
-    405 with `Allow`.
-    """
+    """405 with `Allow`."""
     answer = producer.ask(method, path)
 
     words = "The method is not allowed for this resource."
@@ -133,9 +121,7 @@ def test_other_methods_are_told_which_there_are(
 
 @pytest.mark.behaviour("Q2")
 def test_a_suffix_is_no_way_to_ask_for_a_format(producer: Actor) -> None:
-    """
-    `.json` is a part of a name: the reference does not know it either.
-    """
+    """`.json` is a part of a name: the reference does not know it either."""
     image_id = producer.make_image()
 
     assert producer.get(f"/v2/images/{image_id}.json").status == 404
@@ -144,9 +130,7 @@ def test_a_suffix_is_no_way_to_ask_for_a_format(producer: Actor) -> None:
 
 @pytest.mark.behaviour("Q3")
 def test_an_offset_is_no_paging(producer: Actor) -> None:
-    """
-    It is a filter on a custom property, as in the reference.
-    """
+    """It is a filter on a custom property, as in the reference."""
     producer.make_image()
     odd = producer.make_image(offset="1")
 
@@ -181,9 +165,7 @@ def test_an_offset_is_no_paging(producer: Actor) -> None:
 def test_absolute_links_are_those_that_the_client_can_follow(
     host: str, prefix: str, headers: dict[str, str], root: str
 ) -> None:
-    """
-    In version documents and `Location`.
-    """
+    """In version documents and `Location`."""
 
     def ask(method: str, path: str, body: bytes = b"") -> Answer:
         sent = {"Host": host, "X-Auth-Token": "a:b:member", **headers}
@@ -208,9 +190,7 @@ def test_absolute_links_are_those_that_the_client_can_follow(
 
 
 def test_the_versions_are_those_of_what_is_there(send: Send) -> None:
-    """
-    One is current; nobody needs a token to read them.
-    """
+    """One is current; nobody needs a token to read them."""
     document = send("GET", "/versions", {}, b"").document
 
     versions = {one["id"]: one["status"] for one in document["versions"]}
@@ -223,9 +203,7 @@ def test_the_versions_are_those_of_what_is_there(send: Send) -> None:
 def test_a_version_that_is_not_there_is_told_those_that_are(
     path: str, send: Send
 ) -> None:
-    """
-    300, with or without a slash at its end.
-    """
+    """300, with or without a slash at its end."""
     answer = send("GET", path, {}, b"")
 
     assert answer.status == 300
@@ -233,9 +211,7 @@ def test_a_version_that_is_not_there_is_told_those_that_are(
 
 
 def test_a_service_that_answers_is_healthy(send: Send) -> None:
-    """
-    Without a token.
-    """
+    """Without a token."""
     answer = send("GET", "/healthcheck", {}, b"")
 
     assert (answer.status, answer.body) == (200, b"OK")
@@ -243,9 +219,7 @@ def test_a_service_that_answers_is_healthy(send: Send) -> None:
 
 
 def test_there_are_no_projects_to_look_up(producer: Actor) -> None:
-    """
-    403 lets the `openstack` command take a project's id as it was given.
-    """
+    """403 lets the `openstack` command take a project's id as it was given."""
     assert producer.get("/v2/tenants/consumer").status == 403
     assert producer.get("/v2/tenants").status == 403
 
@@ -255,9 +229,7 @@ def test_there_are_no_projects_to_look_up(producer: Actor) -> None:
 def test_the_rest_of_a_path_is_known_by_each_of_its_names(
     resource: str, name: str
 ) -> None:
-    """
-    API Gateway and `chalice local` spell the name of `{proxy+}` differently.
-    """
+    """API Gateway and `chalice local` spell the name of `{proxy+}` differently."""
     event = gateway.event(service.app.routes, "GET", "/nowhere/at/all", {}, b"")
     event["requestContext"]["resourcePath"] = f"/{resource}"
     event["pathParameters"] = {name: "nowhere/at/all"}

@@ -1,6 +1,4 @@
-"""
-One image's life: created, shown, deleted (I); its tags (T).
-"""
+"""One image's life: created, shown, deleted (I); its tags (T)."""
 
 from typing import Any
 
@@ -43,9 +41,7 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.behaviour("I1", "I7")
 def test_an_image_has_every_base_attribute(producer: Actor) -> None:
-    """
-    What is unset is null; it stands at the id that it was given.
-    """
+    """What is unset is null; it stands at the id that it was given."""
     created = producer.post("/v2/images", {"id": ID})
     shown = producer.get(PATH)
 
@@ -56,9 +52,7 @@ def test_an_image_has_every_base_attribute(producer: Actor) -> None:
 
 @pytest.mark.behaviour("I2", "I9")
 def test_custom_properties_stand_beside_the_base_ones(producer: Actor) -> None:
-    """
-    Well-known ones and any others travel as they were given.
-    """
+    """Well-known ones and any others travel as they were given."""
     given = {
         "name": "ubuntu",
         "visibility": "private",
@@ -86,9 +80,7 @@ def test_custom_properties_stand_beside_the_base_ones(producer: Actor) -> None:
 @pytest.mark.behaviour("I3")
 @pytest.mark.parametrize("image_id", [ID, "ubuntu", "ubuntu%2024.04", ID.upper()])
 def test_what_is_not_there_is_not_found(image_id: str, producer: Actor) -> None:
-    """
-    A name is no id: the CLI looks for it in the list then.
-    """
+    """A name is no id: the CLI looks for it in the list then."""
     answer = producer.get(f"/v2/images/{image_id}")
 
     words = f"No image found with ID {image_id.replace('%20', ' ')}"
@@ -99,9 +91,7 @@ def test_what_is_not_there_is_not_found(image_id: str, producer: Actor) -> None:
 def test_a_deleted_image_is_gone_for_everybody_and_its_id_for_good(
     producer: Actor, consumer: Actor, admin: Actor, pump: Pump
 ) -> None:
-    """
-    From every list; its memberships with it.
-    """
+    """From every list; its memberships with it."""
     producer.make_image(id=ID)
     producer.share(ID, "consumer", "another")
     consumer.answer(ID, "accepted")
@@ -122,9 +112,7 @@ def test_a_deleted_image_is_gone_for_everybody_and_its_id_for_good(
 
 @pytest.mark.behaviour("I5")
 def test_a_protected_image_is_not_deleted(producer: Actor, admin: Actor) -> None:
-    """
-    Not even by an administrator, until it is protected no more.
-    """
+    """Not even by an administrator, until it is protected no more."""
     producer.make_image(id=ID, protected=True)
 
     refused = [one.delete(PATH) for one in (producer, admin)]
@@ -141,9 +129,7 @@ def test_a_protected_image_is_not_deleted(producer: Actor, admin: Actor) -> None
 def test_only_the_owner_deletes(
     producer: Actor, consumer: Actor, stranger: Actor
 ) -> None:
-    """
-    A member is told so; a stranger sees nothing to delete.
-    """
+    """A member is told so; a stranger sees nothing to delete."""
     producer.make_image(id=ID)
     producer.share(ID, "consumer")
 
@@ -162,9 +148,7 @@ def test_only_the_owner_deletes(
 def test_the_format_of_data_that_is_there_does_not_change(
     name: str, producer: Actor
 ) -> None:
-    """
-    While nothing is there it may.
-    """
+    """While nothing is there it may."""
     producer.make_image(id=ID, disk_format="raw", container_format="bare")
     change = [{"op": "replace", "path": f"/{name}", "value": "ami"}]
     queued = producer.patch(PATH, change)
@@ -179,9 +163,7 @@ def test_the_format_of_data_that_is_there_does_not_change(
 
 @pytest.mark.behaviour("T1", "T2")
 def test_a_tag_is_put_on_once(producer: Actor) -> None:
-    """
-    204 without a body, the second time as well; a body is refused.
-    """
+    """204 without a body, the second time as well; a body is refused."""
     producer.make_image(id=ID, tags=["lts"])
 
     first = producer.put(f"{PATH}/tags/a%20b%2Fc")
@@ -196,9 +178,7 @@ def test_a_tag_is_put_on_once(producer: Actor) -> None:
 
 @pytest.mark.behaviour("T3")
 def test_a_tag_is_taken_off_once(producer: Actor) -> None:
-    """
-    The second time there is none.
-    """
+    """The second time there is none."""
     producer.make_image(id=ID, tags=["lts", "cloud"])
 
     first = producer.delete(f"{PATH}/tags/lts")
@@ -215,9 +195,7 @@ def test_a_tag_is_taken_off_once(producer: Actor) -> None:
 def test_a_tag_has_255_characters_at_most(
     length: int, status: int, producer: Actor
 ) -> None:
-    """
-    Characters, not bytes.
-    """
+    """Characters, not bytes."""
     producer.make_image(id=ID)
 
     assert producer.put(f"{PATH}/tags/{'%C3%BC' * length}").status == status

@@ -1,6 +1,4 @@
-"""
-Lists of images: what is in them, in which order, page by page (L).
-"""
+"""Lists of images: what is in them, in which order, page by page (L)."""
 
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -12,9 +10,7 @@ from tests.scene import at, error, make_active
 
 
 def make_some(actor: Actor, monkeypatch: pytest.MonkeyPatch, *names: str) -> list[str]:
-    """
-    Create images of these names, a minute apart.
-    """
+    """Create images of these names, a minute apart."""
     ids = []
     for minute, name in enumerate(names):
         at(monkeypatch, f"2026-11-24T08:{minute:02}:00Z")
@@ -26,9 +22,7 @@ def make_some(actor: Actor, monkeypatch: pytest.MonkeyPatch, *names: str) -> lis
 def test_a_default_list_holds_what_is_mine_accepted_or_public(
     producer: Actor, consumer: Actor, admin: Actor, stranger: Actor
 ) -> None:
-    """
-    Newest first; neither hidden ones nor the community's of others.
-    """
+    """Newest first; neither hidden ones nor the community's of others."""
     own = consumer.make_image(name="own")
     accepted = producer.make_image(name="accepted")
     pending = producer.make_image(name="pending")
@@ -49,9 +43,7 @@ def test_a_default_list_holds_what_is_mine_accepted_or_public(
 def test_a_list_tells_its_first_page_and_the_next(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Links are paths that keep every parameter; a full page has a next one.
-    """
+    """Links are paths that keep every parameter; a full page has a next one."""
     ids = make_some(producer, monkeypatch, "a", "b", "c")
     asked = [("name", "in:a,b,c"), ("limit", "2"), ("status", "queued")]
 
@@ -77,9 +69,7 @@ def test_a_list_tells_its_first_page_and_the_next(
 def test_following_next_reaches_each_image_once(
     limit: int, sort: str, producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    An empty page comes only last, after a full one.
-    """
+    """An empty page comes only last, after a full one."""
     make_some(producer, monkeypatch, *"bacbca")
 
     pages = producer.pages(f"?limit={limit}{sort}")
@@ -94,9 +84,7 @@ def test_following_next_reaches_each_image_once(
 def test_a_page_starts_after_its_marker_and_ends_at_its_limit(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    A limit of nothing is an empty page; a marker that was never there is refused.
-    """
+    """A limit of nothing is an empty page; a marker that was never there is refused."""
     a, b, c = make_some(producer, monkeypatch, "a", "b", "c")
     absent = "00000000-0000-4000-8000-000000000000"
 
@@ -114,9 +102,7 @@ def test_a_page_starts_after_its_marker_and_ends_at_its_limit(
 def test_a_list_is_filtered_by_any_attribute_or_property(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    An unknown key is that of a custom property; all filters must hold.
-    """
+    """An unknown key is that of a custom property; all filters must hold."""
     at(monkeypatch, "2026-11-24T08:00:00Z")
     plain = producer.make_image(name="plain")
     rich = producer.make_image(
@@ -172,9 +158,7 @@ def test_a_list_is_filtered_by_any_attribute_or_property(
 def test_a_consumer_finds_what_one_producer_shared(
     producer: Actor, consumer: Actor, stranger: Actor
 ) -> None:
-    """
-    By its owner; with any other filter; the image says whose it is.
-    """
+    """By its owner; with any other filter; the image says whose it is."""
     first, second = (producer.make_image(name=name) for name in ("a", "b"))
     other = stranger.make_image(name="a")
     for owner, image_id in ((producer, first), (producer, second), (stranger, other)):
@@ -195,9 +179,7 @@ def test_a_consumer_finds_what_one_producer_shared(
 
 @pytest.mark.behaviour("L8")
 def test_sizes_are_bounds_in_bytes(producer: Actor) -> None:
-    """
-    Both inclusive; an image without data has no size.
-    """
+    """Both inclusive; an image without data has no size."""
     sizes = {}
     for size in (10, 20, 30):
         sizes[size] = producer.make_image(disk_format="raw")
@@ -218,9 +200,7 @@ def test_sizes_are_bounds_in_bytes(producer: Actor) -> None:
 def test_a_list_is_sorted_by_what_is_asked_for(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Descending without a word; ties are broken by time and id, the same way.
-    """
+    """Descending without a word; ties are broken by time and id, the same way."""
     b1, a, b2 = make_some(producer, monkeypatch, "b", "a", "b")
     at(monkeypatch, "2026-11-24T09:00:00Z")
     null = producer.make_image()
@@ -244,9 +224,7 @@ def test_a_list_is_sorted_by_what_is_asked_for(
 @pytest.mark.behaviour("L10")
 @pytest.mark.parametrize("key", ["self", "file", "schema"])
 def test_a_link_is_nothing_to_filter_on(key: str, producer: Actor) -> None:
-    """
-    It matches no image: the key is that of a custom property that none can have.
-    """
+    """It matches no image: the key is that of a custom property that none can have."""
     image_id = producer.make_image()
     shown: Any = producer.get(f"/v2/images/{image_id}").document
 

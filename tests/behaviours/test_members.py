@@ -1,6 +1,4 @@
-"""
-The five calls on members, shape by shape (M).
-"""
+"""The five calls on members, shape by shape (M)."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,9 +16,7 @@ NO_ID = "00000000-0000-4000-8000-000000000000"
 
 @pytest.fixture
 def path(producer: Actor, monkeypatch: pytest.MonkeyPatch) -> str:
-    """
-    The members of an image of the producer's: THEN shared with the consumer.
-    """
+    """The members of an image of the producer's: THEN shared with the consumer."""
     at(monkeypatch, THEN)
     image_id = producer.make_image(name="ubuntu")
     producer.share(image_id, "consumer")
@@ -29,9 +25,7 @@ def path(producer: Actor, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def member(path: str, project: str, **changed: Any) -> Any:
-    """
-    Give the document of a membership that began THEN.
-    """
+    """Give the document of a membership that began THEN."""
     return {
         "member_id": project,
         "image_id": path.split("/")[3],
@@ -44,9 +38,7 @@ def member(path: str, project: str, **changed: Any) -> Any:
 
 
 def hidden(path: str, project: str) -> tuple[int, Any]:
-    """
-    Give the answer about a membership that is not there.
-    """
+    """Give the answer about a membership that is not there."""
     image_id = path.split("/")[3]
     where = f"in the member list of the image {image_id}."
     return error(404, "Not Found", f"{project} not found {where}")
@@ -56,9 +48,7 @@ def hidden(path: str, project: str) -> tuple[int, Any]:
 def test_adding_a_member_answers_the_pending_membership(
     producer: Actor, path: str
 ) -> None:
-    """
-    200, not 201; both of its times are now.
-    """
+    """200, not 201; both of its times are now."""
     answer = producer.post(path, {"member": "554433"})
 
     wanted = member(path, "554433", created_at=NOW, updated_at=NOW)
@@ -70,9 +60,7 @@ def test_adding_a_member_answers_the_pending_membership(
 def test_only_who_sees_an_image_is_told_that_it_may_not_share_it(
     producer: Actor, consumer: Actor, stranger: Actor, path: str
 ) -> None:
-    """
-    To others, and for an id that never was or is none, there is no image.
-    """
+    """To others, and for an id that never was or is none, there is no image."""
     body, image_id = {"member": "x"}, path.split("/")[3]
 
     told = {
@@ -93,9 +81,7 @@ def test_only_who_sees_an_image_is_told_that_it_may_not_share_it(
 
 @pytest.mark.behaviour("M3")
 def test_the_same_member_twice_is_a_conflict(producer: Actor, path: str) -> None:
-    """
-    The first membership stays as it is.
-    """
+    """The first membership stays as it is."""
     answer = producer.post(path, {"member": "consumer"})
 
     words = f"Member consumer is duplicated for image {path.split('/')[3]}"
@@ -109,9 +95,7 @@ def test_the_same_member_twice_is_a_conflict(producer: Actor, path: str) -> None
 def test_a_body_without_what_is_needed_is_refused(
     body: bytes, producer: Actor, consumer: Actor, path: str
 ) -> None:
-    """
-    All that is wrong with bodies is in `tests/test_bad_input.py`.
-    """
+    """All that is wrong with bodies is in `tests/test_bad_input.py`."""
     assert producer.post(path, body).status == 400
     assert consumer.put(f"{path}/consumer", body).status == 400
     assert producer.get(path).document["members"] == [member(path, "consumer")]
@@ -119,9 +103,7 @@ def test_a_body_without_what_is_needed_is_refused(
 
 @pytest.mark.behaviour("M5", "M17")
 def test_unknown_keys_are_ignored(producer: Actor, consumer: Actor, path: str) -> None:
-    """
-    Clients send more than is needed.
-    """
+    """Clients send more than is needed."""
     body = {"member": "consumer", "status": "accepted", "x": 1}
 
     added = producer.post(path, {**body, "member": "554433"})
@@ -136,9 +118,7 @@ def test_unknown_keys_are_ignored(producer: Actor, consumer: Actor, path: str) -
 def test_the_media_type_of_a_body_is_not_looked_at(
     kind: str, producer: Actor, path: str
 ) -> None:
-    """
-    As the reference takes it: the body is JSON, whatever its type says.
-    """
+    """As the reference takes it: the body is JSON, whatever its type says."""
     told = {"Content-Type": kind} if kind else {}
     typed = replace(producer, headers={**producer.headers, **told})
 
@@ -149,9 +129,7 @@ def test_the_media_type_of_a_body_is_not_looked_at(
 def test_one_member_more_than_the_quota_is_refused(
     producer: Actor, admin: Actor, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    It binds administrators, too; who is removed makes room.
-    """
+    """It binds administrators, too; who is removed makes room."""
     few = replace(settings.current, member_quota=2)
     monkeypatch.setattr(settings, "current", few)
     producer.share(path.split("/")[3], "second")
@@ -174,9 +152,7 @@ def test_one_member_more_than_the_quota_is_refused(
 def test_only_a_shared_image_has_members(
     visibility: str, producer: Actor, admin: Actor
 ) -> None:
-    """
-    Its owner must first make it `shared`.
-    """
+    """Its owner must first make it `shared`."""
     image_id = admin.make_image(visibility=visibility, owner="producer")
 
     answer = producer.post(f"/v2/images/{image_id}/members", {"member": "x"})
@@ -189,9 +165,7 @@ def test_only_a_shared_image_has_members(
 def test_a_member_list_is_of_all_or_of_oneself(
     producer: Actor, consumer: Actor, stranger: Actor, path: str
 ) -> None:
-    """
-    By member id; an empty one is no error; there are no pages.
-    """
+    """By member id; an empty one is no error; there are no pages."""
     lonely = f"/v2/images/{producer.make_image()}/members"
     producer.share(path.split("/")[3], "another")
 
@@ -212,9 +186,7 @@ def test_a_member_list_is_of_all_or_of_oneself(
 def test_a_membership_is_shown_to_the_owner_and_its_member(
     producer: Actor, consumer: Actor, stranger: Actor, send: Send, path: str
 ) -> None:
-    """
-    For all others, and for a project that is no member, there is none.
-    """
+    """For all others, and for a project that is no member, there is none."""
     producer.share(path.split("/")[3], "another")
     another = Actor(send, "another")
 
@@ -239,9 +211,7 @@ def test_a_membership_is_shown_to_the_owner_and_its_member(
 def test_an_answer_moves_the_time_of_the_update_alone(
     consumer: Actor, path: str
 ) -> None:
-    """
-    200, with the membership as it is now.
-    """
+    """200, with the membership as it is now."""
     answer = consumer.put(f"{path}/consumer", {"status": "accepted"})
 
     wanted = member(path, "consumer", status="accepted", updated_at=NOW)
@@ -252,9 +222,7 @@ def test_an_answer_moves_the_time_of_the_update_alone(
 def test_nobody_answers_for_another(
     producer: Actor, stranger: Actor, send: Send, path: str
 ) -> None:
-    """
-    The owner is told so; others do not know of the membership.
-    """
+    """The owner is told so; others do not know of the membership."""
     producer.share(path.split("/")[3], "another")
     body, another = {"status": "accepted"}, Actor(send, "another")
 
@@ -276,9 +244,7 @@ def test_nobody_answers_for_another(
 
 @pytest.mark.behaviour("M18", "M19", "M20")
 def test_a_member_is_removed_once(producer: Actor, path: str) -> None:
-    """
-    204 without a body; again, or of a project that is none, 404.
-    """
+    """204 without a body; again, or of a project that is none, 404."""
     first = producer.delete(f"{path}/consumer")
     again = producer.delete(f"{path}/consumer")
     other = producer.delete(f"{path}/nobody")
@@ -293,9 +259,7 @@ def test_a_member_is_removed_once(producer: Actor, path: str) -> None:
 def test_only_the_owner_removes_a_member(
     producer: Actor, consumer: Actor, stranger: Actor, admin: Actor, path: str
 ) -> None:
-    """
-    Or an administrator.
-    """
+    """Or an administrator."""
     producer.share(path.split("/")[3], "another")
 
     statuses = [
@@ -317,9 +281,7 @@ def test_only_the_owner_removes_a_member(
 def test_a_method_that_is_not_offered_is_told_those_that_are(
     place: str, allowed: str, producer: Actor, path: str
 ) -> None:
-    """
-    405 with `Allow`, HEAD and OPTIONS as well.
-    """
+    """405 with `Allow`, HEAD and OPTIONS as well."""
     methods = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
     others = sorted(methods - set(allowed.split(", ")))
 
@@ -336,9 +298,7 @@ def test_a_method_that_is_not_offered_is_told_those_that_are(
 def test_a_request_without_a_good_token_is_not_authenticated(
     token: str | None, send: Send, path: str
 ) -> None:
-    """
-    401 with a challenge, whatever is asked.
-    """
+    """401 with a challenge, whatever is asked."""
     headers = {"Accept": "application/json"}
     if token is not None:
         headers["X-Auth-Token"] = token
@@ -354,9 +314,7 @@ def test_a_request_without_a_good_token_is_not_authenticated(
 
 
 def test_a_token_may_come_percent_encoded(send: Send) -> None:
-    """
-    As python-glanceclient sends it.
-    """
+    """As python-glanceclient sends it."""
     headers = {"X-Auth-Token": "bob%3Aconsumer%3Amember%2Creader"}
 
     assert send("GET", "/v2/images", headers, b"").status == 200

@@ -1,6 +1,4 @@
-"""
-Changes of an image by JSON patch (P).
-"""
+"""Changes of an image by JSON patch (P)."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,27 +20,21 @@ def _image(producer: Actor) -> None:
 
 
 def patch_as(actor: Actor, kind: str | None, body: Any) -> Answer:
-    """
-    Send a patch with a media type, or with none.
-    """
+    """Send a patch with a media type, or with none."""
     told = {"Content-Type": kind} if kind else {}
     raw = body if isinstance(body, bytes) else str(body).replace("'", '"').encode()
     return replace(actor, headers={**actor.headers, **told}).ask("PATCH", PATH, raw)
 
 
 def of_image(actor: Actor, *names: str) -> list[Any]:
-    """
-    Give some attributes of the image; None for those that it has not.
-    """
+    """Give some attributes of the image; None for those that it has not."""
     document = actor.get(PATH).document
     return [document.get(name) for name in names]
 
 
 @pytest.mark.behaviour("P1", "P14")
 def test_operations_are_done_in_their_order(producer: Actor) -> None:
-    """
-    The answer is the whole image as it is now.
-    """
+    """The answer is the whole image as it is now."""
     answer = producer.patch(
         PATH,
         [
@@ -60,9 +52,7 @@ def test_operations_are_done_in_their_order(producer: Actor) -> None:
 
 @pytest.mark.behaviour("P2")
 def test_the_old_dialect_is_taken(producer: Actor) -> None:
-    """
-    By its own media type alone.
-    """
+    """By its own media type alone."""
     body = '[{"replace": "/name", "value": "old"}, {"remove": "/color"}]'
     done = patch_as(producer, OLD_TYPE, body)
     other = patch_as(producer, NEW_TYPE, body)
@@ -80,9 +70,7 @@ def test_the_old_dialect_is_taken(producer: Actor) -> None:
 def test_another_media_type_is_told_which_are_taken(
     kind: str | None, producer: Actor
 ) -> None:
-    """
-    415 with `Accept-Patch`.
-    """
+    """415 with `Accept-Patch`."""
     answer = patch_as(producer, kind, b"[]")
 
     types = f"{OLD_TYPE}, {NEW_TYPE}"
@@ -112,9 +100,7 @@ def test_another_media_type_is_told_which_are_taken(
     ],
 )
 def test_a_malformed_operation_is_refused(operation: str, producer: Actor) -> None:
-    """
-    And with it those beside it.
-    """
+    """And with it those beside it."""
     before = producer.get(PATH).document
     fine = '{"op": "add", "path": "/x", "value": "y"}'
 
@@ -126,9 +112,7 @@ def test_a_malformed_operation_is_refused(operation: str, producer: Actor) -> No
 
 @pytest.mark.behaviour("P4")
 def test_the_old_dialect_has_one_operation_an_object(producer: Actor) -> None:
-    """
-    Two in one are none.
-    """
+    """Two in one are none."""
     both = '[{"add": "/x", "remove": "/color", "value": "y"}]'
 
     assert patch_as(producer, OLD_TYPE, both).status == 400
@@ -140,9 +124,7 @@ def test_the_old_dialect_has_one_operation_an_object(producer: Actor) -> None:
 def test_the_old_dialect_adds_only_what_is_not_there(
     name: str, producer: Actor
 ) -> None:
-    """
-    Otherwise than the new one, as the reference has it.
-    """
+    """Otherwise than the new one, as the reference has it."""
     answer = patch_as(producer, OLD_TYPE, f'[{{"add": "/{name}", "value": "x"}}]')
 
     assert answer.status == 409
@@ -154,9 +136,7 @@ def test_the_old_dialect_adds_only_what_is_not_there(
 def test_what_is_not_there_cannot_be_removed_or_replaced(
     op: str, producer: Actor
 ) -> None:
-    """
-    409, and nothing of the patch is done.
-    """
+    """409, and nothing of the patch is done."""
     before = producer.get(PATH).document
 
     answer = producer.patch(
@@ -174,9 +154,7 @@ def test_what_is_not_there_cannot_be_removed_or_replaced(
 
 @pytest.mark.behaviour("P9", "P10")
 def test_custom_properties_are_the_owners(producer: Actor) -> None:
-    """
-    Add sets one that is there as well; values are texts.
-    """
+    """Add sets one that is there as well; values are texts."""
     set_again = [{"op": "add", "path": "/color", "value": "blue"}]
     number = [{"op": "add", "path": "/color", "value": 5}]
 
@@ -187,9 +165,7 @@ def test_custom_properties_are_the_owners(producer: Actor) -> None:
 
 @pytest.mark.behaviour("P11")
 def test_base_attributes_that_may_change(producer: Actor) -> None:
-    """
-    Each by add and by replace.
-    """
+    """Each by add and by replace."""
     values = {
         "name": "debian",
         "tags": ["a", "b"],
@@ -221,9 +197,7 @@ def test_base_attributes_that_may_change(producer: Actor) -> None:
     ["id", "status", "size", "checksum", "self", "file", "location", "os_glance_x"],
 )
 def test_what_the_service_sets_is_not_the_clients(name: str, producer: Actor) -> None:
-    """
-    403, and nothing of the patch is done.
-    """
+    """403, and nothing of the patch is done."""
     before = producer.get(PATH).document
 
     answer = producer.patch(
@@ -241,9 +215,7 @@ def test_what_the_service_sets_is_not_the_clients(name: str, producer: Actor) ->
 
 @pytest.mark.behaviour("P12")
 def test_a_base_attribute_is_not_removed(producer: Actor) -> None:
-    """
-    It can be set to another value.
-    """
+    """It can be set to another value."""
     answer = producer.patch(PATH, [{"op": "remove", "path": "/name"}])
 
     wanted = error(403, "Forbidden", "Attribute 'name' may not be removed.")
@@ -254,9 +226,7 @@ def test_a_base_attribute_is_not_removed(producer: Actor) -> None:
 def test_only_the_owner_changes_an_image(
     producer: Actor, consumer: Actor, stranger: Actor, admin: Actor
 ) -> None:
-    """
-    A member is told so; a stranger sees nothing to change.
-    """
+    """A member is told so; a stranger sees nothing to change."""
     producer.share(ID, "consumer")
     change = [{"op": "replace", "path": "/name", "value": "stolen"}]
 
@@ -272,9 +242,7 @@ def test_only_the_owner_changes_an_image(
 
 @pytest.mark.behaviour("P16")
 def test_a_pointer_writes_tilde_and_slash_escaped(producer: Actor) -> None:
-    """
-    `~0` and `~1`, in this order of undoing.
-    """
+    """`~0` and `~1`, in this order of undoing."""
     producer.patch(PATH, [{"op": "add", "path": "/~0~1.ssh~1", "value": "keys"}])
     producer.patch(PATH, [{"op": "add", "path": "/~01", "value": "no slash"}])
 
@@ -284,9 +252,7 @@ def test_a_pointer_writes_tilde_and_slash_escaped(producer: Actor) -> None:
 def test_a_flip_of_visibility_keeps_the_memberships(
     producer: Actor, consumer: Actor
 ) -> None:
-    """
-    While the image is private they do nothing; they work again once it is shared.
-    """
+    """While the image is private they do nothing; they work again once it is shared."""
     producer.share(ID, "consumer")
     consumer.answer(ID, "accepted")
 
@@ -304,9 +270,7 @@ def test_a_flip_of_visibility_keeps_the_memberships(
 def test_an_empty_patch_changes_nothing(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Not even when the image was updated.
-    """
+    """Not even when the image was updated."""
     before = producer.get(PATH).document
     at(monkeypatch, "2036-11-24T08:00:00Z")
 
@@ -326,9 +290,7 @@ def test_an_empty_patch_changes_nothing(
 def test_a_change_to_what_is_there_already_is_an_update(
     method: str, path: str, body: Any, producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    As in the reference, which keeps the image whenever it is asked to.
-    """
+    """As in the reference, which keeps the image whenever it is asked to."""
     before = producer.get(PATH).document
     at(monkeypatch, "2036-11-24T08:00:00Z")
 

@@ -1,6 +1,4 @@
-"""
-The relation of sharing: what a producer and a consumer can rely on (S).
-"""
+"""The relation of sharing: what a producer and a consumer can rely on (S)."""
 
 from typing import Any
 
@@ -14,18 +12,14 @@ PENDING = "?visibility=shared&member_status=pending"
 
 @pytest.fixture
 def image_id(producer: Actor) -> str:
-    """
-    An image of the producer's, shared with the consumer.
-    """
+    """An image of the producer's, shared with the consumer."""
     made = producer.make_image(name="ubuntu")
     producer.share(made, "consumer")
     return made
 
 
 def members(actor: Actor, image_id: str) -> dict[str, str]:
-    """
-    Give the members that an actor sees, and their answers.
-    """
+    """Give the members that an actor sees, and their answers."""
     document = actor.get(f"/v2/images/{image_id}/members").document
     return {one["member_id"]: one["status"] for one in document["members"]}
 
@@ -34,9 +28,7 @@ def members(actor: Actor, image_id: str) -> dict[str, str]:
 def test_a_new_member_is_pending_and_may_show_the_image(
     consumer: Actor, producer: Actor
 ) -> None:
-    """
-    From the moment of the share on; its list does not hold the image yet.
-    """
+    """From the moment of the share on; its list does not hold the image yet."""
     image_id = producer.make_image(name="ubuntu")
     before = consumer.get(f"/v2/images/{image_id}").status
     producer.share(image_id, "consumer")
@@ -76,9 +68,7 @@ def test_the_list_follows_each_answer_at_once(
 def test_an_answer_given_twice_is_a_success(
     consumer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    The time of the answer moves.
-    """
+    """The time of the answer moves."""
     path = f"/v2/images/{image_id}/members/consumer"
     at(monkeypatch, "2026-11-24T08:00:00Z")
     consumer.answer(image_id, "accepted")
@@ -93,9 +83,7 @@ def test_an_answer_given_twice_is_a_success(
 def test_pending_offers_are_found_beside_ones_own_shared_images(
     consumer: Actor, image_id: str
 ) -> None:
-    """
-    As the reference mixes them, newest first.
-    """
+    """As the reference mixes them, newest first."""
     own = consumer.make_image(name="own")
     consumer.make_image(name="private", visibility="private")
 
@@ -106,9 +94,7 @@ def test_pending_offers_are_found_beside_ones_own_shared_images(
 def test_a_list_is_filtered_by_the_callers_answer(
     producer: Actor, consumer: Actor
 ) -> None:
-    """
-    `accepted` without a word; `all` are the shares of any answer.
-    """
+    """`accepted` without a word; `all` are the shares of any answer."""
     shares = {}
     for answer in ("pending", "accepted", "rejected"):
         shares[answer] = producer.make_image(name=answer)
@@ -132,9 +118,7 @@ def test_a_list_is_filtered_by_the_callers_answer(
 def test_a_producer_sees_every_answer_and_a_member_its_own(
     send: Send, producer: Actor, consumer: Actor, image_id: str
 ) -> None:
-    """
-    So that the producer knows who has acted on the offer.
-    """
+    """So that the producer knows who has acted on the offer."""
     producer.share(image_id, "another")
     consumer.answer(image_id, "rejected")
 
@@ -148,9 +132,7 @@ def test_a_producer_sees_every_answer_and_a_member_its_own(
 def test_a_producer_cannot_answer_for_a_consumer(
     producer: Actor, image_id: str
 ) -> None:
-    """
-    Its own status neither, if it made itself a member.
-    """
+    """Its own status neither, if it made itself a member."""
     answer = producer.put(
         f"/v2/images/{image_id}/members/consumer", {"status": "accepted"}
     )
@@ -164,9 +146,7 @@ def test_a_producer_cannot_answer_for_a_consumer(
 def test_a_consumer_neither_adds_nor_removes_anybody(
     producer: Actor, consumer: Actor, stranger: Actor, image_id: str
 ) -> None:
-    """
-    A member is told so; to a project that is none, the image does not exist.
-    """
+    """A member is told so; to a project that is none, the image does not exist."""
     producer.share(image_id, "another")
     path = f"/v2/images/{image_id}/members"
 
@@ -187,9 +167,7 @@ def test_a_consumer_neither_adds_nor_removes_anybody(
 def test_a_removed_member_loses_the_image_at_once(
     send: Send, producer: Actor, consumer: Actor, image_id: str
 ) -> None:
-    """
-    Another member notices nothing.
-    """
+    """Another member notices nothing."""
     another = Actor(send, "another")
     producer.share(image_id, "another")
     for member in (consumer, another):
@@ -207,9 +185,7 @@ def test_a_removed_member_loses_the_image_at_once(
 
 @pytest.mark.behaviour("S17")
 def test_sharing_is_from_project_to_project(send: Send, image_id: str) -> None:
-    """
-    Any user of the producer may share, any user of the consumer has the image.
-    """
+    """Any user of the producer may share, any user of the consumer has the image."""
 
     def user(name: str, project: str) -> Actor:
         return Actor(send, project, user=name)
@@ -223,9 +199,7 @@ def test_sharing_is_from_project_to_project(send: Send, image_id: str) -> None:
 
 @pytest.mark.behaviour("S18")
 def test_a_share_is_no_copy(producer: Actor, consumer: Actor, image_id: str) -> None:
-    """
-    The consumer sees each change of the producer's, and its end.
-    """
+    """The consumer sees each change of the producer's, and its end."""
     consumer.answer(image_id, "accepted")
     path = f"/v2/images/{image_id}"
     producer.patch(path, [{"op": "replace", "path": "/name", "value": "new"}])
@@ -241,9 +215,7 @@ def test_a_share_is_no_copy(producer: Actor, consumer: Actor, image_id: str) -> 
 def test_a_member_that_comes_back_is_a_new_one(
     producer: Actor, consumer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Pending again, since now: a reminder of the offer.
-    """
+    """Pending again, since now: a reminder of the offer."""
     consumer.answer(image_id, "rejected")
     producer.delete(f"/v2/images/{image_id}/members/consumer")
     at(monkeypatch, "2031-01-01T00:00:00Z")
@@ -259,9 +231,7 @@ def test_a_member_that_comes_back_is_a_new_one(
 def test_a_deactivated_image_is_shared_as_any_other(
     producer: Actor, consumer: Actor, image_id: str
 ) -> None:
-    """
-    Only its data cannot be had.
-    """
+    """Only its data cannot be had."""
     make_active(image_id)
     path = f"/v2/images/{image_id}"
     producer.post(f"{path}/actions/deactivate")
@@ -278,9 +248,7 @@ def test_a_deactivated_image_is_shared_as_any_other(
 def test_the_story_from_end_to_end(
     producer: Actor, consumer: Actor, stranger: Actor
 ) -> None:
-    """
-    Create, share, see the offer, accept, list, reject, put off, remove.
-    """
+    """Create, share, see the offer, accept, list, reject, put off, remove."""
     image_id = producer.make_image(name="golden")
     path = f"/v2/images/{image_id}"
 

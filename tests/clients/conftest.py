@@ -13,30 +13,22 @@ from tests.clients.terminal import Terminal
 from tests.local.service import Run, running
 
 Terminals = Callable[[str], Terminal]
-"""
-Takes a token, and gives the terminal of its user.
-"""
+"""Takes a token, and gives the terminal of its user."""
 
 Libraries = Callable[[str], Library]
-"""
-Takes a token, and gives the program of its user.
-"""
+"""Takes a token, and gives the program of its user."""
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Run]:
-    """
-    The whole service, as `make run` starts it, without examples.
-    """
+    """The whole service, as `make run` starts it, without examples."""
     with running(DATA="none") as run:
         yield run
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left(service: Run) -> Iterator[None]:
-    """
-    Delete what a test made, so that the next one of its file finds no images.
-    """
+    """Delete what a test made, so that the next one of its file finds no images."""
     yield
     admin = service.actor("operators").using("admin")
     for hidden in ("false", "true"):
@@ -73,17 +65,13 @@ def stock(service: Run) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """
-    The home of a user who has configured nothing.
-    """
+    """The home of a user who has configured nothing."""
     return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="module")
 def openstack(service: Run, home: Path) -> Terminals:
-    """
-    The `openstack` command, for whom a token names.
-    """
+    """The `openstack` command, for whom a token names."""
     program = install("python-openstackclient") / "openstack"
     place = {"OS_AUTH_TYPE": "admin_token", "OS_ENDPOINT": f"{service.url}/v2"}
     return lambda token: Terminal(program, home, {**place, "OS_TOKEN": token})
@@ -91,9 +79,7 @@ def openstack(service: Run, home: Path) -> Terminals:
 
 @pytest.fixture(scope="module")
 def glance(service: Run, home: Path) -> Terminals:
-    """
-    The `glance` command, for whom a token names.
-    """
+    """The `glance` command, for whom a token names."""
     program = install("python-glanceclient") / "glance"
     place = {"OS_IMAGE_URL": service.url}
     return lambda token: Terminal(program, home, {**place, "OS_AUTH_TOKEN": token})
@@ -101,9 +87,7 @@ def glance(service: Run, home: Path) -> Terminals:
 
 @pytest.fixture(scope="module")
 def sdk(service: Run, home: Path) -> Iterator[Libraries]:
-    """
-    The library openstacksdk, for whom a token names.
-    """
+    """The library openstacksdk, for whom a token names."""
     programs = install("openstacksdk")
     with started(programs, "openstack", service.url, home) as process:
         yield lambda token: Library(process, token)
@@ -111,9 +95,7 @@ def sdk(service: Run, home: Path) -> Iterator[Libraries]:
 
 @pytest.fixture(scope="module")
 def glanceclient(service: Run, home: Path) -> Iterator[Libraries]:
-    """
-    The library python-glanceclient, for whom a token names.
-    """
+    """The library python-glanceclient, for whom a token names."""
     programs = install("python-glanceclient")
     with started(programs, "glanceclient", service.url, home) as process:
         yield lambda token: Library(process, token)

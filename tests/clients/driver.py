@@ -1,5 +1,4 @@
-"""
-Runs in a client's own environment, and makes the calls that are asked for on stdin.
+"""Runs in a client's own environment, and makes the calls that are asked for on stdin.
 
 Each line asks for one call of the library; one line of JSON on stdout answers it.
 """
@@ -24,15 +23,12 @@ Error: Any = (
 
 
 seen: dict[str, Any] = {}
-"""
-The latest object that the library gave under each id.
-"""
+"""The latest object that the library gave under each id."""
 
 
 @cache
 def connect(token: str) -> Any:
-    """
-    Connect to a service as the token's user.
+    """Connect to a service as the token's user.
 
     Without a URL it is found by Keystone's catalog; the token is then a document: the
     user's name, password and so on.
@@ -51,9 +47,7 @@ def connect(token: str) -> Any:
 
 
 def connect_by_catalog(auth: dict[str, str]) -> Any:
-    """
-    Sign in at Keystone, and connect to the service that its catalog tells of.
-    """
+    """Sign in at Keystone, and connect to the service that its catalog tells of."""
     if NAME == "openstack":
         return library.connect(auth=auth, load_envvars=False, load_yaml_config=False)
     identity = importlib.import_module("keystoneauth1.identity.v3")
@@ -62,8 +56,7 @@ def connect_by_catalog(auth: dict[str, str]) -> Any:
 
 
 def call(token: str, name: str, words: list[Any], options: dict[str, Any]) -> Any:
-    """
-    Make a call; give its result, or the name of the error that it raised.
+    """Make a call; give its result, or the name of the error that it raised.
 
     A word that was an object when the library gave it is that object again.
     """
@@ -76,9 +69,7 @@ def call(token: str, name: str, words: list[Any], options: dict[str, Any]) -> An
 
 
 def plain(value: Any) -> Any:
-    """
-    Turn what a library gives into what JSON knows.
-    """
+    """Turn what a library gives into what JSON knows."""
     if isinstance(value, GeneratorType | list):
         return [plain(one) for one in value]
     if hasattr(value, "to_dict"):  # openstacksdk's own

@@ -1,6 +1,4 @@
-"""
-The real clients, each at one version, in an environment of its own.
-"""
+"""The real clients, each at one version, in an environment of its own."""
 
 from pathlib import Path
 

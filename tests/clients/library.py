@@ -1,6 +1,4 @@
-"""
-A user's program: the calls of a client's library, and what they give.
-"""
+"""A user's program: the calls of a client's library, and what they give."""
 
 import json
 import subprocess
@@ -17,25 +15,19 @@ DRIVER = Path(__file__).parent / "driver.py"
 
 @dataclass(frozen=True)
 class Library:
-    """
-    Where the program of one project's user makes its calls.
-    """
+    """Where the program of one project's user makes its calls."""
 
     process: subprocess.Popen[str]
     token: str
 
     def do(self, name: str, /, *words: Any, **options: Any) -> Any:
-        """
-        Make a call that succeeds; give its result.
-        """
+        """Make a call that succeeds; give its result."""
         answer = self._call(name, words, options)
         assert "result" in answer, f"{name}: {answer}"
         return answer["result"]
 
     def refused(self, name: str, /, *words: Any, **options: Any) -> str:
-        """
-        Make a call that raises an error; give the error's name.
-        """
+        """Make a call that raises an error; give the error's name."""
         answer = self._call(name, words, options)
         assert "error" in answer, f"{name}: {answer}"
         return str(answer["error"])
@@ -55,9 +47,7 @@ class Library:
 def started(
     programs: Path, name: str, url: str, home: Path
 ) -> Iterator[subprocess.Popen[str]]:
-    """
-    Start the program that uses a library, in the environment of its own.
-    """
+    """Start the program that uses a library, in the environment of its own."""
     process = subprocess.Popen(
         # -P: what stands beside the driver is not to be imported.
         [str(programs / "python"), "-P", str(DRIVER), name, url],

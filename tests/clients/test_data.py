@@ -27,9 +27,7 @@ pytestmark = pytest.mark.xdist_group("clients-data")
 
 @pytest.fixture(scope="module")
 def source() -> Iterator[WebSource]:
-    """
-    A web server that has an image.
-    """
+    """A web server that has an image."""
     source = WebSource(bytes(range(256)) * 40_000)
     with serving(source):
         yield source
@@ -37,26 +35,20 @@ def source() -> Iterator[WebSource]:
 
 @pytest.fixture(scope="module")
 def service(source: WebSource) -> Iterator[Run]:
-    """
-    The whole service, which may import from that server.
-    """
+    """The whole service, which may import from that server."""
     with running(DATA="none", IMPORT_ALLOW=f"127.0.0.1:{source.port}") as run:
         yield run
 
 
 def file_of(home: Path, size: int) -> tuple[str, bytes]:
-    """
-    Make a file of some size in a user's home; give its name and what is in it.
-    """
+    """Make a file of some size in a user's home; give its name and what is in it."""
     content = (bytes(range(251)) * (size // 251 + 1))[:size]
     (home / f"{size}.raw").write_bytes(content)
     return f"{size}.raw", content
 
 
 def wait_until_active(service: Run, image_id: str) -> Any:
-    """
-    Wait for an image to have its data; give its document.
-    """
+    """Wait for an image to have its data; give its document."""
     producer = service.actor("producer")
     for _ in range(300):
         image = producer.get(f"/v2/images/{image_id}").document
@@ -71,9 +63,7 @@ def wait_until_active(service: Run, image_id: str) -> Any:
 def test_openstack_uploads_and_saves(
     openstack: Terminals, home: Path, size: int
 ) -> None:
-    """
-    The consumer gets what the producer sent, and checks its hash.
-    """
+    """The consumer gets what the producer sent, and checks its hash."""
     name, content = file_of(home, size)
     producer, consumer = openstack(PRODUCER), openstack(CONSUMER)
 
@@ -91,9 +81,7 @@ def test_openstack_uploads_and_saves(
 def test_glance_uploads_and_downloads(
     glance: Terminals, service: Run, home: Path, size: int
 ) -> None:
-    """
-    In chunks, and without a length.
-    """
+    """In chunks, and without a length."""
     name, content = file_of(home, size)
     image_id = service.actor("producer").make_image(
         disk_format="raw", container_format="bare"
@@ -109,9 +97,7 @@ def test_glance_uploads_and_downloads(
 def test_one_byte_more_is_refused_with_the_other_ways(
     openstack: Terminals, glance: Terminals, service: Run, home: Path
 ) -> None:
-    """
-    Both commands show what the service says.
-    """
+    """Both commands show what the service says."""
     name, _ = file_of(home, LIMIT + 1)
     image_id = service.actor("producer").make_image(
         disk_format="raw", container_format="bare"
@@ -128,9 +114,7 @@ def test_one_byte_more_is_refused_with_the_other_ways(
 def test_data_is_staged_and_imported(
     openstack: Terminals, glance: Terminals, service: Run, home: Path
 ) -> None:
-    """
-    By `image create --import`, and by `image-create-via-import`.
-    """
+    """By `image create --import`, and by `image-create-via-import`."""
     name, content = file_of(home, 100_000)
 
     made = openstack(PRODUCER).json(f"image create {FORMATS} --import --file {name} a")
@@ -150,9 +134,7 @@ def test_data_is_imported_from_the_web(
     source: WebSource,
     home: Path,
 ) -> None:
-    """
-    By a worker: more than a request takes.
-    """
+    """By a worker: more than a request takes."""
     wanted = hashlib.sha512(source.content).hexdigest()
     web = f"--import-method web-download --uri '{source.uri}'"
     made = openstack(PRODUCER).json(f"image create {FORMATS} web")
@@ -170,9 +152,7 @@ def test_data_is_imported_from_the_web(
 
 
 def test_openstacksdk_moves_data(service: Run, home: Path) -> None:
-    """
-    Its uploads, downloads, staging and imports.
-    """
+    """Its uploads, downloads, staging and imports."""
     name, content = file_of(home, 100_000)
     with started(install("openstacksdk"), "openstack", service.url, home) as process:
         producer = Library(process, PRODUCER)
@@ -190,9 +170,7 @@ def test_openstacksdk_moves_data(service: Run, home: Path) -> None:
 
 
 def test_the_log_has_neither_urls_nor_tokens(service: Run) -> None:
-    """
-    Whatever was asked and answered in this file.
-    """
+    """Whatever was asked and answered in this file."""
     service.log.seek(0)
     log = service.log.read()
 

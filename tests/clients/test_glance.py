@@ -1,6 +1,4 @@
-"""
-The `glance` command: each sub-command that moves no data.
-"""
+"""The `glance` command: each sub-command that moves no data."""
 
 from pathlib import Path
 from unittest.mock import ANY
@@ -20,16 +18,12 @@ pytestmark = pytest.mark.xdist_group("glance")
 
 @pytest.fixture
 def image_id() -> str:
-    """
-    The id of the image that a test creates: one that no image had before.
-    """
+    """The id of the image that a test creates: one that no image had before."""
     return str(uuid4())
 
 
 def names(terminal: Terminal, line: str) -> list[str]:
-    """
-    Give the names that a list shows.
-    """
+    """Give the names that a list shows."""
     return [row["Name"] for row in terminal.rows(line)]
 
 
@@ -102,9 +96,7 @@ def test_a_share_is_refused_where_it_cannot_be(
 
 
 def test_create_and_show_tell_the_whole_image(glance: Terminals, image_id: str) -> None:
-    """
-    What `image-create` prints is what `image-show` prints.
-    """
+    """What `image-create` prints is what `image-show` prints."""
     producer = glance(PRODUCER)
 
     created = producer.fields(
@@ -144,9 +136,7 @@ def test_create_and_show_tell_the_whole_image(glance: Terminals, image_id: str) 
 def test_list_finds_what_was_asked_for(
     glance: Terminals, stock: dict[str, str]
 ) -> None:
-    """
-    Each filter of `image-list` counts, and each way to sort.
-    """
+    """Each filter of `image-list` counts, and each way to sort."""
     expected = {
         "": "debian fedora rocky ubuntu",
         "--visibility public": "fedora",
@@ -175,9 +165,7 @@ def test_list_finds_what_was_asked_for(
 
 
 def test_update_changes_what_it_says(glance: Terminals, image_id: str) -> None:
-    """
-    `image-update` changes fields, and adds and removes properties.
-    """
+    """`image-update` changes fields, and adds and removes properties."""
     producer = glance(PRODUCER)
     created = producer.fields(
         f"image-create --id {image_id} --name before --property a=b --property c=d"
@@ -212,9 +200,7 @@ def test_update_changes_what_it_says(glance: Terminals, image_id: str) -> None:
 def test_only_an_administrator_publishes_and_gives_away(
     glance: Terminals, image_id: str
 ) -> None:
-    """
-    `image-update --visibility public` and `--owner` are refused to the owner.
-    """
+    """`image-update --visibility public` and `--owner` are refused to the owner."""
     producer, admin = glance(PRODUCER), glance(ADMIN)
     producer.do(f"image-create --name ubuntu --id {image_id}")
     publish = f"image-update {image_id} --visibility public"
@@ -251,9 +237,7 @@ def test_tags_are_put_on_and_taken_off(glance: Terminals, image_id: str) -> None
 def test_an_image_without_data_is_not_deactivated(
     glance: Terminals, image_id: str
 ) -> None:
-    """
-    It is neither active nor deactivated, and so stays as it is.
-    """
+    """It is neither active nor deactivated, and so stays as it is."""
     producer = glance(PRODUCER)
     producer.do(f"image-create --name ubuntu --id {image_id}")
 
@@ -284,9 +268,7 @@ def test_a_protected_image_is_not_deleted(glance: Terminals, image_id: str) -> N
 
 
 def test_the_service_describes_itself(glance: Terminals) -> None:
-    """
-    `import-info`, `stores-info`, `usage` and `explain` tell what there is.
-    """
+    """`import-info`, `stores-info`, `usage` and `explain` tell what there is."""
     producer = glance(PRODUCER)
 
     assert "web-download" in producer.do("import-info")
@@ -324,9 +306,7 @@ def test_schemas_are_read_once(glance: Terminals, service: Run, tmp_path: Path) 
 def test_a_token_is_given_by_options(
     glance: Terminals, service: Run, home: Path, path: str
 ) -> None:
-    """
-    With the service's address, which may end in its version.
-    """
+    """With the service's address, which may end in its version."""
     service.actor("producer").make_image(name="ubuntu")
     user = Terminal(glance(PRODUCER).program, home, {})
     place = f"--os-auth-token {PRODUCER} --os-image-url {service.url}{path}"

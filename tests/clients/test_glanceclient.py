@@ -1,6 +1,4 @@
-"""
-The library python-glanceclient, on images: each call that moves no data.
-"""
+"""The library python-glanceclient, on images: each call that moves no data."""
 
 from typing import Any
 from unittest.mock import ANY
@@ -17,9 +15,7 @@ pytestmark = pytest.mark.xdist_group("libraries")
 
 
 def names(library: Library, **filters: Any) -> list[str]:
-    """
-    Give the names that a list shows, in order.
-    """
+    """Give the names that a list shows, in order."""
     return [image["name"] for image in library.do("images.list", filters=filters)]
 
 
@@ -69,9 +65,7 @@ def test_a_consumer_answers_to_a_share(glanceclient: Libraries) -> None:
 
 
 def test_create_and_get_give_the_whole_image(glanceclient: Libraries) -> None:
-    """
-    What `create` gives is what `get` gives.
-    """
+    """What `create` gives is what `get` gives."""
     producer = glanceclient(PRODUCER)
     fields = {
         "name": "ubuntu",
@@ -108,9 +102,7 @@ def test_create_and_get_give_the_whole_image(glanceclient: Libraries) -> None:
 
 @pytest.mark.usefixtures("stock")
 def test_list_finds_what_was_asked_for(glanceclient: Libraries) -> None:
-    """
-    Each filter of `list` counts.
-    """
+    """Each filter of `list` counts."""
     expected: list[tuple[dict[str, Any], str]] = [
         ({}, "fedora rocky debian ubuntu"),
         ({"visibility": "community"}, "mint rocky"),
@@ -132,9 +124,7 @@ def test_list_finds_what_was_asked_for(glanceclient: Libraries) -> None:
 
 @pytest.mark.usefixtures("stock")
 def test_list_sorts_and_pages(glanceclient: Libraries) -> None:
-    """
-    Each way to sort counts; pages of any size follow one another.
-    """
+    """Each way to sort counts; pages of any size follow one another."""
     expected: list[tuple[dict[str, Any], str]] = [
         ({"sort": "disk_format:asc,name:desc"}, "rocky ubuntu fedora debian"),
         ({"sort_key": "name", "sort_dir": "asc"}, "debian fedora rocky ubuntu"),
@@ -157,9 +147,7 @@ def test_list_sorts_and_pages(glanceclient: Libraries) -> None:
 
 
 def test_update_changes_what_it_says(glanceclient: Libraries) -> None:
-    """
-    It changes fields, and adds and removes properties; all else stays as it was.
-    """
+    """It changes fields, and adds and removes properties; all else stays as it was."""
     producer = glanceclient(PRODUCER)
     created = producer.do("images.create", name="before", tags=["t"], a="b", c="d")
     changes = {
@@ -185,9 +173,7 @@ def test_update_changes_what_it_says(glanceclient: Libraries) -> None:
 
 
 def test_what_is_refused_is_an_error(glanceclient: Libraries) -> None:
-    """
-    Each refusal of the service is an error of its own kind.
-    """
+    """Each refusal of the service is an error of its own kind."""
     producer, consumer = glanceclient(PRODUCER), glanceclient(CONSUMER)
     image_id = producer.do("images.create", name="ubuntu", protected=True)["id"]
     producer.do("image_members.create", image_id, "consumer")
@@ -206,9 +192,7 @@ def test_what_is_refused_is_an_error(glanceclient: Libraries) -> None:
 
 
 def test_an_administrator_publishes_and_gives_away(glanceclient: Libraries) -> None:
-    """
-    It makes an image public, and changes its owner.
-    """
+    """It makes an image public, and changes its owner."""
     image_id = glanceclient(PRODUCER).do("images.create", name="ubuntu")["id"]
     admin = glanceclient(ADMIN)
 
@@ -220,9 +204,7 @@ def test_an_administrator_publishes_and_gives_away(glanceclient: Libraries) -> N
 
 
 def test_tags_and_deletion(glanceclient: Libraries) -> None:
-    """
-    Tags are put on and taken off; what is deleted is gone.
-    """
+    """Tags are put on and taken off; what is deleted is gone."""
     producer = glanceclient(PRODUCER)
     image_id = producer.do("images.create", name="ubuntu", tags=["lts"])["id"]
 
@@ -237,9 +219,7 @@ def test_tags_and_deletion(glanceclient: Libraries) -> None:
 
 
 def test_the_service_describes_itself(glanceclient: Libraries) -> None:
-    """
-    Versions, ways of import, stores and usage.
-    """
+    """Versions, ways of import, stores and usage."""
     producer = glanceclient(PRODUCER)
 
     current = [

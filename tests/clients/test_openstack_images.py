@@ -1,6 +1,4 @@
-"""
-The `openstack` command, on images: each sub-command that moves no data.
-"""
+"""The `openstack` command, on images: each sub-command that moves no data."""
 
 from unittest.mock import ANY
 
@@ -17,9 +15,7 @@ pytestmark = pytest.mark.xdist_group("openstack-images")
 
 
 def test_create_and_show_tell_the_whole_image(openstack: Terminals) -> None:
-    """
-    What `create` prints is what `show` prints, by the image's id and by its name.
-    """
+    """What `create` prints is what `show` prints, by the image's id and by its name."""
     producer = openstack(PRODUCER)
 
     created = producer.json(
@@ -71,9 +67,7 @@ def test_an_unknown_image_is_a_clear_line(openstack: Terminals) -> None:
 def test_list_finds_what_was_asked_for(
     openstack: Terminals, stock: dict[str, str]
 ) -> None:
-    """
-    Each filter of `list` counts, and each way to sort.
-    """
+    """Each filter of `list` counts, and each way to sort."""
     expected = {
         "": OWNED,
         "--public": ["fedora"],
@@ -114,9 +108,7 @@ def test_list_finds_what_was_asked_for(
 def test_an_administrator_lists_a_projects_images(
     openstack: Terminals, stock: dict[str, str]
 ) -> None:
-    """
-    `list --project` finds what the project owns, but for what is community.
-    """
+    """`list --project` finds what the project owns, but for what is community."""
     listed = openstack(ADMIN).json("image list --project producer --long")
 
     assert [(image["Name"], image["Project"]) for image in listed] == [
@@ -197,9 +189,7 @@ def test_set_and_unset_change_what_they_say(openstack: Terminals) -> None:
 
 
 def test_unset_tells_what_is_not_there(openstack: Terminals) -> None:
-    """
-    A tag and a property that the image doesn't have: each is named, and it fails.
-    """
+    """A tag and a property that the image doesn't have: each is named, and it fails."""
     producer = openstack(PRODUCER)
     producer.do("image create ubuntu")
 
@@ -252,9 +242,7 @@ def test_an_administrator_gives_an_image_away(openstack: Terminals) -> None:
 
 
 def test_an_image_without_data_is_not_deactivated(openstack: Terminals) -> None:
-    """
-    It stays `queued`: `set` is refused, although the command doesn't tell so.
-    """
+    """It stays `queued`: `set` is refused, although the command doesn't tell so."""
     producer = openstack(PRODUCER)
     image_id = producer.json("image create ubuntu")["id"]
 
@@ -269,9 +257,7 @@ def test_an_image_without_data_is_not_deactivated(openstack: Terminals) -> None:
 
 
 def test_a_protected_image_is_not_deleted(openstack: Terminals) -> None:
-    """
-    `delete` fails for it, deletes the others, and works once it is not protected.
-    """
+    """`delete` fails for it, deletes the others, and works once it is not protected."""
     producer = openstack(PRODUCER)
     producer.do("image create --protected kept")
     producer.do("image create other")
@@ -291,9 +277,7 @@ def test_a_protected_image_is_not_deleted(openstack: Terminals) -> None:
 
 
 def test_the_service_describes_itself(openstack: Terminals) -> None:
-    """
-    `import info` and `stores list` tell what there is.
-    """
+    """`import info` and `stores list` tell what there is."""
     methods, stores = openstack(PRODUCER).prompt(
         "image import info -f json", "image stores list -f json"
     )

@@ -1,6 +1,4 @@
-"""
-The `openstack` command: an image is shared, answered to, and taken back.
-"""
+"""The `openstack` command: an image is shared, answered to, and taken back."""
 
 from pathlib import Path
 from unittest.mock import ANY
@@ -69,9 +67,7 @@ def test_a_consumer_answers_to_a_share(openstack: Terminals) -> None:
 
 
 def test_a_share_is_refused_where_it_cannot_be(openstack: Terminals) -> None:
-    """
-    A second time, by the consumer, and where the image is private.
-    """
+    """A second time, by the consumer, and where the image is private."""
     producer, consumer = openstack(PRODUCER), openstack(CONSUMER)
     image_id = producer.json("image create ubuntu")["id"]
     share, unshare = f"image add project {image_id}", f"image remove project {image_id}"
@@ -92,9 +88,7 @@ def test_a_share_is_refused_where_it_cannot_be(openstack: Terminals) -> None:
 
 
 def test_to_unshare_twice_is_no_error(openstack: Terminals) -> None:
-    """
-    `remove project` says nothing where there is no such member.
-    """
+    """`remove project` says nothing where there is no such member."""
     producer = openstack(PRODUCER)
     producer.do("image create ubuntu")
 
@@ -102,9 +96,7 @@ def test_to_unshare_twice_is_no_error(openstack: Terminals) -> None:
 
 
 def test_a_refusal_tells_why(openstack: Terminals) -> None:
-    """
-    What the service says of a change that it refuses reaches the user.
-    """
+    """What the service says of a change that it refuses reaches the user."""
     producer = openstack(PRODUCER)
     producer.do("image create --protected ubuntu")
 
@@ -174,9 +166,7 @@ def test_a_reader_sees_and_changes_nothing(openstack: Terminals) -> None:
 
 
 def test_a_wrong_token_is_refused(openstack: Terminals) -> None:
-    """
-    A token that does not name a user, a project and a role gets nothing.
-    """
+    """A token that does not name a user, a project and a role gets nothing."""
     complaint = openstack("nobody").refused("image list")
 
     assert "401" in complaint

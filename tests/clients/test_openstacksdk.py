@@ -1,6 +1,4 @@
-"""
-The library openstacksdk, on images: each call that moves no data.
-"""
+"""The library openstacksdk, on images: each call that moves no data."""
 
 from typing import Any
 from unittest.mock import ANY
@@ -17,9 +15,7 @@ pytestmark = pytest.mark.xdist_group("libraries")
 
 
 def names(library: Library, **query: Any) -> list[str]:
-    """
-    Give the names that a list shows, in order.
-    """
+    """Give the names that a list shows, in order."""
     return [image["name"] for image in library.do("image.images", **query)]
 
 
@@ -72,9 +68,7 @@ def test_a_consumer_answers_to_a_share(sdk: Libraries) -> None:
 
 
 def test_a_share_is_refused_where_it_cannot_be(sdk: Libraries) -> None:
-    """
-    A second time, by the consumer, and where the image is private.
-    """
+    """A second time, by the consumer, and where the image is private."""
     producer, consumer = sdk(PRODUCER), sdk(CONSUMER)
     image_id = producer.do("image.create_image", "ubuntu")["id"]
     share = ("image.add_member", image_id)
@@ -91,9 +85,7 @@ def test_a_share_is_refused_where_it_cannot_be(sdk: Libraries) -> None:
 
 
 def test_create_get_and_find_give_the_whole_image(sdk: Libraries) -> None:
-    """
-    What `create_image` gives is what is found by the image's id, and by its name.
-    """
+    """What `create_image` gives is what is found by the image's id, and by its name."""
     producer = sdk(PRODUCER)
 
     created = producer.do(
@@ -143,9 +135,7 @@ def test_create_get_and_find_give_the_whole_image(sdk: Libraries) -> None:
 
 @pytest.mark.usefixtures("stock")
 def test_images_finds_what_was_asked_for(sdk: Libraries) -> None:
-    """
-    Each filter of `images` counts, and each way to sort and to page.
-    """
+    """Each filter of `images` counts, and each way to sort and to page."""
     expected: list[tuple[dict[str, Any], str]] = [
         ({}, "fedora rocky debian ubuntu"),
         ({"name": "debian"}, "debian"),
@@ -183,18 +173,14 @@ def test_images_finds_what_was_asked_for(sdk: Libraries) -> None:
 
 
 def test_a_page_begins_after_the_marker(sdk: Libraries, stock: dict[str, str]) -> None:
-    """
-    Whatever sort it is in, and whatever size it has.
-    """
+    """Whatever sort it is in, and whatever size it has."""
     after = {"limit": 1, "marker": stock["fedora"], "sort": "name:asc"}
 
     assert names(sdk(PRODUCER), **after) == ["rocky", "ubuntu"]
 
 
 def test_update_image_changes_what_it_says(sdk: Libraries) -> None:
-    """
-    By the image's id; all that isn't named stays as it was.
-    """
+    """By the image's id; all that isn't named stays as it was."""
     producer = sdk(PRODUCER)
     created = producer.do("image.create_image", "before", tags=["t"], a="b")
 
@@ -223,9 +209,7 @@ def test_update_image_changes_what_it_says(sdk: Libraries) -> None:
 
 
 def test_an_image_that_was_found_can_be_updated(sdk: Libraries) -> None:
-    """
-    What a list or a look-up gave goes back to the library as it came.
-    """
+    """What a list or a look-up gave goes back to the library as it came."""
     producer = sdk(PRODUCER)
     producer.do("image.create_image", "before", a="b")
 
@@ -242,9 +226,7 @@ def test_an_image_that_was_found_can_be_updated(sdk: Libraries) -> None:
 
 
 def test_only_an_administrator_publishes_and_gives_away(sdk: Libraries) -> None:
-    """
-    To make an image public, and to change its owner, is refused to its owner.
-    """
+    """To make an image public, and to change its owner, is refused to its owner."""
     producer, admin = sdk(PRODUCER), sdk(ADMIN)
     image_id = producer.do("image.create_image", "ubuntu")["id"]
     update = ("image.update_image", image_id)
@@ -256,9 +238,7 @@ def test_only_an_administrator_publishes_and_gives_away(sdk: Libraries) -> None:
 
 
 def test_tags_are_put_on_and_taken_off(sdk: Libraries) -> None:
-    """
-    To take off one that isn't there is an error.
-    """
+    """To take off one that isn't there is an error."""
     producer = sdk(PRODUCER)
     image_id = producer.do("image.create_image", "ubuntu", tags=["lts"])["id"]
 
@@ -271,9 +251,7 @@ def test_tags_are_put_on_and_taken_off(sdk: Libraries) -> None:
 
 
 def test_an_image_without_data_is_not_deactivated(sdk: Libraries) -> None:
-    """
-    It stays `queued`; the library doesn't look at the refusal.
-    """
+    """It stays `queued`; the library doesn't look at the refusal."""
     producer = sdk(PRODUCER)
     image_id = producer.do("image.create_image", "ubuntu")["id"]
 
@@ -283,9 +261,7 @@ def test_an_image_without_data_is_not_deactivated(sdk: Libraries) -> None:
 
 
 def test_a_protected_image_is_not_deleted(sdk: Libraries) -> None:
-    """
-    It can be once it isn't protected any more; then it is gone.
-    """
+    """It can be once it isn't protected any more; then it is gone."""
     producer = sdk(PRODUCER)
     image_id = producer.do("image.create_image", "ubuntu")["id"]
     delete = ("image.delete_image", image_id)
@@ -322,9 +298,7 @@ def test_the_cloud_layer_finds_and_deletes(
 
 
 def test_the_service_describes_itself(sdk: Libraries) -> None:
-    """
-    Ways of import, stores, and the schemas of images and members.
-    """
+    """Ways of import, stores, and the schemas of images and members."""
     producer = sdk(PRODUCER)
 
     info = producer.do("image.get_import_info")

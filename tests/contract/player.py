@@ -1,5 +1,4 @@
-"""
-Plays recorded conversations with the reference implementation against this service.
+"""Plays recorded conversations with the reference implementation against this service.
 
 A recording is a list of steps: who asks (`as`), what (`method`, `path`, `headers`,
 `json` or `text`), what is kept of the answer (`save`), and what the reference answered
@@ -29,17 +28,14 @@ Step = dict[str, Any]
 
 
 def read(name: str) -> list[Step]:
-    """
-    Read the steps of a recording: `read("workflow")`.
-    """
+    """Read the steps of a recording: `read("workflow")`."""
     steps: list[Step] = json.loads((RECORDINGS / f"{name}.json").read_text("utf-8"))
     return steps
 
 
 @dataclass
 class Conversation:
-    """
-    One run of one recording: what it kept, and which images it made.
+    """One run of one recording: what it kept, and which images it made.
 
     Each run has projects of its own, so that other data does no harm.
     """
@@ -49,9 +45,7 @@ class Conversation:
     made: set[str] = field(default_factory=set)
 
     def play(self, step: Step) -> list[str]:
-        """
-        Ask what the step asks; give each difference from what was recorded.
-        """
+        """Ask what the step asks; give each difference from what was recorded."""
         try:
             answer = self._ask(step)
         except KeyError as missing:
@@ -87,9 +81,7 @@ class Conversation:
         return answer
 
     def fill(self, value: Any) -> Any:
-        """
-        Put what was kept in the place of each `${name}`.
-        """
+        """Put what was kept in the place of each `${name}`."""
         if isinstance(value, str):
             return _NAME.sub(lambda name: self.kept[name[1]], value)
         if isinstance(value, list):

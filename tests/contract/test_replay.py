@@ -1,6 +1,4 @@
-"""
-The recorded conversations with the reference implementation, step by step.
-"""
+"""The recorded conversations with the reference implementation, step by step."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,18 +12,14 @@ from tests.actors import Send, in_process, over_http
 from tests.contract.player import RECORDINGS, Conversation, read
 
 QUOTAS = {"quota": 2}
-"""
-The member quota that a recording was made with, where it is not the usual one.
-"""
+"""The member quota that a recording was made with, where it is not the usual one."""
 
 NAMES = sorted(path.stem for path in RECORDINGS.glob("*.json"))
 
 
 @pytest.fixture(params=["in process", "over HTTP", "behind a stage"])
 def send(request: pytest.FixtureRequest) -> Iterator[Send]:
-    """
-    Call the Lambda handler with events, or a server of it with requests.
-    """
+    """Call the Lambda handler with events, or a server of it with requests."""
     if request.param == "in process":
         yield in_process(service.app)
         return
@@ -38,9 +32,7 @@ def send(request: pytest.FixtureRequest) -> Iterator[Send]:
 def test_each_step_answers_as_recorded(
     name: str, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Whatever the reference answered, this service answers.
-    """
+    """Whatever the reference answered, this service answers."""
     quota = QUOTAS.get(name, settings.current.member_quota)
     monkeypatch.setattr(
         settings, "current", replace(settings.current, member_quota=quota)

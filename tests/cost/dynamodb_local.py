@@ -1,6 +1,4 @@
-"""
-DynamoDB Local, which tells the units that DynamoDB would charge.
-"""
+"""DynamoDB Local, which tells the units that DynamoDB would charge."""
 
 import shutil
 import socket
@@ -21,9 +19,7 @@ _JAR = "node_modules/amplify-dynamodb-simulator/emulator/DynamoDBLocal.jar"
 
 
 def install() -> Path:
-    """
-    Get the emulator from npm, once for all; give its jar.
-    """
+    """Get the emulator from npm, once for all; give its jar."""
     for program in ("java", "npm"):
         if shutil.which(program) is None:
             pytest.skip(f"DynamoDB Local needs {program}, which is not installed.")
@@ -45,9 +41,7 @@ def install() -> Path:
 
 @contextmanager
 def running() -> Iterator[Any]:
-    """
-    Run the emulator in memory; give a client of it.
-    """
+    """Run the emulator in memory; give a client of it."""
     jar = install()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -15,9 +15,7 @@ from chalicelib.store import dynamodb, objects
 
 @dataclass
 class Bill:
-    """
-    What was called, grouped in round trips, and the units that it consumed.
-    """
+    """What was called, grouped in round trips, and the units that it consumed."""
 
     trips: list[list[str]] = field(default_factory=list)
     read_units: float = 0
@@ -25,28 +23,20 @@ class Bill:
 
     @property
     def calls(self) -> str:
-        """
-        The calls as the README writes them: `BatchGetItem, UpdateItem ‖ PutItem`.
-        """
+        """The calls as the README writes them: `BatchGetItem, UpdateItem ‖ PutItem`."""
         return ", ".join(_group(trip) for trip in self.trips)
 
     @property
     def round_trips(self) -> int:
-        """
-        How often the request waits for DynamoDB or S3.
-        """
+        """How often the request waits for DynamoDB or S3."""
         return len(self.trips)
 
     def note_call(self, model: Any, **_: Any) -> None:
-        """
-        Note that an operation is called.
-        """
+        """Note that an operation is called."""
         self.trips.append([model.name])
 
     def note_units(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
-        """
-        Note the units that the answer tells.
-        """
+        """Note the units that the answer tells."""
         if model.name == "TransactWriteItems":
             return  # DynamoDB Local reports a constant: see `note_transaction`.
         consumed = parsed.get("ConsumedCapacity") or []
@@ -62,8 +52,7 @@ class Bill:
             self.write_units += units
 
     def note_keys(self, params: dict[str, Any], **_: Any) -> None:
-        """
-        Note a unit for each key.
+        """Note a unit for each key.
 
         DynamoDB charges it for one that is not there as well; DynamoDB Local does not.
         """
@@ -71,9 +60,7 @@ class Bill:
         self.read_units += len(wanted["Keys"])
 
     def note_transaction(self, params: dict[str, Any], **_: Any) -> None:
-        """
-        Note what the parts of a transaction consume.
-        """
+        """Note what the parts of a transaction consume."""
         self.write_units += sum(map(_written, params["TransactItems"]))
 
 
@@ -89,9 +76,7 @@ def _group(trip: list[str]) -> str:
 
 
 def _one_by_one(bill: Bill, *calls: Callable[[], Any]) -> list[Any]:
-    """
-    Make parallel calls one after another, and count them as one round trip.
-    """
+    """Make parallel calls one after another, and count them as one round trip."""
     before, results, deepest = bill.trips, [], list[list[str]]()
     for call in calls:
         bill.trips = []
@@ -106,9 +91,7 @@ def _one_by_one(bill: Bill, *calls: Callable[[], Any]) -> list[Any]:
 
 @contextmanager
 def counting() -> Iterator[Bill]:
-    """
-    Count what is called while the context lasts; for one request at a time.
-    """
+    """Count what is called while the context lasts; for one request at a time."""
     bill = Bill()
     events = dynamodb.connection.connection.client.meta.events
     hooks: list[tuple[str, Callable[..., None]]] = [
@@ -132,8 +115,7 @@ def counting() -> Iterator[Bill]:
 
 
 def _written(part: dict[str, Any]) -> int:
-    """
-    Give what one part of a transaction consumes.
+    """Give what one part of a transaction consumes.
 
     Twice its KB on the table, and again on the index if it writes a row of it. Items
     here are below 1 KB; memberships, and uploads that are not over, stand in one index.

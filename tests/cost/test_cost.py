@@ -1,6 +1,4 @@
-"""
-What each request costs, counted: the README's table is what is measured.
-"""
+"""What each request costs, counted: the README's table is what is measured."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -41,9 +39,7 @@ def _uploads(image_id: str) -> str:
 
 
 def _begun(producer: Actor, image_id: str) -> str:
-    """
-    Give the path of a direct upload that was begun before anything was counted.
-    """
+    """Give the path of a direct upload that was begun before anything was counted."""
     return f"{_uploads(image_id)}/{BEGUN[producer.project, image_id]}"
 
 
@@ -96,16 +92,12 @@ REQUESTS: dict[str, Request] = {
         "/v2/images/00000000-0000-4000-8000-000000000000"
     ),
 }
-"""
-Each request, made on one shared image that its consumer accepted.
-"""
+"""Each request, made on one shared image that its consumer accepted."""
 
 
 @pytest.fixture(scope="module")
 def local_client() -> Iterator[Any]:
-    """
-    DynamoDB Local, for all tests of this module.
-    """
+    """DynamoDB Local, for all tests of this module."""
     with dynamodb_local.running() as client:
         yield client
 
@@ -114,9 +106,7 @@ def local_client() -> Iterator[Any]:
 def on_dynamodb_local(
     local_client: Any, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """
-    Put the service on DynamoDB Local, with an empty table.
-    """
+    """Put the service on DynamoDB Local, with an empty table."""
     backend.create_table(local_client, table)
     monkeypatch.setattr(dynamodb.connection.connection, "_client", local_client)
     yield
@@ -153,9 +143,7 @@ def _measure(request: str) -> Bill:
 
 
 def test_the_readme_has_a_row_for_each_request() -> None:
-    """
-    Nothing is measured that the README does not tell, and the other way round.
-    """
+    """Nothing is measured that the README does not tell, and the other way round."""
     assert list(REQUESTS) == [row["request"] for row in readme_table("What it costs")]
 
 
@@ -163,9 +151,7 @@ def test_the_readme_has_a_row_for_each_request() -> None:
     "row", readme_table("What it costs"), ids=lambda r: r["request"]
 )
 def test_calls_and_round_trips_are_those_of_the_readme(row: dict[str, str]) -> None:
-    """
-    A call or a wait more than the README tells is a failure.
-    """
+    """A call or a wait more than the README tells is a failure."""
     bill = _measure(row["request"])
 
     assert (row["calls"], row["round trips"]) == (bill.calls, str(bill.round_trips))
@@ -177,9 +163,7 @@ def test_calls_and_round_trips_are_those_of_the_readme(row: dict[str, str]) -> N
     "row", readme_table("What it costs"), ids=lambda r: r["request"]
 )
 def test_units_are_those_of_the_readme(row: dict[str, str]) -> None:
-    """
-    DynamoDB Local charges what the README tells, indexes included.
-    """
+    """DynamoDB Local charges what the README tells, indexes included."""
     bill = _measure(row["request"])
 
     assert (row["RCU"], row["WCU"]) == (f"{bill.read_units:g}", f"{bill.write_units:g}")
@@ -188,9 +172,7 @@ def test_units_are_those_of_the_readme(row: dict[str, str]) -> None:
 def test_a_download_makes_no_client_of_s3(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    To make one takes longer than all the rest of a cold start's first request.
-    """
+    """To make one takes longer than all the rest of a cold start's first request."""
     image_id = producer.make_image(disk_format="raw", container_format="bare")
     producer.upload(image_id, CONTENT)
     made: dict[str, Any] = {}

@@ -16,15 +16,12 @@ Records = list[dict[str, Any]]
 
 
 class Stopped(BaseException):
-    """
-    The process ends, wherever it is: nothing in the service catches it.
-    """
+    """The process ends, wherever it is: nothing in the service catches it."""
 
 
 @dataclass
 class Mapping:
-    """
-    How Lambda brings a stream's records to the function, as the template sets it.
+    """How Lambda brings a stream's records to the function, as the template sets it.
 
     A batch that ends in an exception is halved until one record is left, which is set
     aside when its tries are over; a batch that tells where it failed goes on there.
@@ -36,9 +33,7 @@ class Mapping:
     runs: int = 0
 
     def follow(self, records: Records) -> None:
-        """
-        Bring all records to the function, whatever becomes of each.
-        """
+        """Bring all records to the function, whatever becomes of each."""
         for start in range(0, len(records), self.batch_size):
             self._batch(records[start : start + self.batch_size])
 
@@ -66,9 +61,7 @@ class Mapping:
 
 
 def number(record: dict[str, Any]) -> str:
-    """
-    Give a record's sequence number.
-    """
+    """Give a record's sequence number."""
     return str(record["dynamodb"]["SequenceNumber"])
 
 
@@ -84,9 +77,7 @@ def _clients() -> list[Any]:
 
 @contextmanager
 def hooked(event: str, react: Callable[..., Any]) -> Iterator[None]:
-    """
-    React to an event of every client of the service while the context lasts.
-    """
+    """React to an event of every client of the service while the context lasts."""
     clients = _clients()
     for one in clients:
         one.meta.events.register(event, react)
@@ -99,9 +90,7 @@ def hooked(event: str, react: Callable[..., Any]) -> Iterator[None]:
 
 @contextmanager
 def sending() -> Iterator[list[Any]]:
-    """
-    Note each event that the bus takes, in order.
-    """
+    """Note each event that the bus takes, in order."""
     sent: list[Any] = []
     asked: list[Any] = []
 
@@ -121,8 +110,7 @@ def sending() -> Iterator[list[Any]]:
 
 @contextmanager
 def stopping_at(step: int) -> Iterator[list[str]]:
-    """
-    End the process at one of its steps: before a call of AWS, or once it is done.
+    """End the process at one of its steps: before a call of AWS, or once it is done.
 
     Gives the steps that were reached.
     """

@@ -1,6 +1,4 @@
-"""
-Each change is one event, which says who did what to what, and never a secret.
-"""
+"""Each change is one event, which says who did what to what, and never a secret."""
 
 import json
 from collections.abc import Iterator
@@ -24,9 +22,7 @@ SCHEMA = json.loads(
 
 @pytest.fixture(autouse=True)
 def sent(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """
-    What was sent: each event as it went to the bus, in order.
-    """
+    """What was sent: each event as it went to the bus, in order."""
     assert pump
     bus = replace(settings.current, event_bus="default")
     monkeypatch.setattr(settings, "current", bus)
@@ -37,18 +33,14 @@ def sent(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
 
 def told(sent: list[Any]) -> list[tuple[str, str | None, str]]:
-    """
-    Give of each event its type, its member and its actor.
-    """
+    """Give of each event its type, its member and its actor."""
     return [(one["type"], one["member_id"], one["actor"]["project_id"]) for one in sent]
 
 
 def test_a_share_is_told_from_its_offer_to_its_end(
     producer: Actor, consumer: Actor, pump: Pump, sent: list[Any]
 ) -> None:
-    """
-    By whom each step was made; the image's counting of its members is no event.
-    """
+    """By whom each step was made; the image's counting of its members is no event."""
     image_id = producer.make_image(name="ubuntu")
     producer.share(image_id, "consumer")
     consumer.answer(image_id, "accepted")
@@ -85,9 +77,7 @@ def test_a_share_is_told_from_its_offer_to_its_end(
 def test_a_change_of_an_image_is_told_with_what_it_was(
     send: Send, pump: Pump, sent: list[Any]
 ) -> None:
-    """
-    An administrator's transfer is told of the new owner.
-    """
+    """An administrator's transfer is told of the new owner."""
     producer = Actor(send, "producer")
     admin = Actor(send, "operators", "admin", "carol")
     image_id = producer.make_image(name="old", tags=["lts"])
@@ -108,9 +98,7 @@ def test_a_change_of_an_image_is_told_with_what_it_was(
 def test_the_ways_of_an_images_data_are_told(
     producer: Actor, pump: Pump, sent: list[Any]
 ) -> None:
-    """
-    Its activation, and that an administrator or its owner stopped its downloads.
-    """
+    """Its activation, and that an administrator or its owner stopped its downloads."""
     image_id = producer.make_image(disk_format="raw", container_format="bare")
     producer.upload(image_id, b"data")
     producer.post(f"/v2/images/{image_id}/actions/deactivate")
@@ -128,9 +116,7 @@ def test_the_ways_of_an_images_data_are_told(
 def test_the_source_of_an_import_is_told_nowhere(
     producer: Actor, pump: Pump, sent: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """
-    Neither while it runs nor when it failed: its URL may hold a password.
-    """
+    """Neither while it runs nor when it failed: its URL may hold a password."""
     caplog.set_level("INFO", "cloud-images.events")
     image_id = producer.make_image(disk_format="raw", container_format="bare")
     method = {"name": "web-download", "uri": "https://u:hunter2@127.0.0.1/disk"}
@@ -152,9 +138,7 @@ def test_the_source_of_an_import_is_told_nowhere(
 def test_an_event_too_large_leaves_out_tags_and_properties(
     producer: Actor, pump: Pump, sent: list[Any]
 ) -> None:
-    """
-    And says so; all else of it is there.
-    """
+    """And says so; all else of it is there."""
     image_id = producer.make_image(name="large", a="x" * 150_000)
     producer.patch(
         f"/v2/images/{image_id}", [{"op": "replace", "path": "/name", "value": "new"}]
@@ -171,9 +155,7 @@ def test_an_event_too_large_leaves_out_tags_and_properties(
 def test_what_no_project_did_makes_no_event(
     producer: Actor, pump: Pump, sent: list[Any]
 ) -> None:
-    """
-    The members of a deleted image go without one each.
-    """
+    """The members of a deleted image go without one each."""
     image_id = producer.make_image()
     producer.share(image_id, "a", "b", "c")
     producer.delete(f"/v2/images/{image_id}")

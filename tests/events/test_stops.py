@@ -1,6 +1,4 @@
-"""
-The consumer stopped anywhere, and records that it cannot take.
-"""
+"""The consumer stopped anywhere, and records that it cannot take."""
 
 from dataclasses import replace
 from itertools import count
@@ -25,9 +23,7 @@ def _bus(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def story(producer: Actor, consumer: Actor, table: str) -> Records:
-    """
-    The records of two images' lives, as the stream has them.
-    """
+    """The records of two images' lives, as the stream has them."""
     for name in ("one", "two"):
         image_id = producer.make_image(
             name=name, disk_format="raw", container_format="bare"
@@ -40,9 +36,7 @@ def story(producer: Actor, consumer: Actor, table: str) -> Records:
 
 
 def by_image(sent: list[Any]) -> dict[str, list[Any]]:
-    """
-    Give the events of each image in order, each once: the first time it was sent.
-    """
+    """Give the events of each image in order, each once: the first time it was sent."""
     known: dict[str, list[Any]] = {}
     for event in sent:
         events = known.setdefault(event["image_id"], [])
@@ -52,8 +46,7 @@ def by_image(sent: list[Any]) -> dict[str, list[Any]]:
 
 
 def test_no_stop_loses_an_event_or_its_place(story: Records) -> None:
-    """
-    Stopped between any two of its steps, the consumer goes on where it must.
+    """Stopped between any two of its steps, the consumer goes on where it must.
 
     Duplicates are the same to the letter, and so have the same id.
     """
@@ -82,9 +75,7 @@ def test_no_stop_loses_an_event_or_its_place(story: Records) -> None:
 def test_a_record_that_cannot_be_taken_is_set_aside_alone(
     batch_size: int, story: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Those before and after it are not lost, and keep their order.
-    """
+    """Those before and after it are not lost, and keep their order."""
     poison = {number(story[0]), number(story[4]), number(story[-1])}
 
     def refuse(record: Any) -> None:
@@ -106,9 +97,7 @@ def test_a_record_that_cannot_be_taken_is_set_aside_alone(
 
 
 def test_what_the_bus_does_not_take_is_tried_again(story: Records) -> None:
-    """
-    Also where it answers, but not for the event.
-    """
+    """Also where it answers, but not for the event."""
     turns = count()
 
     def refuse(parsed: Any, **_: Any) -> None:

@@ -1,6 +1,4 @@
-"""
-An identity, asked whose a token is.
-"""
+"""An identity, asked whose a token is."""
 
 import pytest
 
@@ -11,23 +9,17 @@ from chalicelib.identity.methods import Identify
 
 
 def ask(identify: Identify, token: str) -> Caller:
-    """
-    Ask whose a token is.
-    """
+    """Ask whose a token is."""
     return identify(Incoming("GET", "/v2/images", {"x-auth-token": token}, "req-1"))
 
 
 def refusal(identify: Identify, token: str) -> ApiError:
-    """
-    Ask whose a token is where that gets no answer.
-    """
+    """Ask whose a token is where that gets no answer."""
     with pytest.raises(ApiError) as refused:
         ask(identify, token)
     return refused.value
 
 
 def refused(identify: Identify, token: str) -> bool:
-    """
-    Tell whether a token is nobody's.
-    """
+    """Tell whether a token is nobody's."""
     return isinstance(refusal(identify, token), Unauthorized)

@@ -18,9 +18,7 @@ from tests.local.service import Run, running
 
 @dataclass
 class Cloud:
-    """
-    A service, as `make run AUTH=keystone` starts it, and its Keystone.
-    """
+    """A service, as `make run AUTH=keystone` starts it, and its Keystone."""
 
     run: Run
     keystone: Keystone
@@ -28,9 +26,7 @@ class Cloud:
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[Cloud]:
-    """
-    A service and a Keystone, with the examples.
-    """
+    """A service and a Keystone, with the examples."""
     install(REQUIREMENTS)  # Here, as the service's surroundings may have no index.
     with running(AUTH="keystone") as run:
         ((url, password),) = re.findall(
@@ -42,38 +38,28 @@ def cloud() -> Iterator[Cloud]:
 
 @pytest.fixture
 def keystone(cloud: Cloud) -> Keystone:
-    """
-    The Keystone, as its administrator calls it.
-    """
+    """The Keystone, as its administrator calls it."""
     return cloud.keystone
 
 
 class Clock:
-    """
-    The time that the service sees: the true one, and what was added to it.
-    """
+    """The time that the service sees: the true one, and what was added to it."""
 
     def __init__(self) -> None:
         self.ahead = timedelta()
 
     def now(self) -> datetime:
-        """
-        Give the time.
-        """
+        """Give the time."""
         return datetime.now(UTC) + self.ahead
 
     def advance(self, seconds: float) -> None:
-        """
-        Let time pass.
-        """
+        """Let time pass."""
         self.ahead += timedelta(seconds=seconds)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """
-    The clock of the service in this process.
-    """
+    """The clock of the service in this process."""
     clock = Clock()
     monkeypatch.setattr(service_clock, "now", clock.now)
     return clock

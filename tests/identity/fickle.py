@@ -33,9 +33,7 @@ class Fickle:
     drops: bool = False
 
     def heal(self) -> None:
-        """
-        Behave well again.
-        """
+        """Behave well again."""
         self.to, self.answer, self.slow, self.drops = ("",), None, False, False
 
 
@@ -97,16 +95,12 @@ class _Handler(BaseHTTPRequestHandler):
                 time.sleep(0.05)
 
     def log_message(self, *_words: object) -> None:
-        """
-        Note nothing.
-        """
+        """Note nothing."""
 
 
 @contextmanager
 def before(target: str) -> Iterator[Fickle]:
-    """
-    Stand before the server at an address, and behave well at first.
-    """
+    """Stand before the server at an address, and behave well at first."""
     server = _Server(target)
     Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:

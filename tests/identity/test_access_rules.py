@@ -1,6 +1,4 @@
-"""
-The paths of an application credential's access rules.
-"""
+"""The paths of an application credential's access rules."""
 
 import pytest
 
@@ -27,16 +25,12 @@ from chalicelib.identity.access_rules import PATH_MAX, allows
     ],
 )
 def test_a_path_of_a_rule(pattern: str, path: str, *, allowed: bool) -> None:
-    """
-    As keystonemiddleware reads it, but for what is a regular expression there.
-    """
+    """As keystonemiddleware reads it, but for what is a regular expression there."""
     assert allows(pattern, path) is allowed
 
 
 def test_a_very_long_path_is_allowed_by_no_rule() -> None:
-    """
-    What a pattern takes to compare grows with it.
-    """
+    """What a pattern takes to compare grows with it."""
     path = "/v2/images/"
     longest = path + "a" * (PATH_MAX - len(path))
 

@@ -22,9 +22,7 @@ Rule = dict[str, str]
 
 @dataclass(frozen=True)
 class User:
-    """
-    Somebody with a token, who calls the service.
-    """
+    """Somebody with a token, who calls the service."""
 
     cloud: Cloud
     token: str
@@ -32,24 +30,18 @@ class User:
     user_id: str = ""
 
     def ask(self, method: str, target: str, body: bytes = b"") -> Answer:
-        """
-        Send a request with the token.
-        """
+        """Send a request with the token."""
         headers = {"X-Auth-Token": self.token, "Accept": "application/json"}
         return over_http(self.cloud.run.url)(method, target, headers, body)
 
     def make_image(self) -> str:
-        """
-        Create an image; give its id.
-        """
+        """Create an image; give its id."""
         answer = self.ask("POST", "/v2/images", b"{}")
         assert answer.status == 201, answer.body
         return str(answer.document["id"])
 
     def restricted(self, rules: list[Rule] | None, **fields: Any) -> "User":
-        """
-        Be the same by an application credential, which may have access rules.
-        """
+        """Be the same by an application credential, which may have access rules."""
         wanted: dict[str, Any] = {"name": uuid.uuid4().hex, **fields}
         if rules is not None:
             wanted["access_rules"] = rules
@@ -69,18 +61,14 @@ class User:
 
 
 def sign_in(cloud: Cloud, name: str) -> User:
-    """
-    Be one of the four who are always there.
-    """
+    """Be one of the four who are always there."""
     user, project, _ = PEOPLE[name]
     token, said = cloud.keystone.sign_in(user, PASSWORD, scope_to(project))
     return User(cloud, token, said["project"]["id"], said["user"]["id"])
 
 
 def somebody(cloud: Cloud, role: str = "member") -> User:
-    """
-    Be a new user of a new project.
-    """
+    """Be a new user of a new project."""
     name = uuid.uuid4().hex
     cloud.keystone.add_user(name, f"project-{name}", role)
     token, said = cloud.keystone.sign_in(name, PASSWORD, scope_to(f"project-{name}"))
@@ -88,9 +76,7 @@ def somebody(cloud: Cloud, role: str = "member") -> User:
 
 
 def rule(method: str, path: str, service: str = "image") -> Rule:
-    """
-    Make an access rule.
-    """
+    """Make an access rule."""
     return {"service": service, "method": method, "path": path}
 
 
@@ -111,9 +97,7 @@ def test_the_caller_is_whom_the_token_names(cloud: Cloud) -> None:
 
 
 def test_a_reader_reads(cloud: Cloud) -> None:
-    """
-    What its project has, and changes none of it.
-    """
+    """What its project has, and changes none of it."""
     consumer, reader = sign_in(cloud, "consumer"), sign_in(cloud, "reader")
     path = f"/v2/images/{consumer.make_image()}"
 
@@ -124,9 +108,7 @@ def test_a_reader_reads(cloud: Cloud) -> None:
 
 
 def test_an_application_credential_is_its_user(cloud: Cloud) -> None:
-    """
-    In its project, with its roles, and everywhere where it has no access rules.
-    """
+    """In its project, with its roles, and everywhere where it has no access rules."""
     producer = sign_in(cloud, "producer")
     application = producer.restricted(None)
 
@@ -163,9 +145,7 @@ def test_an_access_rule_allows_what_it_says(cloud: Cloud) -> None:
 
 
 def test_an_access_rule_is_not_got_round(cloud: Cloud) -> None:
-    """
-    By writing the path otherwise.
-    """
+    """By writing the path otherwise."""
     producer = sign_in(cloud, "producer")
     image_id = producer.make_image()
     user = producer.restricted([rule("GET", "/v2/images/*")])
@@ -181,9 +161,7 @@ def test_an_access_rule_is_not_got_round(cloud: Cloud) -> None:
 
 
 def test_a_service_token_lifts_no_rule(cloud: Cloud) -> None:
-    """
-    Nor does it make an expired token good.
-    """
+    """Nor does it make an expired token good."""
     user, project, _ = SERVICE
     service, _ = cloud.keystone.sign_in(user, PASSWORD, scope_to(project))
     headers = {"X-Service-Token": service}
@@ -196,9 +174,7 @@ def test_a_service_token_lifts_no_rule(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("kind", ["unscoped", "domain", "system"])
 def test_a_token_without_a_project_has_no_role(cloud: Cloud, kind: str) -> None:
-    """
-    Not even the administrator's: it reads schemas, and no image.
-    """
+    """Not even the administrator's: it reads schemas, and no image."""
     keystone = cloud.keystone
     keystone.call(
         "PUT",
@@ -230,27 +206,21 @@ def test_a_role_that_means_nothing_here_is_none(cloud: Cloud) -> None:
 
 
 def revoked(cloud: Cloud) -> User:
-    """
-    Have a token that its user revoked.
-    """
+    """Have a token that its user revoked."""
     user = somebody(cloud)
     cloud.keystone.revoke(user.token)
     return user
 
 
 def of_a_deleted_project(cloud: Cloud) -> User:
-    """
-    Have a token for a project that is gone.
-    """
+    """Have a token for a project that is gone."""
     user = somebody(cloud)
     cloud.keystone.call("DELETE", f"/projects/{user.project_id}")
     return user
 
 
 def of_a_disabled_user(cloud: Cloud) -> User:
-    """
-    Have a token of a user who was shut out.
-    """
+    """Have a token of a user who was shut out."""
     user = somebody(cloud)
     change = {"user": {"enabled": False}}
     cloud.keystone.call("PATCH", f"/users/{user.user_id}", change)
@@ -258,9 +228,7 @@ def of_a_disabled_user(cloud: Cloud) -> User:
 
 
 def expired(cloud: Cloud) -> User:
-    """
-    Have a token whose time is over, as its application credential's is.
-    """
+    """Have a token whose time is over, as its application credential's is."""
     end = datetime.now(UTC) + timedelta(seconds=2)
     text = end.strftime("%Y-%m-%dT%H:%M:%S.%f")
     user = sign_in(cloud, "producer").restricted(None, expires_at=text)
@@ -270,16 +238,12 @@ def expired(cloud: Cloud) -> User:
 
 
 def outside_its_rules(cloud: Cloud) -> User:
-    """
-    Have a token that is good for something else.
-    """
+    """Have a token that is good for something else."""
     return sign_in(cloud, "producer").restricted([rule("GET", "/v2/schemas/*")])
 
 
 def test_every_bad_token_gets_the_same_answer(cloud: Cloud) -> None:
-    """
-    401, where to get a good one, and not a word of what was wrong.
-    """
+    """401, where to get a good one, and not a word of what was wrong."""
     good = sign_in(cloud, "producer").token
     bad = [
         *(make(cloud).token for make in (revoked, of_a_deleted_project)),
@@ -314,9 +278,7 @@ def test_every_bad_token_gets_the_same_answer(cloud: Cloud) -> None:
 
 
 def test_no_token_reaches_the_log(cloud: Cloud) -> None:
-    """
-    Neither a good one nor a bad one, nor a password.
-    """
+    """Neither a good one nor a bad one, nor a password."""
     good, bad = sign_in(cloud, "consumer").token, f"bad{uuid.uuid4().hex}"
     User(cloud, good).ask("GET", "/v2/images")
     User(cloud, bad).ask("GET", f"/v2/images?{bad}")

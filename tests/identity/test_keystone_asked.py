@@ -38,25 +38,19 @@ SIGN_IN = "POST /v3/auth/tokens?nocatalog"
 
 @pytest.fixture
 def way(keystone: Keystone) -> Iterator[Fickle]:
-    """
-    What stands between the service and its Keystone.
-    """
+    """What stands between the service and its Keystone."""
     with fickle.before(keystone.url) as between:
         yield between
 
 
 @pytest.fixture
 def identify(way: Fickle) -> Identify:
-    """
-    The identity of a container that has just started.
-    """
+    """The identity of a container that has just started."""
     return choose_identity("keystone", service_environment(way.url))
 
 
 def token_of(keystone: Keystone, cloud: str = "producer") -> str:
-    """
-    Give a new token of one of those who are always there.
-    """
+    """Give a new token of one of those who are always there."""
     user, project, _ = PEOPLE[cloud]
     return keystone.sign_in(user, PASSWORD, scope_to(project))[0]
 
@@ -82,9 +76,7 @@ def test_a_warm_cache_asks_nothing(
 def test_what_is_remembered_counts_for_a_minute(
     identify: Identify, way: Fickle, keystone: Keystone, clock: Clock
 ) -> None:
-    """
-    So long may a token that was revoked go on; not a second longer.
-    """
+    """So long may a token that was revoked go on; not a second longer."""
     token = token_of(keystone)
     ask(identify, token)
     keystone.revoke(token)
@@ -100,9 +92,7 @@ def test_what_is_remembered_counts_for_a_minute(
 def test_nothing_is_remembered_beyond_the_tokens_end(
     identify: Identify, keystone: Keystone, clock: Clock
 ) -> None:
-    """
-    Nor does a token whose time is over count because Keystone's clock is late.
-    """
+    """Nor does a token whose time is over count because Keystone's clock is late."""
     token = token_of(keystone)
     clock.advance(3600 - 30)
     ask(identify, token)
@@ -115,8 +105,7 @@ def test_nothing_is_remembered_beyond_the_tokens_end(
 def test_a_refusal_is_remembered_for_seconds(
     identify: Identify, way: Fickle, clock: Clock
 ) -> None:
-    """
-    Whoever repeats a bad token does not make us ask each time.
+    """Whoever repeats a bad token does not make us ask each time.
 
     As often the service makes sure that it is not its own that Keystone lost.
     """
@@ -132,9 +121,7 @@ def test_a_refusal_is_remembered_for_seconds(
 def test_what_cannot_be_a_token_is_not_asked_about(
     identify: Identify, way: Fickle
 ) -> None:
-    """
-    Too long, with odd bytes, or none at all.
-    """
+    """Too long, with odd bytes, or none at all."""
     for token in (
         "",
         " ",
@@ -153,9 +140,7 @@ def test_what_cannot_be_a_token_is_not_asked_about(
 def test_the_memory_is_bounded(
     identify: Identify, way: Fickle, monkeypatch: pytest.MonkeyPatch, keystone: Keystone
 ) -> None:
-    """
-    The oldest is forgotten; bad tokens push out no good one.
-    """
+    """The oldest is forgotten; bad tokens push out no good one."""
     monkeypatch.setattr("chalicelib.identity.keystone.REMEMBERED_MAX", 2)
     first, second, third = (token_of(keystone) for _ in range(3))
     for token in (first, second):
@@ -176,9 +161,7 @@ def test_the_memory_is_bounded(
 def test_the_services_own_token_is_renewed(
     identify: Identify, way: Fickle, keystone: Keystone, clock: Clock
 ) -> None:
-    """
-    A minute before it ends.
-    """
+    """A minute before it ends."""
     ask(identify, token_of(keystone))
     clock.advance(3600 - 61)
     ask(identify, token_of(keystone))
@@ -193,9 +176,7 @@ def test_the_services_own_token_is_renewed(
 def test_the_services_own_token_is_renewed_when_it_is_refused(
     identify: Identify, way: Fickle, keystone: Keystone
 ) -> None:
-    """
-    At once, within the same request.
-    """
+    """At once, within the same request."""
     ask(identify, token_of(keystone))
     keystone.revoke(way.headers["X-Auth-Token"])
     way.asked.clear()
@@ -209,9 +190,7 @@ def test_the_services_own_token_is_renewed_when_it_is_refused(
 def test_many_at_once_sign_in_once(
     identify: Identify, way: Fickle, keystone: Keystone
 ) -> None:
-    """
-    At the start, and when what the service had is refused.
-    """
+    """At the start, and when what the service had is refused."""
     tokens = [token_of(keystone) for _ in range(8)]
 
     def ask_all(tokens: list[str]) -> None:
@@ -227,9 +206,7 @@ def test_many_at_once_sign_in_once(
 
 
 def test_an_application_credential_signs_in(way: Fickle, keystone: Keystone) -> None:
-    """
-    In the place of a password.
-    """
+    """In the place of a password."""
     user, project, _ = SERVICE
     token, said = keystone.sign_in(user, PASSWORD, scope_to(project))
     made = keystone.call(
@@ -254,9 +231,7 @@ def test_an_application_credential_signs_in(way: Fickle, keystone: Keystone) -> 
 def test_a_refused_service_answers_503_and_pauses(
     way: Fickle, keystone: Keystone
 ) -> None:
-    """
-    It does not sign in again at each request, lest its user be locked out.
-    """
+    """It does not sign in again at each request, lest its user be locked out."""
     wrong = service_environment(way.url) | {"OS_PASSWORD": "wrong"}
     identify = choose_identity("keystone", wrong)
 
@@ -269,9 +244,7 @@ def test_a_refused_service_answers_503_and_pauses(
 def test_a_service_that_may_not_validate_answers_503(
     way: Fickle, keystone: Keystone
 ) -> None:
-    """
-    A user without the role `service` is not believed to know tokens.
-    """
+    """A user without the role `service` is not believed to know tokens."""
     user, project, _ = PEOPLE["consumer"]
     powerless = {"OS_USERNAME": user, "OS_PROJECT_NAME": project}
     environ = service_environment(way.url) | powerless
@@ -281,9 +254,7 @@ def test_a_service_that_may_not_validate_answers_503(
 
 
 def said(**changes: Any) -> str:
-    """
-    Give what Keystone says of a token, with some of it changed.
-    """
+    """Give what Keystone says of a token, with some of it changed."""
     token = {
         "expires_at": "2999-01-01T00:00:00.000000Z",
         "user": {"id": "u"},
@@ -326,9 +297,7 @@ BROKEN = {
 def test_an_answer_that_makes_no_sense_is_503(
     identify: Identify, way: Fickle, keystone: Keystone, answer: tuple[int, str]
 ) -> None:
-    """
-    Never a pass, and nothing of it is remembered.
-    """
+    """Never a pass, and nothing of it is remembered."""
     known, unknown = token_of(keystone), token_of(keystone)
     ask(identify, known)
     way.to, way.answer = ("GET",), answer
@@ -345,9 +314,7 @@ def test_an_answer_that_makes_no_sense_is_503(
 def test_an_answer_that_makes_sense_is_believed(
     identify: Identify, way: Fickle, keystone: Keystone
 ) -> None:
-    """
-    The table of those that make none is made from it; roles are read in any case.
-    """
+    """The table of those that make none is made from it; roles are read in any case."""
     way.to, way.answer = ("GET",), (200, said(roles=[{"name": "ADMIN"}]))
 
     caller = ask(identify, token_of(keystone))
@@ -384,9 +351,7 @@ def test_a_slow_keystone_is_503(  # noqa: PLR0913 - a row
 
 
 def test_a_keystone_that_is_down_is_503(keystone: Keystone) -> None:
-    """
-    Nobody listens there.
-    """
+    """Nobody listens there."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environ = service_environment(f"http://127.0.0.1:{port}")
@@ -398,9 +363,7 @@ def test_a_keystone_that_is_down_is_503(keystone: Keystone) -> None:
 def test_no_exception_holds_a_secret(
     identify: Identify, way: Fickle, keystone: Keystone
 ) -> None:
-    """
-    Neither the caller's token nor the service's own nor its password.
-    """
+    """Neither the caller's token nor the service's own nor its password."""
     token = token_of(keystone)
     way.to, way.answer = ("GET",), (500, "")
 
@@ -417,9 +380,7 @@ def test_no_exception_holds_a_secret(
 def test_the_memory_may_be_none(
     way: Fickle, keystone: Keystone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    TOKEN_CACHE_SECONDS=0: Keystone is asked each time.
-    """
+    """TOKEN_CACHE_SECONDS=0: Keystone is asked each time."""
     forgetful = replace(settings.current, token_cache_seconds=0)
     monkeypatch.setattr(settings, "current", forgetful)
     identify = choose_identity("keystone", service_environment(way.url))

@@ -1,6 +1,4 @@
-"""
-A local run with a Keystone of one's own, which then dies.
-"""
+"""A local run with a Keystone of one's own, which then dies."""
 
 import re
 import shutil
@@ -22,9 +20,7 @@ pytestmark = pytest.mark.xdist_group("keystone")
 
 
 def test_it_tells_how_to_use_openstack(cloud: Cloud) -> None:
-    """
-    Three commands, for the clouds of the file that it names.
-    """
+    """Three commands, for the clouds of the file that it names."""
     clouds = (cloud.keystone.home / "clouds.yaml").read_text("utf-8")
 
     assert clouds in cloud.run.greeting
@@ -33,9 +29,7 @@ def test_it_tells_how_to_use_openstack(cloud: Cloud) -> None:
 
 
 def test_the_examples_are_those_of_its_users(cloud: Cloud) -> None:
-    """
-    One share waits for the consumer's answer, another one was accepted.
-    """
+    """One share waits for the consumer's answer, another one was accepted."""
     user, project, _ = PEOPLE["consumer"]
     token, _ = cloud.keystone.sign_in(user, PASSWORD, scope_to(project))
     (offered,) = re.findall(r"image set --accept (\S+)\n", cloud.run.greeting)
@@ -113,9 +107,7 @@ def test_its_commands_work_with_an_issuer() -> None:
     ("way", "settings"), [("keystone", OF_KEYSTONE), ("oidc", OF_OIDC)]
 )
 def test_what_belongs_to_another_is_known(way: str, settings: tuple[str, ...]) -> None:
-    """
-    It is what the service reads, but for what names the other.
-    """
+    """It is what the service reads, but for what names the other."""
     left = {name for name in settings if not OF_EXTERNAL[way].fullmatch(name)}
 
     assert left == {EXTERNAL[way]}
@@ -139,7 +131,5 @@ def test_what_belongs_to_another_is_known(way: str, settings: tuple[str, ...]) -
     ],
 )
 def test_a_wrong_setting_is_one_clear_line(settings: dict[str, str], line: str) -> None:
-    """
-    Before anything is served.
-    """
+    """Before anything is served."""
     assert failing(**settings) == (1, "", line)

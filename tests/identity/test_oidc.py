@@ -1,6 +1,4 @@
-"""
-Tokens of an OpenID Connect issuer: whom a good one names, and what attackers try.
-"""
+"""Tokens of an OpenID Connect issuer: whom a good one names, and what attackers try."""
 
 import base64
 import hashlib
@@ -37,9 +35,7 @@ Claims = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[Issuer]:
-    """
-    An issuer with a key for each algorithm.
-    """
+    """An issuer with a key for each algorithm."""
     with local_issuer.running() as issuer:
         issuer.add_key("curve", "ES256")
         issuer.add_key("edwards", "EdDSA")
@@ -48,17 +44,13 @@ def issuer() -> Iterator[Issuer]:
 
 @pytest.fixture
 def identify(issuer: Issuer) -> Identify:
-    """
-    The identity of a container that has just started.
-    """
+    """The identity of a container that has just started."""
     issuer.asked.clear()
     return choose(issuer.url)
 
 
 def choose(url: str, **settings: str) -> Identify:
-    """
-    Make the identity of an issuer at a URL.
-    """
+    """Make the identity of an issuer at a URL."""
     environ = {
         "OIDC_ISSUER": url,
         "OIDC_AUDIENCE": AUDIENCE,
@@ -69,25 +61,19 @@ def choose(url: str, **settings: str) -> Identify:
 
 
 def claims(issuer: Issuer, **changes: Any) -> Claims:
-    """
-    Give good claims with some of them changed; one that is `...` is left out.
-    """
+    """Give good claims with some of them changed; one that is `...` is left out."""
     changed = {**issuer.claims("alice", "producer", "member"), **changes}
     return {name: value for name, value in changed.items() if value is not ...}
 
 
 def part(document: Any) -> str:
-    """
-    Write a part of a token.
-    """
+    """Write a part of a token."""
     text = document if isinstance(document, bytes) else json.dumps(document).encode()
     return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
 
 
 def public_pem(issuer: Issuer, key_id: str = "first") -> bytes:
-    """
-    Give a key's public half, as everybody has it.
-    """
+    """Give a key's public half, as everybody has it."""
     public: bytes = (
         issuer.keys[key_id][1]
         .public_key()
@@ -100,9 +86,7 @@ def public_pem(issuer: Issuer, key_id: str = "first") -> bytes:
 
 
 def test_a_token_names_its_caller(identify: Identify, issuer: Issuer) -> None:
-    """
-    By each algorithm; the keys are fetched once.
-    """
+    """By each algorithm; the keys are fetched once."""
     good = claims(issuer)
     callers = [ask(identify, issuer.sign(good, key_id)) for key_id in issuer.keys]
 
@@ -122,9 +106,7 @@ def test_a_token_names_its_caller(identify: Identify, issuer: Issuer) -> None:
 def test_a_token_comes_in_two_headers(
     identify: Identify, issuer: Issuer, headers: dict[str, str]
 ) -> None:
-    """
-    The clients' own, or that of all the world.
-    """
+    """The clients' own, or that of all the world."""
     token = issuer.sign(claims(issuer))
     sent = {name: text.replace("TOKEN", token) for name, text in headers.items()}
 
@@ -147,9 +129,7 @@ def test_a_token_comes_in_two_headers(
 def test_a_token_elsewhere_is_none(
     identify: Identify, issuer: Issuer, headers: dict[str, str]
 ) -> None:
-    """
-    Nor is a second one tried where the first is bad.
-    """
+    """Nor is a second one tried where the first is bad."""
     token = issuer.sign(claims(issuer))
     sent = {name: text.replace("TOKEN", token) for name, text in headers.items()}
 
@@ -158,9 +138,7 @@ def test_a_token_elsewhere_is_none(
 
 
 def test_claims_are_read_where_the_settings_say(issuer: Issuer) -> None:
-    """
-    Nested, with dots in a name, and roles by the map.
-    """
+    """Nested, with dots in a name, and roles by the map."""
     identify = choose(
         issuer.url,
         OIDC_PROJECT_CLAIM="https://example\\.org/tenant.id",
@@ -195,9 +173,7 @@ def test_claims_are_read_where_the_settings_say(issuer: Issuer) -> None:
 def test_roles_are_a_list_or_a_text(
     identify: Identify, issuer: Issuer, roles: Any, role: Role
 ) -> None:
-    """
-    Who has none that means something may read schemas, and no image.
-    """
+    """Who has none that means something may read schemas, and no image."""
     assert ask(identify, issuer.sign(claims(issuer, roles=roles))).role is role
 
 
@@ -250,16 +226,12 @@ WRONG_CLAIMS: dict[str, Claims] = {
 def test_claims_that_are_wrong_are_nobodys(
     identify: Identify, issuer: Issuer, changes: Claims
 ) -> None:
-    """
-    However well they are signed.
-    """
+    """However well they are signed."""
     assert refused(identify, issuer.sign(claims(issuer, **changes)))
 
 
 def test_clocks_may_differ_a_little(identify: Identify, issuer: Issuer) -> None:
-    """
-    By less than half a minute.
-    """
+    """By less than half a minute."""
     now = int(time.time())
 
     late = issuer.sign(claims(issuer, exp=now - 10))
@@ -269,26 +241,20 @@ def test_clocks_may_differ_a_little(identify: Identify, issuer: Issuer) -> None:
 
 
 def hmac_with_the_public_key(issuer: Issuer) -> str:
-    """
-    Sign by what everybody has, where a careless reader lets the token choose how.
-    """
+    """Sign by what everybody has, where a careless reader lets the token choose how."""
     signed = f"{part({'alg': 'HS256', 'kid': 'first'})}.{part(claims(issuer))}"
     digest = hmac.digest(public_pem(issuer), signed.encode(), hashlib.sha256)
     return f"{signed}.{part(digest)}"
 
 
 def by_another_key(issuer: Issuer) -> str:
-    """
-    Sign by a key of one's own, under the issuer's id.
-    """
+    """Sign by a key of one's own, under the issuer's id."""
     mine = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return jwt.encode(claims(issuer), mine, "RS256", {"kid": "first"})
 
 
 def by_a_key_that_it_brings(issuer: Issuer) -> str:
-    """
-    Sign by a key of one's own, and send it along.
-    """
+    """Sign by a key of one's own, and send it along."""
     mine = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = jwt.get_algorithm_by_name("RS256").to_jwk(mine.public_key(), as_dict=True)
     headers = {"kid": "first", "jwk": public, "jku": "http://127.0.0.1:9/keys"}
@@ -296,9 +262,7 @@ def by_a_key_that_it_brings(issuer: Issuer) -> str:
 
 
 def with_other_claims(issuer: Issuer) -> str:
-    """
-    Keep the signature, and change what it is of.
-    """
+    """Keep the signature, and change what it is of."""
     header, _, signature = issuer.sign(claims(issuer)).split(".")
     return f"{header}.{part(claims(issuer, roles=['admin']))}.{signature}"
 
@@ -316,9 +280,7 @@ def with_header(header: Any) -> Callable[[Issuer], str]:
 
 
 def without_signature(algorithm: str) -> Callable[[Issuer], str]:
-    """
-    Give the forger of a token that says it needs no signature.
-    """
+    """Give the forger of a token that says it needs no signature."""
     header = {"alg": algorithm, "kid": "first"}
     return lambda issuer: f"{part(header)}.{part(claims(issuer))}."
 
@@ -361,9 +323,7 @@ FORGERIES: dict[str, Callable[[Issuer], str]] = {
 def test_a_forgery_is_nobodys(
     identify: Identify, issuer: Issuer, forge: Callable[[Issuer], str]
 ) -> None:
-    """
-    And the answer is that to any bad token.
-    """
+    """And the answer is that to any bad token."""
     refused = refusal(identify, forge(issuer))
 
     assert isinstance(refused, Unauthorized)
@@ -373,9 +333,7 @@ def test_a_forgery_is_nobodys(
 
 
 def test_an_algorithm_that_is_not_configured_is_refused(issuer: Issuer) -> None:
-    """
-    Though the issuer has keys for it.
-    """
+    """Though the issuer has keys for it."""
     identify = choose(issuer.url, OIDC_ALGORITHMS="ES256")
 
     assert ask(identify, issuer.sign(claims(issuer), "curve"))
@@ -386,9 +344,7 @@ def test_an_algorithm_that_is_not_configured_is_refused(issuer: Issuer) -> None:
 def test_a_flood_of_unknown_keys_fetches_seldom(
     identify: Identify, issuer: Issuer, clock: Clock
 ) -> None:
-    """
-    Once a minute at the most.
-    """
+    """Once a minute at the most."""
     forge = [with_header({"alg": "RS256", "kid": f"key-{n}"}) for n in range(100)]
     flood = [one(issuer) for one in forge]
 
@@ -424,9 +380,7 @@ def test_a_new_key_is_found_and_an_old_one_forgotten(clock: Clock) -> None:
 
 @pytest.fixture
 def between() -> Iterator[tuple[Issuer, Fickle]]:
-    """
-    An issuer, and what stands between the service and it.
-    """
+    """An issuer, and what stands between the service and it."""
     with local_issuer.running() as issuer, fickle.before(issuer.url) as way:
         issuer.url = way.url
         yield issuer, way
@@ -447,9 +401,7 @@ BROKEN: dict[str, tuple[int, str]] = {
 def test_an_issuer_that_makes_no_sense_is_503(
     between: tuple[Issuer, Fickle], clock: Clock, path: str, answer: tuple[int, str]
 ) -> None:
-    """
-    And is let alone for some seconds.
-    """
+    """And is let alone for some seconds."""
     issuer, way = between
     identify, token = choose(way.url), issuer.sign(claims(issuer))
     way.to, way.answer = (f"GET {path}",), answer
@@ -468,9 +420,7 @@ def test_an_issuer_that_makes_no_sense_is_503(
 def test_a_slow_issuer_is_503(
     between: tuple[Issuer, Fickle], monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    """
-    After so much patience, though it might send a byte now and then for ever.
-    """
+    """After so much patience, though it might send a byte now and then for ever."""
     monkeypatch.setattr(http_client, "PATIENCE_SECONDS", 0.5)
     issuer, way = between
     setattr(way, fault, True)
@@ -484,9 +434,7 @@ def test_a_slow_issuer_is_503(
 def test_known_keys_count_while_the_issuer_is_down(
     between: tuple[Issuer, Fickle], clock: Clock
 ) -> None:
-    """
-    For ten minutes; a key that is not known then is no reason for 401.
-    """
+    """For ten minutes; a key that is not known then is no reason for 401."""
     issuer, way = between
     identify, token = choose(way.url), issuer.sign(claims(issuer))
     unknown = with_header({"alg": "RS256", "kid": "unknown"})(issuer)
@@ -504,9 +452,7 @@ def test_known_keys_count_while_the_issuer_is_down(
 def test_invented_keys_are_no_reason_to_ask_an_issuer_that_is_down(
     between: tuple[Issuer, Fickle], clock: Clock
 ) -> None:
-    """
-    Once in OIDC_REFETCH_SECONDS, as while it is well.
-    """
+    """Once in OIDC_REFETCH_SECONDS, as while it is well."""
     issuer, way = between
     identify, token = choose(way.url), issuer.sign(claims(issuer))
     unknown = with_header({"alg": "RS256", "kid": "unknown"})(issuer)
@@ -527,9 +473,7 @@ def test_invented_keys_are_no_reason_to_ask_an_issuer_that_is_down(
 def test_keys_that_are_none_replace_no_good_ones(
     between: tuple[Issuer, Fickle], clock: Clock, keys: list[object]
 ) -> None:
-    """
-    It is the issuer's fault: 503, and not 401 to those who have a good token.
-    """
+    """It is the issuer's fault: 503, and not 401 to those who have a good token."""
     issuer, way = between
     identify, token = choose(way.url), issuer.sign(claims(issuer))
     unknown = with_header({"alg": "RS256", "kid": "unknown"})(issuer)
@@ -544,9 +488,7 @@ def test_keys_that_are_none_replace_no_good_ones(
 def test_one_id_may_be_that_of_several_kinds_of_keys(
     between: tuple[Issuer, Fickle],
 ) -> None:
-    """
-    RFC 7517, 4.5: they are told apart by what they are for.
-    """
+    """RFC 7517, 4.5: they are told apart by what they are for."""
     issuer, way = between
     issuer.add_key("curve", "ES256")
     known = issuer.document("/keys")["keys"]
@@ -561,9 +503,7 @@ def test_one_id_may_be_that_of_several_kinds_of_keys(
 
 
 def test_keys_may_lie_behind_a_query(between: tuple[Issuer, Fickle]) -> None:
-    """
-    As those of Azure's policies do.
-    """
+    """As those of Azure's policies do."""
     issuer, way = between
     where = f"{way.url}/keys?p=b2c_1_sign-in&x=%20"
     about = json.dumps({"issuer": way.url, "jwks_uri": where})
@@ -576,9 +516,7 @@ def test_keys_may_lie_behind_a_query(between: tuple[Issuer, Fickle]) -> None:
 def test_who_has_a_known_key_waits_for_nobody(
     between: tuple[Issuer, Fickle], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Not for another request whose key is unknown, and an issuer that is slow.
-    """
+    """Not for another request whose key is unknown, and an issuer that is slow."""
     monkeypatch.setattr(http_client, "PATIENCE_SECONDS", 4.0)
     issuer, way = between
     identify, token = choose(way.url), issuer.sign(claims(issuer))
@@ -605,9 +543,7 @@ def test_who_has_a_known_key_waits_for_nobody(
     ],
 )
 def test_keys_come_by_a_safe_way(between: tuple[Issuer, Fickle], where: object) -> None:
-    """
-    By TLS, or from this machine.
-    """
+    """By TLS, or from this machine."""
     issuer, way = between
     about = json.dumps({"issuer": way.url, "jwks_uri": where})
     way.to, way.answer = ("GET /.well-known",), (200, about)
@@ -621,9 +557,7 @@ def test_keys_come_by_a_safe_way(between: tuple[Issuer, Fickle], where: object) 
 def test_keys_that_are_not_for_us_are_left_out(
     between: tuple[Issuer, Fickle],
 ) -> None:
-    """
-    A secret one, a short one, one for encryption, and what is no key at all.
-    """
+    """A secret one, a short one, one for encryption, and what is no key at all."""
     issuer, way = between
     good = issuer.document("/keys")["keys"][0]
     short = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505

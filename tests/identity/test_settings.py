@@ -1,6 +1,4 @@
-"""
-The settings of an identity: what is wrong or missing ends the start, in one line.
-"""
+"""The settings of an identity: what is wrong or missing ends the start, in one line."""
 
 import json
 import os
@@ -84,9 +82,7 @@ BAD_END = (
 
 
 def python(command: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """
-    Run a command of Python where the app finds some settings.
-    """
+    """Run a command of Python where the app finds some settings."""
     place = {"PATH": os.environ["PATH"], "AWS_DEFAULT_REGION": "us-east-1"}
     return subprocess.run(
         [sys.executable, "-c", command],
@@ -121,9 +117,7 @@ def python(command: str, **settings: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_a_setting_that_is_complete_is_taken(way: str, environ: dict[str, str]) -> None:
-    """
-    Nothing is asked of anybody at the start.
-    """
+    """Nothing is asked of anybody at the start."""
     assert callable(choose_identity(way, environ))
 
 
@@ -232,9 +226,7 @@ def test_a_setting_that_is_complete_is_taken(way: str, environ: dict[str, str]) 
 def test_a_wrong_setting_is_named(
     way: str, changes: dict[str, str], words: str
 ) -> None:
-    """
-    With what it may be.
-    """
+    """With what it may be."""
     with pytest.raises(SettingError) as wrong:
         choose_identity(way, (KEYSTONE if way == "keystone" else OIDC) | changes)
 
@@ -263,9 +255,7 @@ def test_the_app_does_not_start_without_its_identity(way: str) -> None:
 def test_only_what_an_identity_needs_is_imported(
     way: str, environ: dict[str, str], packages: set[str]
 ) -> None:
-    """
-    A cold start pays for one way, not for all three.
-    """
+    """A cold start pays for one way, not for all three."""
     names = {
         "chalicelib.identity.keystone",
         "chalicelib.identity.oidc",
@@ -280,17 +270,13 @@ def test_only_what_an_identity_needs_is_imported(
 
 @pytest.fixture
 def way(keystone: Keystone) -> Iterator[Fickle]:
-    """
-    What stands between the service and its Keystone.
-    """
+    """What stands between the service and its Keystone."""
     with fickle.before(keystone.url) as between:
         yield between
 
 
 def keep(service: str, values: Any) -> str:
-    """
-    Have AWS keep a secret; give its ARN.
-    """
+    """Have AWS keep a secret; give its ARN."""
     client = botocore.session.get_session().create_client(service, "us-east-1")
     text = values if isinstance(values, str) else json.dumps(values)
     if service == "ssm":
@@ -304,9 +290,7 @@ def keep(service: str, values: Any) -> str:
 def test_the_credential_may_be_a_secret_of_aws(
     service: str, way: Fickle, keystone: Keystone
 ) -> None:
-    """
-    Read when it is first needed, and no more.
-    """
+    """Read when it is first needed, and no more."""
     values = service_environment(way.url)
     url = values.pop("OS_AUTH_URL")
     arn = keep(service, values)
@@ -322,8 +306,7 @@ def test_the_credential_may_be_a_secret_of_aws(
 def test_a_secret_that_was_rotated_is_read_again(
     way: Fickle, keystone: Keystone, clock: Clock
 ) -> None:
-    """
-    Once Keystone knows the old one no more, within the same request.
+    """Once Keystone knows the old one no more, within the same request.
 
     It then answers as to a bad token, so the service asks about its own as well.
     """
@@ -356,9 +339,7 @@ def test_a_secret_that_was_rotated_is_read_again(
 def test_a_secret_that_was_mended_is_read_again(
     way: Fickle, keystone: Keystone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Without a new start.
-    """
+    """Without a new start."""
     monkeypatch.setattr("chalicelib.identity.keystone.PAUSE_SECONDS", 0.0)
     values = service_environment(way.url)
     url = values.pop("OS_AUTH_URL")
@@ -405,9 +386,7 @@ def test_a_rotation_that_went_wrong_locks_nobody_out(
 def test_a_secret_that_is_none_is_503(
     text: str, way: Fickle, keystone: Keystone
 ) -> None:
-    """
-    What it holds instead is told nowhere.
-    """
+    """What it holds instead is told nowhere."""
     environ = {"OS_AUTH_URL": way.url, "KEYSTONE_CREDENTIAL": keep("ssm", text)}
     identify = choose_identity("keystone", environ)
 
@@ -420,9 +399,7 @@ def test_a_secret_that_is_none_is_503(
 
 @pytest.mark.xdist_group("keystone")
 def test_a_secret_that_is_gone_is_503(way: Fickle, keystone: Keystone) -> None:
-    """
-    The log tells its ARN.
-    """
+    """The log tells its ARN."""
     environ = {"OS_AUTH_URL": way.url, "KEYSTONE_CREDENTIAL": ARN}
     identify = choose_identity("keystone", environ)
 
@@ -445,9 +422,7 @@ def test_a_secret_that_is_long_in_coming_is_not_waited_for() -> None:
 
 
 def test_a_turn_is_not_waited_for_beyond_the_bound() -> None:
-    """
-    Once the others are done, the next one has it.
-    """
+    """Once the others are done, the next one has it."""
     lock = Lock()
 
     with (
@@ -462,9 +437,7 @@ def test_a_turn_is_not_waited_for_beyond_the_bound() -> None:
 
 
 def test_what_a_call_within_a_bound_gives_or_raises_comes_back() -> None:
-    """
-    As if it had been made at once.
-    """
+    """As if it had been made at once."""
 
     def fail() -> None:
         raise SettingError("wrong")

@@ -20,9 +20,7 @@ from tests.identity.conftest import Cloud
 pytestmark = pytest.mark.xdist_group("keystone")
 
 Libraries = Callable[[str], Library]
-"""
-Takes the name of a cloud, and gives the program of its user.
-"""
+"""Takes the name of a cloud, and gives the program of its user."""
 
 LIST = "image list --name fedora -f json"
 PENDING = "image list --name fedora --shared --member-status pending -f json"
@@ -30,25 +28,19 @@ PENDING = "image list --name fedora --shared --member-status pending -f json"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """
-    The home of a user who has configured nothing.
-    """
+    """The home of a user who has configured nothing."""
     return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="module")
 def consumer_project(cloud: Cloud) -> str:
-    """
-    The id of the consumer's project.
-    """
+    """The id of the consumer's project."""
     return cloud.keystone.find("project", "consumer")
 
 
 @pytest.fixture(scope="module")
 def openstack(cloud: Cloud, home: Path) -> Callable[[str], Terminal]:
-    """
-    The `openstack` command, by the `clouds.yaml` that was printed.
-    """
+    """The `openstack` command, by the `clouds.yaml` that was printed."""
     program = install("python-openstackclient") / "openstack"
     place = home / "clouds.yaml"
     shutil.copyfile(cloud.keystone.home / "clouds.yaml", place)
@@ -57,9 +49,7 @@ def openstack(cloud: Cloud, home: Path) -> Callable[[str], Terminal]:
 
 
 def programs(cloud: Cloud, home: Path, client: str, module: str) -> Iterator[Libraries]:
-    """
-    Start the program that uses a client's library, which signs in by itself.
-    """
+    """Start the program that uses a client's library, which signs in by itself."""
 
     def token(name: str) -> str:
         user, project, _ = PEOPLE[name]
@@ -79,17 +69,13 @@ def programs(cloud: Cloud, home: Path, client: str, module: str) -> Iterator[Lib
 
 @pytest.fixture
 def sdk(cloud: Cloud, home: Path) -> Iterator[Libraries]:
-    """
-    The library openstacksdk.
-    """
+    """The library openstacksdk."""
     yield from programs(cloud, home, "openstacksdk", "openstack")
 
 
 @pytest.fixture
 def glanceclient(cloud: Cloud, home: Path) -> Iterator[Libraries]:
-    """
-    The library python-glanceclient.
-    """
+    """The library python-glanceclient."""
     yield from programs(cloud, home, "python-glanceclient", "glanceclient")
 
 
@@ -121,9 +107,7 @@ def test_openstack_tells_the_story(
 
 
 def test_openstacksdk_tells_the_story(sdk: Libraries, consumer_project: str) -> None:
-    """
-    The same.
-    """
+    """The same."""
     producer, consumer, reader, admin = map(sdk, PEOPLE)
     image_id = producer.do("image.create_image", "mint")["id"]
     member = (consumer_project, image_id)
@@ -145,9 +129,7 @@ def test_openstacksdk_tells_the_story(sdk: Libraries, consumer_project: str) -> 
 def test_glanceclient_tells_the_story(
     glanceclient: Libraries, consumer_project: str
 ) -> None:
-    """
-    The same.
-    """
+    """The same."""
     producer, consumer, reader, admin = map(glanceclient, PEOPLE)
     image_id = producer.do("images.create", name="arch")["id"]
     member = (image_id, consumer_project)

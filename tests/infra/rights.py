@@ -1,5 +1,4 @@
-"""
-Which function makes which calls of AWS, and which rights they take.
+"""Which function makes which calls of AWS, and which rights they take.
 
 While any test runs, each call that a function makes is held against what its role
 allows (`conftest.py`); that it is allowed no more, `test_rights.py` counts alone.
@@ -29,9 +28,7 @@ from chalicelib.store import dynamodb
 from infra.package.template import INFRA, read
 
 Right = tuple[str, str]
-"""
-An action, and the resource of the template that it is on.
-"""
+"""An action, and the resource of the template that it is on."""
 
 ROLES = {"api": "ApiRole", "worker": "WorkerRole", "stream": "StreamRole"}
 ROLES |= {"sweep": "SweepRole"}
@@ -57,9 +54,7 @@ BY_LAMBDA: dict[str, set[Right]] = {
     },
     "sweep": set(),
 }
-"""
-What Lambda does in a function's name, to bring it its events.
-"""
+"""What Lambda does in a function's name, to bring it its events."""
 
 S3: dict[str, set[Right]] = {
     "AbortMultipartUpload": {("s3:AbortMultipartUpload", OBJECTS)},
@@ -81,9 +76,7 @@ PARTS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
 
 @cache
 def granted() -> dict[str, set[Right]]:
-    """
-    Give what each function's role allows.
-    """
+    """Give what each function's role allows."""
     resources = read(INFRA / "functions.yaml")["Resources"]
     found: dict[str, set[Right]] = {function: set() for function in ROLES}
     for function, role in ROLES.items():
@@ -104,9 +97,7 @@ def granted() -> dict[str, set[Right]]:
 
 
 def always(function: str) -> set[Right]:
-    """
-    Give what a function needs without a call: its log, its traces, its events.
-    """
+    """Give what a function needs without a call: its log, its traces, its events."""
     logs = f"{function.title()}Logs.Arn"
     return (
         {(action, logs) for action in LOGS}
@@ -125,27 +116,21 @@ _ENTRIES = {
     functions.clean.func.__code__: "sweep",
     sweep.sweep.__code__: "sweep",
 }
-"""
-Where each function begins; tests call some of them without Lambda's part.
-"""
+"""Where each function begins; tests call some of them without Lambda's part."""
 
 _TESTS = str(Path(__file__).parents[1])
 _submitter: ContextVar[str | None] = ContextVar("submitter", default=None)
 
 
 class Watch:
-    """
-    Notes the rights that each function takes, and those that it was not given.
-    """
+    """Notes the rights that each function takes, and those that it was not given."""
 
     def __init__(self) -> None:
         self.used: dict[str, set[Right]] = {function: set() for function in ROLES}
 
     @property
     def excess(self) -> list[str]:
-        """
-        What was used and is not granted: function, action, resource.
-        """
+        """What was used and is not granted: function, action, resource."""
         return [
             f"{function} may not {action} on {resource}"
             for function, rights in self.used.items()
@@ -156,9 +141,7 @@ class Watch:
 
 @contextmanager
 def watching() -> Iterator[Watch]:
-    """
-    Watch every client of AWS in this process, and whatever is signed.
-    """
+    """Watch every client of AWS in this process, and whatever is signed."""
     watch = Watch()
     call, sign = BaseClient._make_api_call, S3SigV4QueryAuth.add_auth  # noqa: SLF001
     submit = dynamodb._pool.submit  # noqa: SLF001 - its threads work for who submits
@@ -194,9 +177,7 @@ def watching() -> Iterator[Watch]:
 
 
 def _running() -> str | None:
-    """
-    Tell which function makes the current call; none where a test itself makes it.
-    """
+    """Tell which function makes the current call; none where a test itself makes it."""
     frame: FrameType | None = sys._getframe()  # noqa: SLF001 - Python's own way
     while frame:
         if function := _ENTRIES.get(frame.f_code):

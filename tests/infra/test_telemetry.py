@@ -20,9 +20,7 @@ def _told(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[Any]:
-    """
-    Give what the log of requests has.
-    """
+    """Give what the log of requests has."""
     return [
         json.loads(one.message)
         for one in caplog.records
@@ -33,9 +31,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[Any]:
 def test_a_request_is_told_in_one_line(
     producer: Actor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """
-    By its route, never its path, query, token or body.
-    """
+    """By its route, never its path, query, token or body."""
     image_id = producer.make_image(name="secret")
     caplog.clear()
     answer = producer.get(f"/v2/images/{image_id}?secret=1")
@@ -74,9 +70,7 @@ def test_a_request_is_told_in_one_line(
 def test_a_project_is_told_plainly_where_that_is_set(
     producer: Actor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    And nobody, where nobody was identified.
-    """
+    """And nobody, where nobody was identified."""
     plain = replace(settings.current, log_projects="plain")
     monkeypatch.setattr(settings, "current", plain)
 
@@ -94,9 +88,7 @@ def test_a_project_is_told_plainly_where_that_is_set(
 def test_the_first_request_of_a_process_is_cold(
     producer: Actor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    And the ones after it are not.
-    """
+    """And the ones after it are not."""
     monkeypatch.setitem(telemetry.counted, "Requests", 0)
 
     producer.get("/")
@@ -108,9 +100,7 @@ def test_the_first_request_of_a_process_is_cold(
 def test_a_lost_hint_is_counted(
     producer: Actor, image_id: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """
-    The change itself succeeded; a list may lag behind it.
-    """
+    """The change itself succeeded; a list may lag behind it."""
     path = f"/v2/images/{image_id}"
     caplog.clear()
     with overloaded("PutItem"):
@@ -124,9 +114,7 @@ def test_a_lost_hint_is_counted(
 
 
 def test_alarms_and_dashboard_know_the_metrics() -> None:
-    """
-    By the names and the dimension that the line has.
-    """
+    """By the names and the dimension that the line has."""
     resources = merged("prod")["Resources"]
     board = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     alarm = resources["LostHints"]["Properties"]

@@ -1,6 +1,4 @@
-"""
-An identity service of which there is just as much as a client needs to log in.
-"""
+"""An identity service of which there is just as much as a client needs to log in."""
 
 import json
 from collections.abc import Iterator
@@ -10,15 +8,12 @@ from threading import Thread
 from typing import Any
 
 PASSWORD = "correct-horse"  # noqa: S105 - it is nobody's
-"""
-The password of all users, and the secret of all application credentials.
-"""
+"""The password of all users, and the secret of all application credentials."""
 
 
 @contextmanager
 def keystone(images: str, *tokens: str) -> Iterator[str]:
-    """
-    Give out some tokens in turn, the last one for good; give the URL.
+    """Give out some tokens in turn, the last one for good; give the URL.
 
     With each comes a catalog that tells where the Images service is.
     """

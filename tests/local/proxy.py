@@ -1,5 +1,4 @@
-"""
-A proxy between a client and the servers on this machine: it sees what is sent.
+"""A proxy between a client and the servers on this machine: it sees what is sent.
 
 It can hold what comes after so many parts, and spoil the first tries of a part.
 """
@@ -17,15 +16,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 CUT = ""
-"""
-Stands for an answer that never comes: the connection is cut.
-"""
+"""Stands for an answer that never comes: the connection is cut."""
 
 
 @dataclass
 class Proxy:
-    """
-    What the proxy has seen, and what it does to the parts that are sent to S3.
+    """What the proxy has seen, and what it does to the parts that are sent to S3.
 
     The `kept` are the numbers of those that S3 took, in order. After `passed` of them
     the next are held, which `holds` tells. What is in `spoiled`, such as
@@ -41,9 +37,7 @@ class Proxy:
     is_over: bool = False
 
     def go_on(self) -> None:
-        """
-        Let through what was held, and all that comes.
-        """
+        """Let through what was held, and all that comes."""
         self.passed = None
         self.goes_on.set()
 
@@ -52,9 +46,7 @@ class Proxy:
 def proxied(
     passed: int | None = None, spoiled: dict[int, list[str]] | None = None
 ) -> Iterator[Proxy]:
-    """
-    Run a proxy while the context lasts; what it holds then, is never sent.
-    """
+    """Run a proxy while the context lasts; what it holds then, is never sent."""
     proxy = Proxy(passed=passed, spoiled=spoiled or {})
 
     class Handler(_Handler):
@@ -131,8 +123,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
-        """
-        Keep silent.
-        """
+        """Keep silent."""
 
     do_GET = do_POST = do_PUT = do_DELETE = _forward  # noqa: N815 - as it must be

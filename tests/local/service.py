@@ -1,6 +1,4 @@
-"""
-The whole service in a process of its own, as `make run` starts it.
-"""
+"""The whole service in a process of its own, as `make run` starts it."""
 
 import os
 import re
@@ -23,9 +21,7 @@ RUN = [sys.executable, "-m", "infra.local"]
 
 @dataclass
 class Run:
-    """
-    A running service, what it printed, and the file that its stderr goes to.
-    """
+    """A running service, what it printed, and the file that its stderr goes to."""
 
     process: subprocess.Popen[str]
     greeting: str
@@ -33,29 +29,21 @@ class Run:
 
     @cached_property
     def url(self) -> str:
-        """
-        The address that it printed.
-        """
+        """The address that it printed."""
         (address,) = re.findall(r"at (http://127\.0\.0\.1:\d+) ", self.greeting)
         return str(address)
 
     @property
     def commands(self) -> list[str]:
-        """
-        The commands that it printed.
-        """
+        """The commands that it printed."""
         return re.findall(r"^  (curl .+)$", self.greeting, re.MULTILINE)
 
     def actor(self, project: str) -> Actor:
-        """
-        Call it as a member of a project.
-        """
+        """Call it as a member of a project."""
         return Actor(over_http(self.url), project)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """
-        Send it a signal; give its exit status, and what stood on its stderr.
-        """
+        """Send it a signal; give its exit status, and what stood on its stderr."""
         self.process.send_signal(number)
         status = self.process.wait(timeout=30)
         self.log.seek(0)
@@ -63,17 +51,13 @@ class Run:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """
-    Give the environment of a shell that has nothing but some settings.
-    """
+    """Give the environment of a shell that has nothing but some settings."""
     return {"PATH": os.environ["PATH"], "PORT": "0", **settings}
 
 
 @contextmanager
 def running(**settings: str) -> Iterator[Run]:
-    """
-    Start the service on a free port; it is killed if it was not ended.
-    """
+    """Start the service on a free port; it is killed if it was not ended."""
     # A pipe that nobody reads would fill up, and then stop the service.
     with TemporaryFile("w+", encoding="utf-8") as log:
         process = subprocess.Popen(

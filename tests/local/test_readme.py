@@ -1,6 +1,4 @@
-"""
-The README's own commands, run as they are printed.
-"""
+"""The README's own commands, run as they are printed."""
 
 import json
 import re
@@ -15,9 +13,7 @@ ADDRESS = "http://127.0.0.1:8000"
 
 
 def commands() -> str:
-    """
-    Give the shell commands that call the service by curl, in their order.
-    """
+    """Give the shell commands that call the service by curl, in their order."""
     text = (ROOT / "README.md").read_text("utf-8")
     blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
     (block,) = [block for block in blocks if "curl" in block]
@@ -32,9 +28,7 @@ def commands() -> str:
 
 @pytest.mark.xdist_group("run")
 def test_its_commands_tell_the_story_of_a_share() -> None:
-    """
-    Offered, accepted, listed, seen by the producer, and ended.
-    """
+    """Offered, accepted, listed, seen by the producer, and ended."""
     if shutil.which("curl") is None:
         pytest.skip("The README's commands need curl, which is not installed.")
     with running() as run:

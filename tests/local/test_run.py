@@ -1,6 +1,4 @@
-"""
-The whole service on this machine: started, tried out, and ended.
-"""
+"""The whole service on this machine: started, tried out, and ended."""
 
 import http.client
 import json
@@ -32,9 +30,7 @@ pytestmark = pytest.mark.xdist_group("run")
 
 
 def failing(**settings: str) -> tuple[int, str, str]:
-    """
-    Start the service where it can't; give its exit status, stdout and stderr.
-    """
+    """Start the service where it can't; give its exit status, stdout and stderr."""
     process = subprocess.run(
         RUN,
         cwd=ROOT,
@@ -48,9 +44,7 @@ def failing(**settings: str) -> tuple[int, str, str]:
 
 
 def shell(command: str) -> Any:
-    """
-    Run a printed command as it is; give the document that came.
-    """
+    """Run a printed command as it is; give the document that came."""
     if shutil.which("curl") is None:
         pytest.skip("The printed commands need curl, which is not installed.")
     done = subprocess.run(
@@ -60,43 +54,33 @@ def shell(command: str) -> Any:
 
 
 def names(actor: Actor, query: str = "") -> list[str]:
-    """
-    Give the names in a project's list, in order.
-    """
+    """Give the names in a project's list, in order."""
     images = actor.get(f"/v2/images{query}").document["images"]
     return [image["name"] for image in images]
 
 
 @pytest.fixture(scope="module", params=["waitress", "chalice"])
 def service(request: pytest.FixtureRequest) -> Iterator[Run]:
-    """
-    A service with its examples, behind our own server or that of `chalice local`.
-    """
+    """A service with its examples, behind our own server or that of `chalice local`."""
     with running(SERVER=request.param) as run:
         yield run
 
 
 def test_it_is_healthy_once_it_tells_its_address(service: Run) -> None:
-    """
-    Whoever reads the address can call it.
-    """
+    """Whoever reads the address can call it."""
     answer = over_http(service.url)("GET", "/healthcheck", {}, b"")
 
     assert (answer.status, answer.body) == (200, b"OK")
 
 
 def test_it_tells_two_tokens(service: Run) -> None:
-    """
-    One of the producer, one of the consumer.
-    """
+    """One of the producer, one of the consumer."""
     assert f"Producer's token: {PRODUCER}\n" in service.greeting
     assert f"Consumer's token: {CONSUMER}\n" in service.greeting
 
 
 def test_the_examples_are_images_and_shares(service: Run) -> None:
-    """
-    One share waits for the consumer's answer, another one was accepted.
-    """
+    """One share waits for the consumer's answer, another one was accepted."""
     mine = ["nightly-build", "debian-13", "ubuntu-24.04"]
 
     assert names(service.actor("producer")) == ["rocky-10", *mine]
@@ -106,9 +90,7 @@ def test_the_examples_are_images_and_shares(service: Run) -> None:
 
 
 def test_requests_at_the_same_time_never_mix(service: Run) -> None:
-    """
-    Eight projects work at once, and each sees its own images alone.
-    """
+    """Eight projects work at once, and each sees its own images alone."""
 
     def work(project: str) -> list[str]:
         actor = service.actor(project)
@@ -126,9 +108,7 @@ def test_requests_at_the_same_time_never_mix(service: Run) -> None:
 
 @pytest.mark.parametrize("server", ["waitress", "chalice"])
 def test_its_commands_work(server: str) -> None:
-    """
-    Copied and pasted in their order, they lead to an accepted share.
-    """
+    """Copied and pasted in their order, they lead to an accepted share."""
     with running(SERVER=server) as run:
         owned, offered, accepted = map(shell, run.commands)
         left = names(run.actor("consumer"), PENDING)
@@ -141,9 +121,7 @@ def test_its_commands_work(server: str) -> None:
 
 
 def test_without_examples_there_is_nothing() -> None:
-    """
-    DATA=none: no images, and commands that make the first ones.
-    """
+    """DATA=none: no images, and commands that make the first ones."""
     with running(DATA="none") as run:
         before = names(run.actor("producer"))
         created, member, offered = map(shell, run.commands)
@@ -155,9 +133,7 @@ def test_without_examples_there_is_nothing() -> None:
 
 
 def test_each_run_starts_afresh() -> None:
-    """
-    Nothing is kept from one run to the next, on the same port at once.
-    """
+    """Nothing is kept from one run to the next, on the same port at once."""
     with running(DATA="none") as first:
         first.actor("producer").make_image(name="ubuntu")
         first.end()
@@ -169,9 +145,7 @@ def test_each_run_starts_afresh() -> None:
 
 @pytest.mark.parametrize("quota", [0, 1])
 def test_the_member_quota_is_taken(quota: int) -> None:
-    """
-    As many members as it says; the examples make do with it.
-    """
+    """As many members as it says; the examples make do with it."""
     with running(MEMBER_QUOTA=str(quota)) as run:
         producer = run.actor("producer")
         image_id = producer.make_image(name="ubuntu")
@@ -182,9 +156,7 @@ def test_the_member_quota_is_taken(quota: int) -> None:
 
 
 def test_a_taken_port_is_one_clear_line() -> None:
-    """
-    It says which port, and how to choose another.
-    """
+    """It says which port, and how to choose another."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         told = failing(PORT=str(port))
@@ -211,16 +183,12 @@ def test_a_taken_port_is_one_clear_line() -> None:
     ],
 )
 def test_a_wrong_setting_is_one_clear_line(name: str, value: str, line: str) -> None:
-    """
-    It says what is allowed.
-    """
+    """It says what is allowed."""
     assert failing(**{name: value}) == (1, "", line)
 
 
 def test_ctrl_c_ends_its_start_without_a_word() -> None:
-    """
-    Its imports take seconds, in which one may think better of it.
-    """
+    """Its imports take seconds, in which one may think better of it."""
     imports = [sys.executable, "-X", "importtime", *RUN[1:]]
     with subprocess.Popen(
         imports, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True
@@ -256,9 +224,7 @@ def test_its_start_leaves_the_terminal_alone() -> None:
 @pytest.mark.parametrize("server", ["waitress", "chalice"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_all_of_it(number: signal.Signals, server: str) -> None:
-    """
-    At once, even with a client connected; no process is left, the port is free.
-    """
+    """At once, even with a client connected; no process is left, the port is free."""
     with running(SERVER=server, DATA="none") as run:
         client = http.client.HTTPConnection(urlsplit(run.url).netloc)
         client.request("GET", "/v2/images?name=hidden", headers={"X-Auth-Token": "a"})
@@ -279,9 +245,7 @@ def test_a_signal_ends_all_of_it(number: signal.Signals, server: str) -> None:
 
 
 def test_it_notes_requests_without_their_secrets() -> None:
-    """
-    On stderr, a line each: no token, no query. Events stand there as well.
-    """
+    """On stderr, a line each: no token, no query. Events stand there as well."""
     with running() as run:
         run.actor("producer").get("/v2/images?name=secret")
         _, stderr = run.end()
@@ -294,9 +258,7 @@ def test_it_notes_requests_without_their_secrets() -> None:
 
 
 def test_it_never_calls_aws() -> None:
-    """
-    Whatever the shell says about AWS: it may be somebody's production.
-    """
+    """Whatever the shell says about AWS: it may be somebody's production."""
     with running(
         AWS_PROFILE="production",
         AWS_ENDPOINT_URL="http://192.0.2.1",
@@ -309,9 +271,7 @@ def test_it_never_calls_aws() -> None:
 
 
 def test_chalice_local_serves_the_same_calls() -> None:
-    """
-    Chalice's own command, on the embedded DynamoDB by a setting of PynamoDB's.
-    """
+    """Chalice's own command, on the embedded DynamoDB by a setting of PynamoDB's."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     process = subprocess.Popen(

@@ -1,6 +1,4 @@
-"""
-A small app behind the local HTTP server: what reaches it, and what comes back.
-"""
+"""A small app behind the local HTTP server: what reaches it, and what comes back."""
 
 import http.client
 import json
@@ -23,9 +21,7 @@ JSON = {"Accept": "application/json"}
 
 
 def echo_app() -> Chalice:
-    """
-    Make an app that tells what it was asked.
-    """
+    """Make an app that tells what it was asked."""
     app = Chalice("echo")
 
     @app.route("/echo/{name}", methods=METHODS, content_types=["*/*"])
@@ -56,49 +52,37 @@ def echo_app() -> Chalice:
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """
-    The address of the small app.
-    """
+    """The address of the small app."""
     with server.serve(echo_app()) as address:
         yield address
 
 
 @pytest.fixture
 def send(url: str) -> Send:
-    """
-    Call the small app over HTTP.
-    """
+    """Call the small app over HTTP."""
     return over_http(url)
 
 
 def connect(url: str) -> http.client.HTTPConnection:
-    """
-    Open a connection that is kept between requests.
-    """
+    """Open a connection that is kept between requests."""
     return http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
 
 
 def refusal(answer: Answer) -> tuple[int, str, object]:
-    """
-    Give all that a refusal tells.
-    """
+    """Give all that a refusal tells."""
     return answer.status, answer.headers["content-type"], answer.document
 
 
 @pytest.mark.parametrize("method", [one for one in METHODS if one != "HEAD"])
 def test_every_method_reaches_the_handler(method: str, send: Send) -> None:
-    """
-    The server knows nothing of methods.
-    """
+    """The server knows nothing of methods."""
     answer = send(method, "/echo/a", {}, b"")
 
     assert (answer.status, json.loads(answer.body)["method"]) == (200, method)
 
 
 def test_a_head_is_answered_without_a_body(url: str) -> None:
-    """
-    The next answer on the same connection is whole.
-    """
+    """The next answer on the same connection is whole."""
     connection = connect(url)
     connection.request("HEAD", "/echo/a")
     head = connection.getresponse()
@@ -113,9 +97,7 @@ def test_a_head_is_answered_without_a_body(url: str) -> None:
 
 
 def test_an_answer_may_be_empty(send: Send) -> None:
-    """
-    204 has neither body nor length.
-    """
+    """204 has neither body nor length."""
     answer = send("GET", "/nothing", {}, b"")
 
     assert (answer.status, answer.body) == (204, b"")
@@ -132,9 +114,7 @@ def test_an_answer_may_be_empty(send: Send) -> None:
     ],
 )
 def test_a_path_arrives_as_sent(sent: str, name: str, send: Send) -> None:
-    """
-    An encoded slash stays encoded, so that it separates nothing.
-    """
+    """An encoded slash stays encoded, so that it separates nothing."""
     told = json.loads(send("GET", f"/echo/{sent}?a%2Fb=c+d", {}, b"").body)
 
     assert told["name"] == name
@@ -143,9 +123,7 @@ def test_a_path_arrives_as_sent(sent: str, name: str, send: Send) -> None:
 
 
 def test_a_target_may_name_the_host(send: Send) -> None:
-    """
-    A proxy's clients send the whole URL in the request line.
-    """
+    """A proxy's clients send the whole URL in the request line."""
     target = "/echo/a%2Fb?c=d"
     told = json.loads(send("GET", f"http://images.example{target}", {}, b"").body)
 
@@ -169,9 +147,7 @@ def test_headers_are_those_that_api_gateway_hands_over(url: str, send: Send) -> 
 
 @pytest.mark.parametrize("size", [0, 1, 2_000_000, 4_700_000])
 def test_a_body_arrives_whole(size: int, send: Send) -> None:
-    """
-    Up to the largest that, in base64, Lambda takes.
-    """
+    """Up to the largest that, in base64, Lambda takes."""
     headers = {"Content-Type": "application/octet-stream"}
     told = json.loads(send("PUT", "/echo/a", headers, bytes(size)).body)
 
@@ -179,9 +155,7 @@ def test_a_body_arrives_whole(size: int, send: Send) -> None:
 
 
 def test_a_chunked_body_arrives_whole(url: str) -> None:
-    """
-    As python-glanceclient uploads: nobody says how long it is.
-    """
+    """As python-glanceclient uploads: nobody says how long it is."""
     connection = connect(url)
     connection.request("PUT", "/echo/a", iter([b"cloud", b" ", b"images" * 100_000]))
     told = json.loads(connection.getresponse().read())
@@ -193,9 +167,7 @@ def test_a_chunked_body_arrives_whole(url: str) -> None:
 @pytest.mark.parametrize("is_chunked", [True, False])
 @pytest.mark.parametrize("size", [4_720_000, server.BODY_MAX + 1])
 def test_a_larger_body_is_refused(url: str, size: int, *, is_chunked: bool) -> None:
-    """
-    413, in the form that the client asks for, and the connection lives on.
-    """
+    """413, in the form that the client asks for, and the connection lives on."""
     body = b"a" * size if size > server.BODY_MAX else bytes(size)
     connection = connect(url)
     connection.request("PUT", "/echo/a", iter([body]) if is_chunked else body, JSON)
@@ -215,16 +187,12 @@ def test_a_larger_body_is_refused(url: str, size: int, *, is_chunked: bool) -> N
 
 
 def test_a_text_that_tells_an_error_is_the_apps_own_kind() -> None:
-    """
-    Whoever refused, a client reads it in the same way.
-    """
+    """Whoever refused, a client reads it in the same way."""
     assert server.ERROR_TYPE == app.ERROR_TYPE
 
 
 def test_a_crash_is_a_bad_gateway(send: Send, caplog: pytest.LogCaptureFixture) -> None:
-    """
-    The client learns nothing of it but that it happened; the log tells the rest.
-    """
+    """The client learns nothing of it but that it happened; the log tells the rest."""
     as_text, as_json = send("GET", "/crash", {}, b""), send("GET", "/crash", JSON, b"")
 
     assert refusal(as_text) == (
@@ -246,9 +214,7 @@ def test_a_crash_is_a_bad_gateway(send: Send, caplog: pytest.LogCaptureFixture) 
 
 
 def test_a_path_of_no_route_is_forbidden(send: Send) -> None:
-    """
-    As API Gateway answers it; an app that wants to has `/{proxy+}`.
-    """
+    """As API Gateway answers it; an app that wants to has `/{proxy+}`."""
     answer = send("GET", "/elsewhere", {}, b"")
 
     text = "403 Forbidden\n\nMissing Authentication Token\n"
@@ -256,9 +222,7 @@ def test_a_path_of_no_route_is_forbidden(send: Send) -> None:
 
 
 def test_a_prefix_is_hidden_from_the_routes() -> None:
-    """
-    As behind a stage: the context alone tells the whole path.
-    """
+    """As behind a stage: the context alone tells the whole path."""
     with server.serve(echo_app(), prefix="/api") as url:
         inside = over_http(url)("GET", "/echo/a", {}, b"")
         outside = over_http(url.removesuffix("/api"))("GET", "/echo/a", {}, b"")
@@ -268,9 +232,7 @@ def test_a_prefix_is_hidden_from_the_routes() -> None:
 
 
 def test_requests_at_the_same_time_never_mix(url: str) -> None:
-    """
-    Eight clients, fifty requests each: everyone gets the answers to its own.
-    """
+    """Eight clients, fifty requests each: everyone gets the answers to its own."""
 
     def talk(client: int) -> list[bool]:
         connection = connect(url)
@@ -294,18 +256,14 @@ def test_requests_at_the_same_time_never_mix(url: str) -> None:
 def test_a_request_is_noted_without_its_secrets(
     send: Send, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    One line: method, path, status, time; neither query nor token.
-    """
+    """One line: method, path, status, time; neither query nor token."""
     send("GET", "/echo/a%1Bb?secret=query", {"X-Auth-Token": "secret:token"}, b"")
 
     assert capsys.readouterr().err.rpartition(" 200 ")[0] == "GET /echo/a%1Bb"
 
 
 def test_a_closed_server_is_gone(url: str) -> None:
-    """
-    Its port is free again, and connections that were kept open are closed.
-    """
+    """Its port is free again, and connections that were kept open are closed."""
     with server.serve(echo_app()) as other:
         connection = connect(other)
         connection.request("GET", "/echo/a")

@@ -31,9 +31,7 @@ pytestmark = pytest.mark.xdist_group("run")
 
 
 class Bucket:
-    """
-    A bucket, asked as the service does.
-    """
+    """A bucket, asked as the service does."""
 
     def __init__(self, url: str) -> None:
         self._client: Any = get_session().create_client(
@@ -49,32 +47,24 @@ class Bucket:
         self.do("create_bucket")
 
     def do(self, operation: str, **asked: Any) -> Any:
-        """
-        Make a call that succeeds.
-        """
+        """Make a call that succeeds."""
         return getattr(self._client, operation)(Bucket="images", **asked)
 
     def refused(self, operation: str, **asked: Any) -> tuple[int, str]:
-        """
-        Make a call that fails; give its status, and the name of the error.
-        """
+        """Make a call that fails; give its status, and the name of the error."""
         with pytest.raises(ClientError) as refusal:
             self.do(operation, **asked)
         answer = refusal.value.response
         return answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"]
 
     def begin(self) -> dict[str, Any]:
-        """
-        Begin a multipart upload of a new object; give what names it.
-        """
+        """Begin a multipart upload of a new object; give what names it."""
         key = f"object-{next(numbers)}"
         upload = self.do("create_multipart_upload", Key=key)
         return {"Key": key, "UploadId": upload["UploadId"]}
 
     def put(self, upload: dict[str, Any], *parts: bytes) -> dict[str, Any]:
-        """
-        Send parts; give what completes them.
-        """
+        """Send parts; give what completes them."""
         told = []
         for number, content in enumerate(parts, 1):
             answer = self.do("upload_part", **upload, PartNumber=number, Body=content)
@@ -84,18 +74,14 @@ class Bucket:
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[Bucket]:
-    """
-    A bucket of the local S3.
-    """
+    """A bucket of the local S3."""
     with storage() as url:
         yield Bucket(url)
 
 
 @pytest.fixture(scope="module")
 def key(bucket: Bucket) -> str:
-    """
-    The key of an object that was put together from `PARTS`.
-    """
+    """The key of an object that was put together from `PARTS`."""
     upload = bucket.begin()
     named = bucket.put(upload, *PARTS)
     bucket.do("complete_multipart_upload", **upload, **named)
@@ -106,9 +92,7 @@ def key(bucket: Bucket) -> str:
 def test_data_that_went_wrong_on_its_way_is_refused(
     bucket: Bucket, operation: str
 ) -> None:
-    """
-    What came is compared with the Content-MD5 that was sent along.
-    """
+    """What came is compared with the Content-MD5 that was sent along."""
     asked: dict[str, Any] = {"Key": "object", "Body": b"dada"}
     if operation == "upload_part":
         asked |= {**bucket.begin(), "PartNumber": 1}
@@ -122,9 +106,7 @@ def test_data_that_went_wrong_on_its_way_is_refused(
 
 
 def test_an_upload_that_is_gone_takes_nothing(bucket: Bucket) -> None:
-    """
-    Neither a part, nor that it be completed.
-    """
+    """Neither a part, nor that it be completed."""
     upload = bucket.begin()
     named = bucket.put(upload, b"data")
     bucket.do("abort_multipart_upload", **upload)
@@ -135,9 +117,7 @@ def test_an_upload_that_is_gone_takes_nothing(bucket: Bucket) -> None:
 
 
 def test_parts_are_listed_by_their_numbers(bucket: Bucket) -> None:
-    """
-    Page by page, also where some of them have not arrived.
-    """
+    """Page by page, also where some of them have not arrived."""
     upload = bucket.begin()
     for number in (2, 3000, 4000, 4001, 9000):
         bucket.do("upload_part", **upload, PartNumber=number, Body=b"data")
@@ -152,9 +132,7 @@ def test_parts_are_listed_by_their_numbers(bucket: Bucket) -> None:
 
 
 def test_an_object_is_its_parts(bucket: Bucket, key: str) -> None:
-    """
-    Its tag is the MD5 of theirs, and how many they are.
-    """
+    """Its tag is the MD5 of theirs, and how many they are."""
     digests = b"".join(md5(part, usedforsecurity=False).digest() for part in PARTS)
     shown = bucket.do("head_object", Key=key)
 
@@ -176,9 +154,7 @@ def test_an_object_is_its_parts(bucket: Bucket, key: str) -> None:
 def test_a_range_is_cut_out_of_them(
     bucket: Bucket, key: str, asked: str, start: int, end: int
 ) -> None:
-    """
-    Wherever it begins and ends; with the type that the URL asks for.
-    """
+    """Wherever it begins and ends; with the type that the URL asks for."""
     answer = bucket.do(
         "get_object", Key=key, Range=asked, ResponseContentType="text/plain"
     )
@@ -190,18 +166,14 @@ def test_a_range_is_cut_out_of_them(
 
 
 def test_a_range_beyond_the_end_is_refused(bucket: Bucket, key: str) -> None:
-    """
-    There is nothing to give.
-    """
+    """There is nothing to give."""
     refusal = bucket.refused("get_object", Key=key, Range=f"bytes={len(WHOLE)}-")
 
     assert refusal == (416, "InvalidRange")
 
 
 def test_a_part_but_the_last_has_5_mib(bucket: Bucket) -> None:
-    """
-    S3 puts no smaller ones together, nor those that it does not have.
-    """
+    """S3 puts no smaller ones together, nor those that it does not have."""
     upload = bucket.begin()
     named = bucket.put(upload, b"small", b"last")
     small = bucket.refused("complete_multipart_upload", **upload, **named)
@@ -212,9 +184,7 @@ def test_a_part_but_the_last_has_5_mib(bucket: Bucket) -> None:
 
 
 def test_who_reads_an_object_is_not_cut_off(bucket: Bucket) -> None:
-    """
-    Though it is deleted meanwhile.
-    """
+    """Though it is deleted meanwhile."""
     upload = bucket.begin()
     named = bucket.put(upload, *PARTS)
     bucket.do("complete_multipart_upload", **upload, **named)
@@ -226,9 +196,7 @@ def test_who_reads_an_object_is_not_cut_off(bucket: Bucket) -> None:
 
 
 def test_it_takes_little_memory() -> None:
-    """
-    Whatever the size of what is put together, and read.
-    """
+    """Whatever the size of what is put together, and read."""
     access = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
     done = subprocess.run(
         [sys.executable, "-c", f"from {__name__} import measure; measure()"],
@@ -247,9 +215,7 @@ def test_it_takes_little_memory() -> None:
 
 
 def measure() -> None:
-    """
-    Print the most memory that the local S3 took for 320 MiB, in bytes.
-    """
+    """Print the most memory that the local S3 took for 320 MiB, in bytes."""
     import resource  # noqa: PLC0415 - in a process of its own
 
     with storage() as url:

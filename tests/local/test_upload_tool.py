@@ -1,6 +1,4 @@
-"""
-`infra/tools/upload`: a file becomes an image's data, whatever happens on the way.
-"""
+"""`infra/tools/upload`: a file becomes an image's data, whatever happens on the way."""
 
 import hashlib
 import json
@@ -36,9 +34,7 @@ from tests.local.service import ROOT, Run, running
 UPLOAD = ROOT / "infra" / "tools" / "upload"
 PART = 16 * 1024**2
 SIZE = 40_000_000
-"""
-Two parts, and one that is smaller.
-"""
+"""Two parts, and one that is smaller."""
 
 SECRET = "5ecret"  # noqa: S105 - it is nobody's
 TOKEN = f"{SECRET}:producer:member"
@@ -53,9 +49,7 @@ pytestmark = pytest.mark.xdist_group("run")
 
 @dataclass(frozen=True)
 class Done:
-    """
-    How a run ended, and what it said: neither a token nor a signed URL.
-    """
+    """How a run ended, and what it said: neither a token nor a signed URL."""
 
     status: int
     out: str
@@ -67,41 +61,31 @@ class Done:
 
     @property
     def image_id(self) -> str:
-        """
-        The image that it told of.
-        """
+        """The image that it told of."""
         found = re.search(r"(?m)^Image (\S{36}) was created\.$", self.told)
         assert found, self.told
         return found[1]
 
     @property
     def command(self) -> list[str]:
-        """
-        The command to go on with, which it told last.
-        """
+        """The command to go on with, which it told last."""
         return shlex.split(self.told.splitlines()[-1])
 
 
 @dataclass(frozen=True)
 class Tool:
-    """
-    Where the tool is run: in a folder, against a service.
-    """
+    """Where the tool is run: in a folder, against a service."""
 
     home: Path
     url: str
     command: tuple[str | Path, ...] = (sys.executable, UPLOAD)
 
     def by(self, *command: str | Path) -> "Tool":
-        """
-        Start it by another command.
-        """
+        """Start it by another command."""
         return replace(self, command=command)
 
     def start(self, *words: str | Path, **settings: str) -> subprocess.Popen[str]:
-        """
-        Start it, with what it says going to files, so that it is no terminal.
-        """
+        """Start it, with what it says going to files, so that it is no terminal."""
         with (self.home / "out").open("w") as out, (self.home / "told").open("w") as to:
             return subprocess.Popen(
                 [*self.command, *words],
@@ -113,9 +97,7 @@ class Tool:
             )
 
     def ended(self, process: subprocess.Popen[str]) -> Done:
-        """
-        Wait until it ended; give what it said.
-        """
+        """Wait until it ended; give what it said."""
         with process:
             try:
                 status = process.wait(timeout=60)
@@ -125,9 +107,7 @@ class Tool:
         return Done(status, out, told)
 
     def run(self, *words: str | Path, **settings: str) -> Done:
-        """
-        Run it to its end.
-        """
+        """Run it to its end."""
         return self.ended(self.start(*words, **settings))
 
     def environment(self, **settings: str) -> dict[str, str]:
@@ -146,57 +126,43 @@ class Tool:
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Run]:
-    """
-    The whole service, without examples.
-    """
+    """The whole service, without examples."""
     with running(DATA="none") as run:
         yield run
 
 
 @pytest.fixture
 def owner(service: Run) -> Actor:
-    """
-    The project whose images these are.
-    """
+    """The project whose images these are."""
     return service.actor("producer")
 
 
 @pytest.fixture
 def tool(service: Run, tmp_path: Path) -> Tool:
-    """
-    The tool of one of its users.
-    """
+    """The tool of one of its users."""
     return Tool(tmp_path, service.url)
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """
-    A file of three parts.
-    """
+    """A file of three parts."""
     path = tmp_path_factory.mktemp("data") / "disk image.qcow2"
     path.write_bytes(random.Random(5).randbytes(SIZE))  # noqa: S311 - any bytes do
     return path
 
 
 def with_sdk(tool: Tool) -> Tool:
-    """
-    Have the tool run where openstacksdk is.
-    """
+    """Have the tool run where openstacksdk is."""
     return tool.by(install("openstacksdk") / "python", UPLOAD)
 
 
 def sha512(path: Path) -> str:
-    """
-    Hash a file.
-    """
+    """Hash a file."""
     return hashlib.sha512(path.read_bytes()).hexdigest()
 
 
 def downloaded(owner: Actor, image_id: str) -> bytes:
-    """
-    Download an image's data.
-    """
+    """Download an image's data."""
     answer = owner.get(f"/v2/images/{image_id}/file")
     assert answer.status == 307
     data = at_s3("GET", answer.headers["location"])
@@ -205,18 +171,14 @@ def downloaded(owner: Actor, image_id: str) -> bytes:
 
 
 def begun(owner: Actor, image_id: str, **asked: Any) -> Any:
-    """
-    Begin an upload of an image; give its document.
-    """
+    """Begin an upload of an image; give its document."""
     answer = owner.post(f"/ext/v1/images/{image_id}/uploads", asked)
     assert answer.status == 201
     return answer.document
 
 
 def at_s3(method: str, url: str, content: bytes = b"") -> Answer:
-    """
-    Use a signed URL.
-    """
+    """Use a signed URL."""
     parts = urlsplit(url)
     send = over_http(f"{parts.scheme}://{parts.netloc}")
     answer = send(method, f"{parts.path}?{parts.query}", {}, content)
@@ -225,9 +187,7 @@ def at_s3(method: str, url: str, content: bytes = b"") -> Answer:
 
 
 def test_a_file_becomes_an_image(tool: Tool, owner: Actor, file: Path) -> None:
-    """
-    Typed as it stands: an image is created, and has the file's very bytes.
-    """
+    """Typed as it stands: an image is created, and has the file's very bytes."""
     words = ["--name", "ubuntu", "--disk-format", "qcow2"]
     done = tool.by(UPLOAD).run(file, *words)
     image = owner.get(f"/v2/images/{done.image_id}").document
@@ -246,9 +206,7 @@ def test_a_file_becomes_an_image(tool: Tool, owner: Actor, file: Path) -> None:
 def test_after_a_kill_it_sends_only_what_is_missing(
     tool: Tool, owner: Actor, file: Path
 ) -> None:
-    """
-    S3 tells what has arrived; nothing of it is sent again.
-    """
+    """S3 tells what has arrived; nothing of it is sent again."""
     with proxied(passed=2) as before:
         process = tool.start(file, "--jobs", "1", http_proxy=before.url)
         assert before.holds.wait(30)
@@ -265,9 +223,7 @@ def test_after_a_kill_it_sends_only_what_is_missing(
 
 
 def test_ctrl_c_tells_how_to_go_on(tool: Tool, owner: Actor, file: Path) -> None:
-    """
-    The command that is told last finishes the upload.
-    """
+    """The command that is told last finishes the upload."""
     with proxied(passed=1) as proxy:
         process = tool.start(file, "--jobs", "2", http_proxy=proxy.url)
         assert proxy.holds.wait(30)
@@ -288,9 +244,7 @@ def test_ctrl_c_tells_how_to_go_on(tool: Tool, owner: Actor, file: Path) -> None
 def test_a_part_that_differs_is_sent_again(
     tool: Tool, owner: Actor, file: Path
 ) -> None:
-    """
-    Whatever S3 has under a part's number, it ends up with the file's.
-    """
+    """Whatever S3 has under a part's number, it ends up with the file's."""
     image_id = owner.make_image(**FORMATS)
     urls = [part["url"] for part in begun(owner, image_id, size=SIZE)["parts"]]
     content = file.read_bytes()
@@ -306,9 +260,7 @@ def test_a_part_that_differs_is_sent_again(
 
 
 def test_what_may_heal_is_tried_again(tool: Tool, file: Path) -> None:
-    """
-    A URL that expired, itself or its signer's token; a server in trouble; a cut.
-    """
+    """A URL that expired, itself or its signer's token; a server in trouble; a cut."""
     spoiled = {
         1: ["403 AccessDenied", "400 ExpiredToken"],
         2: [CUT],
@@ -322,9 +274,7 @@ def test_what_may_heal_is_tried_again(tool: Tool, file: Path) -> None:
 
 
 def test_what_cannot_heal_ends_it(tool: Tool, file: Path) -> None:
-    """
-    S3's name of the error is told.
-    """
+    """S3's name of the error is told."""
     with proxied(spoiled={2: ["400 InvalidRequest"]}) as proxy:
         done = tool.run(file, http_proxy=proxy.url)
 
@@ -335,9 +285,7 @@ def test_what_cannot_heal_ends_it(tool: Tool, file: Path) -> None:
 def test_a_file_that_changes_is_refused(
     tool: Tool, owner: Actor, tmp_path: Path
 ) -> None:
-    """
-    Nobody knows which of its states was sent.
-    """
+    """Nobody knows which of its states was sent."""
     changing = tmp_path / "changing"
     changing.write_bytes(bytes(SIZE))
     with proxied(passed=1) as proxy:
@@ -355,9 +303,7 @@ def test_a_file_that_changes_is_refused(
 
 
 def test_the_services_reason_is_told(tool: Tool, owner: Actor, file: Path) -> None:
-    """
-    All was sent, and yet it is not what was announced.
-    """
+    """All was sent, and yet it is not what was announced."""
     image_id = owner.make_image(**FORMATS)
     begun(owner, image_id, size=SIZE, sha512="0" * 128)
     done = tool.run("--image", image_id, file)
@@ -370,9 +316,7 @@ def test_the_services_reason_is_told(tool: Tool, owner: Actor, file: Path) -> No
 
 
 def test_it_gives_an_upload_up(tool: Tool, owner: Actor) -> None:
-    """
-    The image waits for data again, and there is nothing more to give up.
-    """
+    """The image waits for data again, and there is nothing more to give up."""
     image_id = owner.make_image(**FORMATS)
     begun(owner, image_id, size=SIZE)
     done = tool.run("--abort", "--image", image_id)
@@ -387,9 +331,7 @@ def test_it_gives_an_upload_up(tool: Tool, owner: Actor) -> None:
 
 
 def test_an_image_with_data_is_only_compared(tool: Tool, tmp_path: Path) -> None:
-    """
-    The same data is there already; other data is refused.
-    """
+    """The same data is there already; other data is refused."""
     small, same, other = (tmp_path / name for name in ("small", "same", "other"))
     small.write_bytes(b"data")
     same.write_bytes(b"date")
@@ -410,9 +352,7 @@ def test_an_image_with_data_is_only_compared(tool: Tool, tmp_path: Path) -> None
 
 
 def test_another_file_is_not_mixed_in(tool: Tool, owner: Actor, tmp_path: Path) -> None:
-    """
-    An upload goes on with a file of its size alone.
-    """
+    """An upload goes on with a file of its size alone."""
     small = tmp_path / "small"
     small.write_bytes(b"data")
     image_id = owner.make_image(**FORMATS)
@@ -424,24 +364,18 @@ def test_another_file_is_not_mixed_in(tool: Tool, owner: Actor, tmp_path: Path) 
 
 
 class Clock:
-    """
-    The time that the tool sees; while it sleeps, something may happen.
-    """
+    """The time that the tool sees; while it sleeps, something may happen."""
 
     def __init__(self, *happenings: Callable[[], object]) -> None:
         self._now = 0.0
         self._happenings = list(happenings)
 
     def monotonic(self) -> float:
-        """
-        Give the time.
-        """
+        """Give the time."""
         return self._now
 
     def sleep(self, seconds: float) -> None:
-        """
-        Let time go by.
-        """
+        """Let time go by."""
         self._now += seconds
         if self._happenings:
             self._happenings.pop(0)()
@@ -449,25 +383,19 @@ class Clock:
 
 @dataclass(frozen=True)
 class InProcess:
-    """
-    The service as the tool asks it, where nothing works unless a test lets it.
-    """
+    """The service as the tool asks it, where nothing works unless a test lets it."""
 
     actor: Actor
 
     def ask(self, method: str, path: str, document: Any = None, **_: object) -> Any:
-        """
-        Ask it, of whom nothing is refused.
-        """
+        """Ask it, of whom nothing is refused."""
         answer = self.actor.ask(method, path, document)
         assert answer.status < 300, answer.body
         return answer.document
 
 
 def completed(owner: Actor, content: bytes) -> str:
-    """
-    Send an image's data, which a worker is to hash; give the image's id.
-    """
+    """Send an image's data, which a worker is to hash; give the image's id."""
     image_id = owner.make_image(**FORMATS)
     upload = begun(owner, image_id, size=len(content))
     requests.put(upload["parts"][0]["url"], content, timeout=10).raise_for_status()
@@ -514,9 +442,7 @@ def test_it_does_not_wait_for_ever(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """
-    Where no worker runs: all was sent, and it can be looked at later.
-    """
+    """Where no worker runs: all was sent, and it can be looked at later."""
     small = tmp_path / "small"
     small.write_bytes(b"data")
     image_id = completed(producer, b"data")
@@ -563,18 +489,14 @@ def test_it_does_not_wait_for_ever(
 def test_without_access_it_says_what_is_needed(
     tool: Tool, settings: dict[str, str], line: str
 ) -> None:
-    """
-    One line, and nothing of what was to prove who one is.
-    """
+    """One line, and nothing of what was to prove who one is."""
     done = tool.run(UPLOAD, **(settings or {"OS_NOTHING": ""}))
 
     assert done == Done(1, "", f"upload: {line}\n")
 
 
 def test_a_wrong_token_is_refused(tool: Tool, service: Run) -> None:
-    """
-    As the service says it.
-    """
+    """As the service says it."""
     settings = {"OS_AUTH_TYPE": "admin_token", "OS_ENDPOINT": service.url}
     done = tool.run(UPLOAD, **settings, OS_TOKEN=f"{SECRET}:")
 
@@ -583,9 +505,7 @@ def test_a_wrong_token_is_refused(tool: Tool, service: Run) -> None:
 
 
 def test_who_may_not_upload_is_refused(tool: Tool, service: Run) -> None:
-    """
-    To a stranger there is no such image, and nothing to go on with.
-    """
+    """To a stranger there is no such image, and nothing to go on with."""
     image_id = service.actor("stranger").make_image(**FORMATS)
     done = tool.run("--image", image_id, UPLOAD)
 
@@ -595,9 +515,7 @@ def test_who_may_not_upload_is_refused(tool: Tool, service: Run) -> None:
 
 @pytest.mark.parametrize("words", [["nothing-there"], ["."], ["/dev/null"]])
 def test_what_is_no_file_is_refused(tool: Tool, words: list[str]) -> None:
-    """
-    Before anything is created.
-    """
+    """Before anything is created."""
     done = tool.run(*words)
 
     assert (done.status, done.out) == (1, "")
@@ -606,9 +524,7 @@ def test_what_is_no_file_is_refused(tool: Tool, words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", [[], ["--abort"], ["file", "--jobs", "0"]])
 def test_a_wrong_command_line_is_refused(tool: Tool, words: list[str]) -> None:
-    """
-    As every command does.
-    """
+    """As every command does."""
     done = tool.run(*words)
 
     assert (done.status, done.out) == (2, "")
@@ -616,9 +532,7 @@ def test_a_wrong_command_line_is_refused(tool: Tool, words: list[str]) -> None:
 
 
 def test_on_a_terminal_there_is_a_bar(tool: Tool, file: Path) -> None:
-    """
-    It is drawn in place, and ends full.
-    """
+    """It is drawn in place, and ends full."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, UPLOAD, file],
@@ -647,9 +561,7 @@ def test_on_a_terminal_there_is_a_bar(tool: Tool, file: Path) -> None:
 
 
 def test_elsewhere_there_are_plain_lines(tool: Tool, file: Path) -> None:
-    """
-    A few, and no control characters.
-    """
+    """A few, and no control characters."""
     done = tool.run(file)
     lines = re.findall(r"(?m)^\S+ \S+ of 38\.1 MiB, (\d+) %", done.told)
 
@@ -680,9 +592,7 @@ CREDENTIAL = {
 def test_keystone_lets_it_in(
     tool: Tool, owner: Actor, tmp_path: Path, kind: str, auth: dict[str, str]
 ) -> None:
-    """
-    By openstacksdk, as the command; the catalog tells where the service is.
-    """
+    """By openstacksdk, as the command; the catalog tells where the service is."""
     small = tmp_path / "small"
     small.write_bytes(b"data")
     settings = {f"OS_{name.upper()}": value for name, value in auth.items()}
@@ -697,9 +607,7 @@ def test_keystone_lets_it_in(
 def test_a_cloud_of_clouds_yaml_is_known(
     tool: Tool, owner: Actor, tmp_path: Path, kind: str
 ) -> None:
-    """
-    By its name, whatever it says of how to get in.
-    """
+    """By its name, whatever it says of how to get in."""
     small = tmp_path / "small"
     small.write_bytes(b"data")
     with keystone(tool.url, TOKEN) as url:
@@ -715,9 +623,7 @@ def test_a_cloud_of_clouds_yaml_is_known(
 
 
 def test_a_token_that_expired_is_renewed(tool: Tool, tmp_path: Path) -> None:
-    """
-    Keystone gives another one: an upload may take longer than a token lasts.
-    """
+    """Keystone gives another one: an upload may take longer than a token lasts."""
     small = tmp_path / "small"
     small.write_bytes(b"data")
     settings = {f"OS_{name.upper()}": value for name, value in USER.items()}
@@ -728,9 +634,7 @@ def test_a_token_that_expired_is_renewed(tool: Tool, tmp_path: Path) -> None:
 
 
 def test_keystone_refuses_it(tool: Tool) -> None:
-    """
-    As Keystone says it, in one line.
-    """
+    """As Keystone says it, in one line."""
     with keystone(f"{tool.url}/v2", TOKEN) as url:
         done = with_sdk(tool).run(
             UPLOAD,

@@ -1,5 +1,4 @@
-"""
-`python -m tests.package.cold_start`: what a cold start of the artifact takes.
+"""`python -m tests.package.cold_start`: what a cold start of the artifact takes.
 
 Each start is a process that has nothing but the artifact. It tells the time and the
 processor's time until the app is imported, the time of the first request, a list of
@@ -49,9 +48,7 @@ print(json.dumps([*[seconds * 1000 for seconds in took], peak]))
 
 
 def start(folder: Path, environ: dict[str, str], who: str) -> list[float]:
-    """
-    Give what one start took.
-    """
+    """Give what one start took."""
     headers = {"X-Auth-Token": who}
     event = gateway.event(["/v2/images"], "GET", "/v2/images", headers, b"")
     done = subprocess.run(
@@ -67,9 +64,7 @@ def start(folder: Path, environ: dict[str, str], who: str) -> list[float]:
 
 
 def main() -> None:
-    """
-    Package, start AWS and both identities here, and measure.
-    """
+    """Package, start AWS and both identities here, and measure."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))

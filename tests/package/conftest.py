@@ -13,9 +13,7 @@ from tests.package.packaged import Lambda, Package, made, running
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """
-    The folder of all packages that this run of the tests makes.
-    """
+    """The folder of all packages that this run of the tests makes."""
     root = tmp_path_factory.getbasetemp().parent / "packages"
     root.mkdir(exist_ok=True)
     return root
@@ -23,25 +21,19 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def dev(packages: Path) -> Package:
-    """
-    The package of the stage `dev`, for machines as this one.
-    """
+    """The package of the stage `dev`, for machines as this one."""
     return made(packages, "dev", "x86_64")
 
 
 @pytest.fixture(scope="session")
 def prod(packages: Path) -> Package:
-    """
-    The package of the stage `prod`, for the processor that it runs on.
-    """
+    """The package of the stage `prod`, for the processor that it runs on."""
     return made(packages, "prod", "arm64")
 
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[str]:
-    """
-    The embedded AWS of this process, over HTTP; its URL.
-    """
+    """The embedded AWS of this process, over HTTP; its URL."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -51,8 +43,6 @@ def aws() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def function(dev: Package, aws: str) -> Iterator[Lambda]:
-    """
-    The packaged functions, in a process that has nothing but them.
-    """
+    """The packaged functions, in a process that has nothing but them."""
     with running(dev.unzipped, aws) as process:
         yield process

@@ -1,5 +1,4 @@
-"""
-Runs the packaged functions as Lambda does: nothing but the artifact can be imported.
+"""Runs the packaged functions as Lambda does: nothing but the artifact can be imported.
 
 `python -I -S driver.py FOLDER` reads a line for each call, `{handler, event}` in JSON,
 and writes one with its `result` or `error`.
@@ -17,34 +16,26 @@ MILLISECONDS = 29_000
 
 
 class Context:
-    """
-    What Lambda tells a function of its run.
-    """
+    """What Lambda tells a function of its run."""
 
     aws_request_id = "run"
     function_name = "packaged"
     memory_limit_in_mb = MEMORY
 
     def get_remaining_time_in_millis(self) -> int:
-        """
-        Give the time that is left.
-        """
+        """Give the time that is left."""
         return MILLISECONDS
 
 
 @cache
 def load(handler: str) -> Any:
-    """
-    Find a handler by the name that the template has: `app.app`.
-    """
+    """Find a handler by the name that the template has: `app.app`."""
     module, _, name = handler.rpartition(".")
     return getattr(importlib.import_module(module), name)
 
 
 def main(folder: str) -> None:
-    """
-    Answer calls until standard input ends.
-    """
+    """Answer calls until standard input ends."""
     sys.path.insert(0, folder)
     answers, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:

@@ -1,6 +1,4 @@
-"""
-What `make package` made: its template, its artifact, and its functions at work.
-"""
+"""What `make package` made: its template, its artifact, and its functions at work."""
 
 import json
 import subprocess
@@ -27,31 +25,23 @@ DRIVER = Path(__file__).parent / "driver.py"
 
 @dataclass(frozen=True)
 class Package:
-    """
-    A folder that `make package` filled.
-    """
+    """A folder that `make package` filled."""
 
     folder: Path
 
     @cached_property
     def template(self) -> Any:
-        """
-        The template, read.
-        """
+        """The template, read."""
         return read(self.folder / TEMPLATE)
 
     @property
     def resources(self) -> dict[str, Any]:
-        """
-        The template's resources, by name.
-        """
+        """The template's resources, by name."""
         found: dict[str, Any] = self.template["Resources"]
         return found
 
     def of_type(self, kind: str) -> dict[str, Any]:
-        """
-        The properties of the resources of one type, by name.
-        """
+        """The properties of the resources of one type, by name."""
         return {
             name: resource["Properties"]
             for name, resource in self.resources.items()
@@ -60,33 +50,25 @@ class Package:
 
     @property
     def paths(self) -> dict[str, Any]:
-        """
-        The paths that API Gateway knows, with their methods.
-        """
+        """The paths that API Gateway knows, with their methods."""
         body = self.resources["RestAPI"]["Properties"]["DefinitionBody"]
         paths: dict[str, Any] = body["paths"]
         return paths
 
     @property
     def artifact(self) -> Path:
-        """
-        The artifact.
-        """
+        """The artifact."""
         return self.folder / ARTIFACT
 
     @cached_property
     def names(self) -> list[str]:
-        """
-        The names of the artifact's files.
-        """
+        """The names of the artifact's files."""
         with ZipFile(self.artifact) as archive:
             return archive.namelist()
 
     @cached_property
     def unzipped(self) -> Path:
-        """
-        The folder that has the artifact's files.
-        """
+        """The folder that has the artifact's files."""
         folder = self.folder / "unzipped"
         with FileLock(self.folder / "unzip.lock"):
             if not folder.exists():
@@ -96,9 +78,7 @@ class Package:
 
 
 def made(root: Path, stage: str, architecture: str, take: str = "") -> Package:
-    """
-    Package a stage, once for all tests and processes.
-    """
+    """Package a stage, once for all tests and processes."""
     folder = root / f"{stage}-{architecture}{take}"
     with FileLock(f"{folder}.lock"):
         if not (folder / ARTIFACT).exists():
@@ -108,16 +88,12 @@ def made(root: Path, stage: str, architecture: str, take: str = "") -> Package:
 
 @dataclass(frozen=True)
 class Lambda:
-    """
-    A process that runs packaged functions.
-    """
+    """A process that runs packaged functions."""
 
     process: subprocess.Popen[str]
 
     def call(self, handler: str, event: Mapping[str, Any]) -> Any:
-        """
-        Run a function on an event; give its result.
-        """
+        """Run a function on an event; give its result."""
         return self._ask({"handler": handler, "event": event})
 
     def imported(self, *modules: str) -> dict[str, list[str | None]]:
@@ -139,9 +115,7 @@ class Lambda:
 
 @contextmanager
 def running(folder: Path, aws: str, **variables: str) -> Iterator[Lambda]:
-    """
-    Run the functions of an unzipped artifact, with AWS at a URL.
-    """
+    """Run the functions of an unzipped artifact, with AWS at a URL."""
     current = settings.current
     environ = {
         "TABLE_NAME": current.table_name,

@@ -1,6 +1,4 @@
-"""
-The artifact: what is in it, and what is not.
-"""
+"""The artifact: what is in it, and what is not."""
 
 import importlib.util
 import re
@@ -20,15 +18,11 @@ the code that checks the signatures of tokens.
 """
 
 MACHINES = {"x86_64": 62, "arm64": 183}
-"""
-How ELF, the form of native code, names processors.
-"""
+"""How ELF, the form of native code, names processors."""
 
 
 def test_the_same_code_gives_the_same_bytes(dev: Package, packages: Path) -> None:
-    """
-    Artifact and template, whenever and wherever they are made.
-    """
+    """Artifact and template, whenever and wherever they are made."""
     again = made(packages, "dev", "x86_64", "-again")
 
     assert dev.artifact.read_bytes() == again.artifact.read_bytes()
@@ -36,9 +30,7 @@ def test_the_same_code_gives_the_same_bytes(dev: Package, packages: Path) -> Non
 
 
 def test_the_artifact_is_small(dev: Package, prod: Package) -> None:
-    """
-    Less than half of what Chalice packs.
-    """
+    """Less than half of what Chalice packs."""
     sizes = [package.artifact.stat().st_size for package in (dev, prod)]
 
     assert max(sizes) < BYTES_MAX
@@ -48,9 +40,7 @@ def test_the_artifact_is_small(dev: Package, prod: Package) -> None:
 def test_the_artifact_has_what_is_deployed_and_nothing_else(
     stage: str, request: pytest.FixtureRequest
 ) -> None:
-    """
-    The app, Chalice's runtime, and the distributions of requirements.txt.
-    """
+    """The app, Chalice's runtime, and the distributions of requirements.txt."""
     package: Package = request.getfixturevalue(stage)
     requirements = (ROOT / "requirements.txt").read_text("utf-8")
     wanted = re.findall(r"(?m)^([\w.-]+)==([\w.]+)", requirements)
@@ -113,9 +103,7 @@ def test_every_module_has_bytecode_that_lambda_takes(dev: Package) -> None:
 
 
 def test_nothing_is_imported_from_elsewhere(dev: Package, function: Lambda) -> None:
-    """
-    But Python's own library; and nothing is compiled when it starts.
-    """
+    """But Python's own library; and nothing is compiled when it starts."""
     functions = dev.of_type("AWS::Serverless::Function").values()
     modules = [one["Handler"].rpartition(".")[0] for one in functions]
     before = set(dev.unzipped.rglob("*"))
@@ -139,9 +127,7 @@ def test_nothing_is_imported_from_elsewhere(dev: Package, function: Lambda) -> N
 def test_native_code_is_for_the_functions_processor(
     stage: str, processor: str, request: pytest.FixtureRequest
 ) -> None:
-    """
-    Where a dependency has any.
-    """
+    """Where a dependency has any."""
     package: Package = request.getfixturevalue(stage)
     native = [name for name in package.names if name.endswith(".so")]
 

@@ -1,6 +1,4 @@
-"""
-What the tools of others say about the template.
-"""
+"""What the tools of others say about the template."""
 
 import json
 import subprocess
@@ -21,9 +19,7 @@ HERE = Path(__file__).parent
 def test_cfn_lint_has_nothing_to_say(
     stage: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """
-    Neither of the template nor of what CloudFormation makes of it.
-    """
+    """Neither of the template nor of what CloudFormation makes of it."""
     package: Package = request.getfixturevalue(stage)
     plain = tmp_path / "plain.json"
     plain.write_text(json.dumps(transformed(package)), "utf-8")
@@ -40,9 +36,7 @@ def test_cfn_lint_has_nothing_to_say(
 
 
 def test_checkov_finds_nothing_that_is_not_meant(prod: Package, tmp_path: Path) -> None:
-    """
-    What it is told to skip stands with its reason in checkov.yaml.
-    """
+    """What it is told to skip stands with its reason in checkov.yaml."""
     template: Any = json.loads(json.dumps(prod.template))
     # It has no checks for paths, and takes long to read them.
     template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["paths"] = {}

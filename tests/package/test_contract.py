@@ -1,6 +1,4 @@
-"""
-The recorded conversations, held with the packaged artifact behind a stage.
-"""
+"""The recorded conversations, held with the packaged artifact behind a stage."""
 
 import pytest
 
@@ -13,9 +11,7 @@ from tests.package.packaged import Lambda, Package, running, through_gateway
 def test_the_package_answers_as_recorded(
     name: str, dev: Package, function: Lambda, aws: str
 ) -> None:
-    """
-    By API Gateway's events, under `/api`, in a Python that has nothing else.
-    """
+    """By API Gateway's events, under `/api`, in a Python that has nothing else."""
     if name in QUOTAS:
         with running(dev.unzipped, aws, MEMBER_QUOTA=str(QUOTAS[name])) as other:
             talk = Conversation(through_gateway(dev, other))

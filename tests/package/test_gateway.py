@@ -57,9 +57,7 @@ def test_api_gateway_has_every_route_and_method(dev: Package) -> None:
 def test_other_paths_and_methods_are_refused_by_us(
     method: str, target: str, status: int, dev: Package, function: Lambda
 ) -> None:
-    """
-    In the forms of our errors, with a request id, and no CORS header.
-    """
+    """In the forms of our errors, with a request id, and no CORS header."""
     result = call(dev, function, method, target)
 
     assert result["statusCode"] == status
@@ -72,9 +70,7 @@ def test_other_paths_and_methods_are_refused_by_us(
 def test_a_page_of_an_allowed_origin_uses_the_api(
     target: str, status: int, dev: Package, aws: str
 ) -> None:
-    """
-    Its browser asks first, on any path; then the page reads the answer.
-    """
+    """Its browser asks first, on any path; then the page reads the answer."""
     page = "https://app.example.org"
     with running(dev.unzipped, aws, CORS_ORIGINS=page) as process:
         send = through_gateway(dev, process)
@@ -89,9 +85,7 @@ def test_a_page_of_an_allowed_origin_uses_the_api(
 
 
 def test_a_wrong_origin_ends_the_start(dev: Package, aws: str) -> None:
-    """
-    And is named.
-    """
+    """And is named."""
     with (
         running(dev.unzipped, aws, CORS_ORIGINS="app.example.org") as process,
         pytest.raises(AssertionError, match="The setting CORS_ORIGINS must be"),
@@ -100,9 +94,7 @@ def test_a_wrong_origin_ends_the_start(dev: Package, aws: str) -> None:
 
 
 def test_a_path_comes_as_it_was_sent(dev: Package, function: Lambda) -> None:
-    """
-    A tag with a slash, a space and letters beyond ASCII.
-    """
+    """A tag with a slash, a space and letters beyond ASCII."""
     producer = Actor(through_gateway(dev, function), "producer")
     image_id = producer.make_image(name="ubuntu")
 
@@ -115,9 +107,7 @@ def test_a_path_comes_as_it_was_sent(dev: Package, function: Lambda) -> None:
 def test_a_repeated_key_of_a_query_counts_each_time(
     dev: Package, function: Lambda
 ) -> None:
-    """
-    Although the event also has a form of the query that keeps the last one.
-    """
+    """Although the event also has a form of the query that keeps the last one."""
     producer = Actor(through_gateway(dev, function), "producer-of-tags")
     producer.make_image(name="one", tags=["a"])
     both = producer.make_image(name="both", tags=["a", "b"])
@@ -126,9 +116,7 @@ def test_a_repeated_key_of_a_query_counts_each_time(
 
 
 def test_a_body_may_come_in_base64(dev: Package, function: Lambda) -> None:
-    """
-    Data does, byte by byte.
-    """
+    """Data does, byte by byte."""
     content = bytes(range(256))
     producer = Actor(through_gateway(dev, function), "producer")
     image_id = producer.make_image(disk_format="raw", container_format="bare")
@@ -159,9 +147,7 @@ def test_a_body_may_come_in_base64(dev: Package, function: Lambda) -> None:
 def test_links_lead_back_to_where_the_client_came_from(
     prefix: str, host: str, dev: Package, function: Lambda
 ) -> None:
-    """
-    Behind a stage, a domain, and a path of a domain.
-    """
+    """Behind a stage, a domain, and a path of a domain."""
     headers = TOKEN | {"Host": host, "X-Forwarded-Proto": "https"}
 
     result = call(dev, function, "GET", "/versions", prefix=prefix, headers=headers)
@@ -172,9 +158,7 @@ def test_links_lead_back_to_where_the_client_came_from(
 
 
 def test_what_api_gateway_refuses_looks_like_our_refusals(dev: Package) -> None:
-    """
-    In both forms, with a request id; a path that is not there is 404.
-    """
+    """In both forms, with a request id; a path that is not there is 404."""
     body = dev.resources["RestAPI"]["Properties"]["DefinitionBody"]
     answers: dict[str, Any] = body["x-amazon-apigateway-gateway-responses"]
 
@@ -198,9 +182,7 @@ def test_what_api_gateway_refuses_looks_like_our_refusals(dev: Package) -> None:
 
 
 def test_data_is_binary_to_api_gateway(dev: Package) -> None:
-    """
-    What it is not told of, it would take for text and spoil.
-    """
+    """What it is not told of, it would take for text and spoil."""
     body = dev.resources["RestAPI"]["Properties"]["DefinitionBody"]
 
     types = body["x-amazon-apigateway-binary-media-types"]

@@ -55,9 +55,7 @@ def test_the_service_runs_on_what_the_template_makes(
 
 
 def test_two_stages_fit_into_one_account(dev: Package, prod: Package) -> None:
-    """
-    Nothing has a name but after its stack, so nothing collides.
-    """
+    """Nothing has a name but after its stack, so nothing collides."""
     named = {
         (name, key): value
         for package in (dev, prod)
@@ -89,6 +87,4 @@ NAMES = {
     "AWS::Serverless::Api": ("Name",),
     "AWS::Serverless::Function": ("FunctionName",),
 }
-"""
-How each type of resource is given a name.
-"""
+"""How each type of resource is given a name."""

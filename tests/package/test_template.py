@@ -1,6 +1,4 @@
-"""
-The packaged template: what protects data, what limits, what wakes somebody.
-"""
+"""The packaged template: what protects data, what limits, what wakes somebody."""
 
 import json
 import re
@@ -20,17 +18,13 @@ TAGGED = re.compile(
 
 @pytest.fixture(params=["dev", "prod"])
 def package(request: pytest.FixtureRequest) -> Package:
-    """
-    The package of each stage.
-    """
+    """The package of each stage."""
     made: Package = request.getfixturevalue(request.param)
     return made
 
 
 def test_what_holds_data_outlives_its_stack(package: Package) -> None:
-    """
-    And can be restored; in `prod` the table cannot be deleted at all.
-    """
+    """And can be restored; in `prod` the table cannot be deleted at all."""
     resources = package.resources
     for name in STATEFUL:
         policies = ("DeletionPolicy", "UpdateReplacePolicy")
@@ -45,9 +39,7 @@ def test_what_holds_data_outlives_its_stack(package: Package) -> None:
 def test_stages_differ_in_what_they_protect_and_allow_alone(
     dev: Package, prod: Package
 ) -> None:
-    """
-    In nothing that is not written in `infra/stages`.
-    """
+    """In nothing that is not written in `infra/stages`."""
 
     def differing(one: Any, other: Any, where: str = "") -> set[str]:
         if isinstance(one, dict) and isinstance(other, dict):
@@ -72,9 +64,7 @@ def test_stages_differ_in_what_they_protect_and_allow_alone(
 
 
 def test_everything_is_tagged_that_can_be(package: Package) -> None:
-    """
-    With service and stage.
-    """
+    """With service and stage."""
     stage = package.folder.name.partition("-")[0]
     tags = {"service": "cloud-images", "stage": stage}
     for name, resource in package.resources.items():
@@ -87,9 +77,7 @@ def test_everything_is_tagged_that_can_be(package: Package) -> None:
 
 
 def test_every_log_is_kept_for_a_while(package: Package) -> None:
-    """
-    Each function and the API write to a log group of the stack's own.
-    """
+    """Each function and the API write to a log group of the stack's own."""
     groups = package.of_type("AWS::Logs::LogGroup")
     days = {"dev": 14, "prod": 365}[package.folder.name.partition("-")[0]]
 
@@ -123,9 +111,7 @@ def test_the_api_is_limited_and_traced(package: Package) -> None:
 
 
 def test_a_message_stays_hidden_while_a_worker_runs(package: Package) -> None:
-    """
-    What no run could do goes to a queue of its own, which keeps it for two weeks.
-    """
+    """What no run could do goes to a queue of its own, which keeps it for two weeks."""
     worker = package.resources["Worker"]["Properties"]
     queue = package.resources["UploadQueue"]["Properties"]
     dead = queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
@@ -144,9 +130,7 @@ def test_a_message_stays_hidden_while_a_worker_runs(package: Package) -> None:
 def test_the_stream_is_read_in_order_and_what_fails_is_set_aside(
     package: Package,
 ) -> None:
-    """
-    Alone, after tries that end long before the stream forgets it, in 24 hours.
-    """
+    """Alone, after tries that end long before the stream forgets it, in 24 hours."""
     (source,) = package.resources["Stream"]["Properties"]["Events"].values()
 
     assert source["Type"] == "DynamoDB"
@@ -165,9 +149,7 @@ def test_the_stream_is_read_in_order_and_what_fails_is_set_aside(
 
 
 def test_the_bucket_is_private_and_forgets_abandoned_parts(package: Package) -> None:
-    """
-    Encrypted, owned by the bucket's owner, reached by TLS alone.
-    """
+    """Encrypted, owned by the bucket's owner, reached by TLS alone."""
     bucket = package.resources["DataBucket"]["Properties"]
     policy = package.resources["DataBucketPolicy"]["Properties"]["PolicyDocument"]
 
@@ -185,9 +167,7 @@ def test_the_bucket_is_private_and_forgets_abandoned_parts(package: Package) -> 
 def test_every_alarm_tells_somebody_and_watches_what_is_there(
     package: Package,
 ) -> None:
-    """
-    And says where its runbook is.
-    """
+    """And says where its runbook is."""
     alarms = package.of_type("AWS::CloudWatch::Alarm")
     known = {*package.resources, "AWS::StackName"}
 
@@ -208,9 +188,7 @@ def test_every_alarm_tells_somebody_and_watches_what_is_there(
 
 
 def test_the_dashboard_is_json(package: Package) -> None:
-    """
-    Once CloudFormation has filled it in.
-    """
+    """Once CloudFormation has filled it in."""
     (board,) = package.of_type("AWS::CloudWatch::Dashboard").values()
 
     widgets = json.loads(board["DashboardBody"]["Fn::Sub"])["widgets"]
@@ -218,9 +196,7 @@ def test_the_dashboard_is_json(package: Package) -> None:
 
 
 def test_a_domain_by_parameter(package: Package) -> None:
-    """
-    A stack without parameters has none.
-    """
+    """A stack without parameters has none."""
     template = package.template
 
     assert template["Parameters"]["DomainName"]["Default"] == ""
@@ -237,9 +213,7 @@ def test_a_domain_by_parameter(package: Package) -> None:
 
 
 def test_no_cors_unless_set(package: Package) -> None:
-    """
-    Neither in what API Gateway answers by itself, nor in the bucket.
-    """
+    """Neither in what API Gateway answers by itself, nor in the bucket."""
     parameters = package.template["Parameters"]
 
     resources = deployed(package.resources, {"HasCors": False})
@@ -253,9 +227,7 @@ def test_no_cors_unless_set(package: Package) -> None:
 
 
 def test_pages_of_origins_that_are_set_reach_all_that_answers(package: Package) -> None:
-    """
-    The function, API Gateway by itself, and the bucket.
-    """
+    """The function, API Gateway by itself, and the bucket."""
     resources = deployed(package.resources, {"HasCors": True})
 
     variables = resources["APIHandler"]["Properties"]["Environment"]["Variables"]
@@ -287,9 +259,7 @@ def deployed(template: Any, conditions: dict[str, bool]) -> Any:
 
 
 def test_what_was_deployed_can_be_deployed_again(package: Package) -> None:
-    """
-    CloudFormation goes back to an artifact of any age: none expires.
-    """
+    """CloudFormation goes back to an artifact of any age: none expires."""
     account = read(ROOT / "infra/account.yaml")["Resources"]["ArtifactBucket"]
 
     assert account["DeletionPolicy"] == "Retain"

@@ -1,6 +1,4 @@
-"""
-A pytest plugin: where the environment sets CI, a skipped test is a failed one.
-"""
+"""A pytest plugin: where the environment sets CI, a skipped test is a failed one."""
 
 import os
 from collections.abc import Generator
@@ -12,9 +10,7 @@ import pytest
 def pytest_runtest_makereport() -> Generator[
     None, pytest.TestReport, pytest.TestReport
 ]:
-    """
-    Fail a test that skips itself, or that a mark or a fixture skips.
-    """
+    """Fail a test that skips itself, or that a mark or a fixture skips."""
     report = yield
     _refuse_skip(report)
     return report
@@ -24,9 +20,7 @@ def pytest_runtest_makereport() -> Generator[
 def pytest_make_collect_report() -> Generator[
     None, pytest.CollectReport, pytest.CollectReport
 ]:
-    """
-    Fail a file that skips itself as a whole.
-    """
+    """Fail a file that skips itself as a whole."""
     report = yield
     _refuse_skip(report)
     return report

@@ -1,5 +1,4 @@
-"""
-Any query of a list, and the naive list that it stands for: in memory, one by one.
+"""Any query of a list, and the naive list that it stands for: in memory, one by one.
 
 Written from what the reference answered (`tests/contract/list-*.json`), in terms of
 what a query means; the text of a query is only ever made here, never read.
@@ -36,9 +35,7 @@ from tests.properties.worlds import (
 
 Pairs = list[tuple[str, str]]
 Who = tuple[str, str]
-"""
-A caller's project and roles.
-"""
+"""A caller's project and roles."""
 
 LISTABLE = {
     "id": (*IDS, NO_ID, "nope"),
@@ -47,18 +44,14 @@ LISTABLE = {
     "disk_format": (*DISK_FORMATS[1:], ""),
     "container_format": (*CONTAINER_FORMATS[1:], ""),
 }
-"""
-What takes `in:` and `eq:`, and values to look for.
-"""
+"""What takes `in:` and `eq:`, and values to look for."""
 PLAIN = frozenset(
     value
     for values in LISTABLE.values()
     for value in values
     if value and "," not in value and '"' not in value
 )
-"""
-What needs no quotes around it.
-"""
+"""What needs no quotes around it."""
 TEXTS: dict[str, tuple[str, ...]] = {
     **LISTABLE,
     "owner": (*PROJECTS, "nobody"),
@@ -78,16 +71,12 @@ WRITINGS: tuple[Callable[[datetime], str], ...] = (
     lambda time: time.strftime("%Y-%m-%dT%H:%M:%S"),
     lambda time: time.astimezone(timezone(timedelta(hours=-5))).isoformat(),
 )
-"""
-The ways to write a time of a whole second.
-"""
+"""The ways to write a time of a whole second."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """
-    A parameter that narrows a list, and what it lets through.
-    """
+    """A parameter that narrows a list, and what it lets through."""
 
     key: str
     value: str
@@ -106,9 +95,7 @@ class Sorting:
 
 @dataclass(frozen=True)
 class Query:
-    """
-    All that a list may be asked for, but for its pages.
-    """
+    """All that a list may be asked for, but for its pages."""
 
     filters: tuple[Filter, ...]
     visibility: str | None
@@ -117,9 +104,7 @@ class Query:
     sorting: Sorting
 
     def pairs(self, limit: int | None) -> Pairs:
-        """
-        Give the parameters of the query for pages of a size.
-        """
+        """Give the parameters of the query for pages of a size."""
         named = {
             "visibility": self.visibility,
             "member_status": self.member_status,
@@ -134,16 +119,12 @@ class Query:
 
 
 def target(pairs: Pairs) -> str:
-    """
-    Write the target of a list.
-    """
+    """Write the target of a list."""
     return f"/v2/images?{urlencode(pairs)}" if pairs else "/v2/images"
 
 
 def _near(held: Any, others: Iterable[Any]) -> st.SearchStrategy[Any]:
-    """
-    Draw what an image holds, most of the time, or something else.
-    """
+    """Draw what an image holds, most of the time, or something else."""
     rest = tuple(others)
     same = () if held is None else (held,) * 6 * len(rest)
     return st.sampled_from((*same, *rest))
@@ -302,9 +283,7 @@ def _queries_like(like: Image, answer: MemberStatus | None) -> st.SearchStrategy
 
 
 def naive_list(state: State, who: Who, query: Query) -> list[Image]:
-    """
-    Give the images that a query asks for, in order.
-    """
+    """Give the images that a query asks for, in order."""
     hidden = (query.os_hidden or "").lower() == "true"
     found = [
         image
@@ -317,9 +296,7 @@ def naive_list(state: State, who: Who, query: Query) -> list[Image]:
 
 
 def sees(state: State, who: Who, image: Image) -> bool:
-    """
-    Tell whether an image exists for a caller.
-    """
+    """Tell whether an image exists for a caller."""
     project, roles = who
     return (
         roles == "admin"
@@ -345,9 +322,7 @@ def _belongs(state: State, who: Who, query: Query, image: Image) -> bool:
 
 
 def compare(query: Query, one: Image, other: Image) -> int:
-    """
-    Tell which of two images comes first: -1 the one, 1 the other. Null is least.
-    """
+    """Tell which of two images comes first: -1 the one, 1 the other. Null is least."""
     for key, way in query.sorting.order:
         left, right = getattr(one, key), getattr(other, key)
         if left == right:
@@ -358,7 +333,5 @@ def compare(query: Query, one: Image, other: Image) -> int:
 
 
 def sort_values(query: Query, image: Image) -> list[Any]:
-    """
-    Give what an image's place in a list depends on.
-    """
+    """Give what an image's place in a list depends on."""
     return [getattr(image, key) for key, _ in query.sorting.order]

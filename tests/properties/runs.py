@@ -1,6 +1,4 @@
-"""
-Runs of Hypothesis in which each example is drawn anew.
-"""
+"""Runs of Hypothesis in which each example is drawn anew."""
 
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -22,9 +20,7 @@ RUN: Final = settings(
 def check_each(
     number: int, strategy: st.SearchStrategy[T], check: Callable[[T], None]
 ) -> None:
-    """
-    Check ten examples, which are always the same for the same number.
-    """
+    """Check ten examples, which are always the same for the same number."""
 
     @seed(number)
     @RUN

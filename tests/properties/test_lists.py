@@ -1,6 +1,4 @@
-"""
-Any list, page by page, against a naive one in memory.
-"""
+"""Any list, page by page, against a naive one in memory."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -44,17 +42,13 @@ from tests.properties.worlds import (
 pytestmark = pytest.mark.timeout(900)
 
 Asked = tuple[Who, Query, int | None]
-"""
-Who asks for a list, for what, in pages of what size.
-"""
+"""Who asks for a list, for what, in pages of what size."""
 ADMIN = ("operators", "admin")
 
 
 @dataclass(frozen=True)
 class Write:
-    """
-    A call that changes something, unless it is refused.
-    """
+    """A call that changes something, unless it is refused."""
 
     who: Who
     method: str
@@ -105,17 +99,13 @@ def writes(draw: st.DrawFn, state: State) -> Write:
 def ask(
     send: Send, who: Who, query: Query, limit: int | None, marker: str | None = None
 ) -> Answer:
-    """
-    Ask for a page.
-    """
+    """Ask for a page."""
     after = [] if marker is None else [("marker", marker)]
     return Actor(send, *who).get(target(query.pairs(limit) + after))
 
 
 def asked(link: str) -> dict[str, list[str]]:
-    """
-    Give the parameters of a link, each with its values in order.
-    """
+    """Give the parameters of a link, each with its values in order."""
     parts = urlsplit(link)
     assert parts.path == "/v2/images"
     values: dict[str, list[str]] = {}
@@ -125,9 +115,7 @@ def asked(link: str) -> dict[str, list[str]]:
 
 
 def turn(answer: Answer, query: Query, limit: int | None) -> tuple[list[str], str]:
-    """
-    Check a page's links; give its images' ids, and the next page's marker if any.
-    """
+    """Check a page's links; give its images' ids, and the next page's marker if any."""
     assert answer.status == 200, answer.body
     page = answer.document
     every = asked(target(query.pairs(limit)))
@@ -155,9 +143,7 @@ def worlds_with_lists(draw: st.DrawFn) -> tuple[World, list[Asked]]:
 def test_any_list_is_what_one_by_one_comparing_gives(
     number: int, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Page by page, each image once, in order; `next` is there when a page is full.
-    """
+    """Page by page, each image once, in order; `next` is there when a page is full."""
     monkeypatch.setattr(clock, "now", lambda: NOW)
 
     def check(drawn: tuple[World, list[Asked]]) -> None:
@@ -184,9 +170,7 @@ def test_any_list_is_what_one_by_one_comparing_gives(
 def test_a_page_that_ends_early_loses_nothing(
     most: int, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    A page that may read little holds an image or is refused, never a silent end.
-    """
+    """A page that may read little holds an image or is refused, never a silent end."""
     monkeypatch.setattr(clock, "now", lambda: NOW)
     bound = replace(settings.current, page_reads_max=most)
     monkeypatch.setattr(settings, "current", bound)
@@ -218,9 +202,7 @@ def test_a_page_that_ends_early_loses_nothing(
 def worlds_that_change(
     draw: st.DrawFn,
 ) -> tuple[World, Asked, list[list[Write]]]:
-    """
-    Draw a world, a list to ask it for, and what others do between its pages.
-    """
+    """Draw a world, a list to ask it for, and what others do between its pages."""
     world = draw(worlds())
     who = draw(st.sampled_from(CALLERS))
     query = draw(queries(world.state, who))
@@ -236,8 +218,7 @@ def worlds_that_change(
 def test_a_cursor_survives_every_change_but_of_its_own_image(
     number: int, lag: int, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Each page is what then follows the marker; what stays is listed once, in order.
+    """Each page is what then follows the marker; what stays is listed once, in order.
 
     Whether hints are read or the indexes are trusted, which do not lag here.
     """
@@ -272,8 +253,7 @@ def test_a_cursor_survives_every_change_but_of_its_own_image(
 def check_page(
     send: Send, asked_for: Asked, state: State, markers: list[str]
 ) -> tuple[list[str], str | None]:
-    """
-    Check the page after the last marker; give its ids and the next marker.
+    """Check the page after the last marker; give its ids and the next marker.
 
     Where the marker's image is gone, for its caller, there is neither, not even "".
     """
@@ -294,9 +274,7 @@ def check_page(
 def check_cursor(
     asked_for: Asked, states: list[State], listed: list[str], markers: list[str]
 ) -> None:
-    """
-    Check that what stays is listed once, and nothing twice, if no marker moved.
-    """
+    """Check that what stays is listed once, and nothing twice, if no marker moved."""
     who, query, _ = asked_for
     lists = [{one.id for one in naive_list(state, who, query)} for state in states]
     times = Counter(listed)
@@ -308,9 +286,7 @@ def check_cursor(
 
 
 def stays(image_id: str, query: Query, states: list[State]) -> bool:
-    """
-    Tell whether an image keeps its place in a list as long as it is there.
-    """
+    """Tell whether an image keeps its place in a list as long as it is there."""
     images = [image for state in states for image in state.images]
     places = [sort_values(query, image) for image in images if image.id == image_id]
     return all(place == places[0] for place in places)

@@ -1,6 +1,4 @@
-"""
-Any patch of any image, against a small model of what a patch does.
-"""
+"""Any patch of any image, against a small model of what a patch does."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -23,13 +21,9 @@ pytestmark = pytest.mark.timeout(900)
 
 Json = dict[str, Any]
 Operation = tuple[Json, Json]
-"""
-An operation in the new dialect, and in the old one.
-"""
+"""An operation in the new dialect, and in the old one."""
 Patch = tuple[str, str, list[Operation]]
-"""
-Who sends it, by role; in which dialect; and what.
-"""
+"""Who sends it, by role; in which dialect; and what."""
 
 OLD = "application/openstack-images-v2.0-json-patch"
 NEW = "application/openstack-images-v2.1-json-patch"
@@ -49,9 +43,7 @@ BASE: Json = {
     "disk_format": ("raw", "iso", None, "floppy"),
     "container_format": ("bare", "ova", None, "box"),
 }
-"""
-What can be patched on every image, and values that may or may not be there.
-"""
+"""What can be patched on every image, and values that may or may not be there."""
 READ_ONLY = (
     "id", "status", "size", "virtual_size", "checksum", "created_at", "updated_at",
     "os_hash_algo", "os_hash_value", "self", "file", "schema", "direct_url", "stores",
@@ -83,9 +75,7 @@ VALUES: tuple[Any, ...] = ("x", "y", "", "ü" * 300, 5, None, True, ["x"], {}, [
 
 
 def pointer(name: str) -> str:
-    """
-    Write a name as a JSON pointer.
-    """
+    """Write a name as a JSON pointer."""
     return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
@@ -93,25 +83,19 @@ POINTERS = {pointer(name): name for name in (*BASE, *READ_ONLY, *CUSTOM)}
 
 
 def name_of(path: Any) -> str | None:
-    """
-    Give the one name that a pointer names, or none.
-    """
+    """Give the one name that a pointer names, or none."""
     if isinstance(path, str) and path.startswith("/locations/"):
         return "locations"
     return POINTERS.get(path) if isinstance(path, str) else None
 
 
 def is_text(value: Any, most: int = CHARACTERS) -> bool:
-    """
-    Tell whether a value is a text of at most so many characters.
-    """
+    """Tell whether a value is a text of at most so many characters."""
     return isinstance(value, str) and len(value) <= most
 
 
 def is_number(value: Any) -> bool:
-    """
-    Tell whether a value is a whole number of 31 bits.
-    """
+    """Tell whether a value is a whole number of 31 bits."""
     return type(value) is int and 0 <= value < 2**31
 
 
@@ -127,15 +111,12 @@ FITS: dict[str, Callable[[Any], bool]] = {
     "disk_format": lambda value: value in BASE["disk_format"][:3],
     "container_format": lambda value: value in BASE["container_format"][:3],
 }
-"""
-What may stand in each place.
-"""
+"""What may stand in each place."""
 
 
 @st.composite
 def operations(draw: st.DrawFn, held: list[str]) -> Operation:
-    """
-    Draw an operation, in both dialects, on an image that holds some properties.
+    """Draw an operation, in both dialects, on an image that holds some properties.
 
     Most are sound; some are odd in one of the ways there are.
     """
@@ -158,8 +139,7 @@ def operations(draw: st.DrawFn, held: list[str]) -> Operation:
 
 
 def read(sent: Json) -> Json:
-    """
-    Give what an operation means: its op and name, each if it has one, and its value.
+    """Give what an operation means: its op and name, each if it has one, and its value.
 
     To add in the old dialect is to insert: nothing may be there yet.
     """
@@ -175,9 +155,7 @@ def read(sent: Json) -> Json:
 
 
 def misread(operation: Json) -> Iterator[int]:
-    """
-    Read an operation; give the status of each refusal.
-    """
+    """Read an operation; give the status of each refusal."""
     name, op = operation["name"], operation["op"]
     if op is None or name is None:
         yield 400
@@ -189,9 +167,7 @@ def misread(operation: Json) -> Iterator[int]:
 
 
 def misdone(image: Json, operation: Json) -> Iterator[int]:
-    """
-    Do an operation to a document; give the status of each refusal.
-    """
+    """Do an operation to a document; give the status of each refusal."""
     name, op, value = operation["name"], operation["op"], operation.get("value")
     is_there = name in image and name != "stores"
     if op in ("replace", "remove") and not is_there:
@@ -211,23 +187,17 @@ def misdone(image: Json, operation: Json) -> Iterator[int]:
 
 
 def count_tags(image: Json) -> int:
-    """
-    Count the tags of an image.
-    """
+    """Count the tags of an image."""
     return len(image["tags"])
 
 
 def count_properties(image: Json) -> int:
-    """
-    Count the custom properties of an image.
-    """
+    """Count the custom properties of an image."""
     return len(image.keys() - BASE.keys() - set(READ_ONLY))
 
 
 def misfit(before: Json, after: Json, roles: str) -> Iterator[int]:
-    """
-    Give the status of each refusal of what a patch makes of a document.
-    """
+    """Give the status of each refusal of what a patch makes of a document."""
     for most, count in ((TAGS_MOST, count_tags), (PROPERTIES_MOST, count_properties)):
         if count(after) > max(most, count(before)):
             yield 413
@@ -255,9 +225,7 @@ def refusals(before: Json, after: Json, patch: list[Json], roles: str) -> Iterat
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Image, list[Patch]]:
-    """
-    Draw an image of the producer's, and patches of it, one after the other.
-    """
+    """Draw an image of the producer's, and patches of it, one after the other."""
     status = draw(st.sampled_from((ImageStatus.QUEUED, ImageStatus.ACTIVE)))
     image = replace(draw(IMAGES), owner="producer", status=status)
     some = st.lists(operations([*image.properties]), min_size=1, max_size=4)
@@ -270,9 +238,7 @@ def cases(draw: st.DrawFn) -> tuple[Image, list[Patch]]:
 def test_a_patch_is_done_as_a_whole_or_not_at_all(
     number: int, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Operations apply in their order; the first that is refused refuses them all.
-    """
+    """Operations apply in their order; the first that is refused refuses them all."""
     quotas = replace(
         settings.current, tag_quota=TAGS_MOST, property_quota=PROPERTIES_MOST
     )

@@ -61,9 +61,7 @@ class Thing:
     exists: bool = True
 
     def sees(self, caller: str) -> bool:
-        """
-        Tell whether the image exists for a caller.
-        """
+        """Tell whether the image exists for a caller."""
         return self.exists and (
             caller in (self.owner, ADMIN)
             or self.visibility in ("public", "community")
@@ -71,9 +69,7 @@ class Thing:
         )
 
     def refuses(self, caller: str, *, to_change: bool = True) -> int:
-        """
-        Give the refusal of a call on the image, 0 for none.
-        """
+        """Give the refusal of a call on the image, 0 for none."""
         if not self.sees(caller):
             return 404
         return 403 if to_change and caller not in (self.owner, ADMIN) else 0
@@ -92,9 +88,7 @@ class Thing:
         return 404 if member and not is_shown else 0
 
     def is_listed(self, caller: str) -> bool:
-        """
-        Tell whether the image stands in a caller's list.
-        """
+        """Tell whether the image stands in a caller's list."""
         is_shared = self.visibility == "shared"
         return not self.os_hidden and (
             self.visibility == "public"
@@ -104,8 +98,7 @@ class Thing:
         )
 
     def is_offered(self, caller: str) -> bool:
-        """
-        Tell whether the image stands among a caller's pending ones.
+        """Tell whether the image stands among a caller's pending ones.
 
         Its own do, too, and an administrator's are all.
         """
@@ -118,9 +111,7 @@ NOTHING = Thing(exists=False)
 
 
 class Sharing(RuleBasedStateMachine):
-    """
-    The service and the model, side by side: each call goes to both.
-    """
+    """The service and the model, side by side: each call goes to both."""
 
     def __init__(self, send: Send) -> None:
         super().__init__()
@@ -165,8 +156,7 @@ class Sharing(RuleBasedStateMachine):
 
     @rule(data=st.data(), call=st.sampled_from(CALLS))
     def make(self, data: st.DataObject, call: str) -> None:
-        """
-        Make a call of a kind.
+        """Make a call of a kind.
 
         One rule, as what is drawn for a run is then every kind of call.
         """
@@ -174,34 +164,26 @@ class Sharing(RuleBasedStateMachine):
 
     @initialize(member=st.sampled_from(("consumer", "other")))
     def offer(self, member: str) -> None:
-        """
-        Begin with an image that is offered to a consumer.
-        """
+        """Begin with an image that is offered to a consumer."""
         self.add("producer")
         ((image_id, thing),) = self.things.items()
         self.actors["producer"].share(image_id, member)
         thing.answers[member] = "pending"
 
     def create(self, data: st.DataObject) -> None:
-        """
-        Create an image, if there are few.
-        """
+        """Create an image, if there are few."""
         owner = data.draw(st.sampled_from(OWNERS), "owner")
         if len(self.things) < IMAGES_MOST:
             self.add(owner)
 
     def add(self, owner: str) -> None:
-        """
-        Create an image, which is shared with nobody yet.
-        """
+        """Create an image, which is shared with nobody yet."""
         image_id = f"{len(self.things) + len(self.gone):08x}{NO_ID[8:]}"
         self.ask(201, owner, "POST", "", {"id": image_id})
         self.things[image_id] = Thing(owner)
 
     def share(self, data: st.DataObject) -> None:
-        """
-        Make a project a member.
-        """
+        """Make a project a member."""
         image_id, thing, caller, member = self.some(data)
         status = thing.refuses_members(caller) or thing.refuses(caller)
         if not status and len(thing.answers) >= QUOTA:
@@ -214,9 +196,7 @@ class Sharing(RuleBasedStateMachine):
             thing.answers[member] = "pending"
 
     def answer(self, data: st.DataObject) -> None:
-        """
-        Set a member's status: one's own, or any as an administrator.
-        """
+        """Set a member's status: one's own, or any as an administrator."""
         image_id, thing, caller, member = self.some(data)
         status = data.draw(ANSWERS, "status")
         refusal = thing.refuses_members(caller, member)
@@ -228,9 +208,7 @@ class Sharing(RuleBasedStateMachine):
             thing.answers[member] = status
 
     def accept_or_reject(self, data: st.DataObject) -> None:
-        """
-        Answer as a consumer does.
-        """
+        """Answer as a consumer does."""
         offers = [
             (image_id, member)
             for image_id, thing in self.things.items()
@@ -246,9 +224,7 @@ class Sharing(RuleBasedStateMachine):
         self.things[image_id].answers[member] = status
 
     def unshare(self, data: st.DataObject) -> None:
-        """
-        End a membership.
-        """
+        """End a membership."""
         image_id, thing, caller, member = self.some(data)
         status = thing.refuses_members(caller, member) or thing.refuses(caller)
         path = f"/{image_id}/members/{member}"
@@ -257,8 +233,7 @@ class Sharing(RuleBasedStateMachine):
             del thing.answers[member]
 
     def change(self, data: st.DataObject) -> None:
-        """
-        Change who sees an image, who owns it, or whether it is hidden.
+        """Change who sees an image, who owns it, or whether it is hidden.
 
         Only an administrator makes it public, or gives it away.
         """
@@ -275,9 +250,7 @@ class Sharing(RuleBasedStateMachine):
         self.about = thing.owner if thing.exists else caller
 
     def delete(self, data: st.DataObject) -> None:
-        """
-        Delete an image, for its members, too; its id is never free again.
-        """
+        """Delete an image, for its members, too; its id is never free again."""
         image_id, thing, caller, _ = self.some(data)
         if len(self.things) == 1:
             self.add("producer")
@@ -289,9 +262,7 @@ class Sharing(RuleBasedStateMachine):
             self.gone.add(image_id)
 
     def show(self, data: st.DataObject) -> None:
-        """
-        Show an image, its members, and one of them.
-        """
+        """Show an image, its members, and one of them."""
         image_id, thing, caller, member = self.some(data)
         status = thing.refuses(caller, to_change=False)
         self.ask(status or 200, caller, "GET", f"/{image_id}")
@@ -334,8 +305,7 @@ class Sharing(RuleBasedStateMachine):
 
     @invariant()
     def lists_what_was_accepted(self) -> None:
-        """
-        A list has the project's own images, the public, and those that it accepted.
+        """A list has the project's own images, the public, and those that it accepted.
 
         The project that the last call was about looks, and another one in turn.
         """
@@ -366,8 +336,7 @@ class Sharing(RuleBasedStateMachine):
 def test_any_sequence_of_calls_keeps_the_promises_of_sharing(
     number: int, lag: int, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Access, answers, lists and counts are right after each call, whoever made it.
+    """Access, answers, lists and counts are right after each call, whoever made it.
 
     Whether hints are read or the indexes are trusted, which do not lag here.
     """

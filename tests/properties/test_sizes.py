@@ -21,27 +21,19 @@ pytestmark = pytest.mark.timeout(900)
 Json = dict[str, Any]
 
 MOST = 384 * 1024
-"""
-How many bytes tags, and properties as JSON in ASCII, may have together.
-"""
+"""How many bytes tags, and properties as JSON in ASCII, may have together."""
 LETTERS = ("a", '"', "\\", "\x01", "\x7f", "é", "☃", "\U0001f600", 'a"é☃\U0001f600\x01')
-"""
-Letters of one to four bytes, and of one to twelve in JSON.
-"""
+"""Letters of one to four bytes, and of one to twelve in JSON."""
 IMAGE = f"/v2/images/{NO_ID}"
 
 
 def filled(number: int, letters: str, length: int) -> str:
-    """
-    Write a text of a length that no other number gives.
-    """
+    """Write a text of a length that no other number gives."""
     return f"{number}{letters * length}"[:length]
 
 
 def longest_id(letters: str, last: str) -> str:
-    """
-    Write a project's id as long as one may be.
-    """
+    """Write a project's id as long as one may be."""
     text = (letters.replace("\x01", "").replace("\x7f", "") * 255)[:254]
     while len(text.encode()) > 999:
         text = text[:-1]
@@ -49,9 +41,7 @@ def longest_id(letters: str, last: str) -> str:
 
 
 def largest(letters: str, heavy: str, count: int, tags: int) -> Json:
-    """
-    Make an image that weighs as much as it may, most of it in one kind of place.
-    """
+    """Make an image that weighs as much as it may, most of it in one kind of place."""
     long = 255 if heavy == "names" else 3
     names = [filled(number, letters, long) for number in range(count)]
     image = dict.fromkeys(names, "")
@@ -75,9 +65,7 @@ SHAPES = st.one_of(
     st.tuples(st.just("names"), st.integers(100, 128), st.integers(0, 1)),
     st.tuples(st.just("values"), st.integers(1, 128), st.integers(0, 30)),
 )
-"""
-Where most of an image is, how many properties it has, and how many tags.
-"""
+"""Where most of an image is, how many properties it has, and how many tags."""
 
 
 @pytest.mark.parametrize("letters", LETTERS, ids=ascii)

@@ -26,9 +26,7 @@ from infra.local import backend
 from tests.aws_faults import truth
 
 NOW = datetime(2026, 11, 24, 8, 0, 1, tzinfo=UTC)
-"""
-What the clock says: images of the world are as old as those that are made in it.
-"""
+"""What the clock says: images of the world are as old as those that are made in it."""
 TIMES = tuple(
     NOW - timedelta(microseconds=before) for before in (0, 1, 10**6, 10**6 - 1, 10**11)
 )
@@ -37,9 +35,7 @@ IDS = tuple(
     for first in "0aF"
     for last in "09AFaf"
 )
-"""
-Ids whose neighbours in a list differ at either end, in letters of both cases.
-"""
+"""Ids whose neighbours in a list differ at either end, in letters of both cases."""
 NO_ID = "10000000-0000-4000-8000-000000000000"
 
 PROJECTS = ("producer", "consumer", "operators")
@@ -61,16 +57,12 @@ STATUSES = (ImageStatus.ACTIVE, ImageStatus.QUEUED)
 MAKER = Caller("makers", "someone", Role.MEMBER, "req-of-the-world")
 
 Answers = dict[tuple[str, str], MemberStatus]
-"""
-Each membership's status, by image id and project.
-"""
+"""Each membership's status, by image id and project."""
 
 
 @dataclass(frozen=True)
 class State:
-    """
-    All that is true at one time, as far as lists go.
-    """
+    """All that is true at one time, as far as lists go."""
 
     images: tuple[Image, ...]
     answers: Answers
@@ -88,9 +80,7 @@ class Hint:
     seconds_ago: int
 
     def item(self) -> Item:
-        """
-        Give the hint as it is stored.
-        """
+        """Give the hint as it is stored."""
         changed_at = NOW - timedelta(seconds=self.seconds_ago)
         return RecentItem(
             *recent_key(self.project, changed_at, self.image_id),
@@ -100,8 +90,7 @@ class Hint:
 
 @dataclass(frozen=True)
 class World:
-    """
-    What a table holds: a state, hints, and memberships that the index has wrong.
+    """What a table holds: a state, hints, and memberships that the index has wrong.
 
     A membership of an image that is not there was left by its deletion.
     """
@@ -145,9 +134,7 @@ PARTS = ("", "LISTED", "PENDING", "REJECTED")
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """
-    Draw a world of five to ten images.
-    """
+    """Draw a world of five to ten images."""
     images = draw(
         st.lists(IMAGES, min_size=5, max_size=10, unique_by=lambda image: image.id)
     )
@@ -168,9 +155,7 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 def put(world: World) -> None:
-    """
-    Make the table anew, with a world in it.
-    """
+    """Make the table anew, with a world in it."""
     client, name = dynamodb.connection.connection.client, dynamodb.connection.table_name
     client.delete_table(TableName=name)
     backend.create_table(client, name)
@@ -225,9 +210,7 @@ def _memberships(world: World) -> Iterator[Item]:
 
 
 def state_now() -> State:
-    """
-    Read what is true from the table.
-    """
+    """Read what is true from the table."""
     images: list[Image] = []
     answers: Answers = {}
     for raw in truth():

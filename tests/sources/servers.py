@@ -1,5 +1,4 @@
-"""
-Servers of sources, and a DNS, that answer what a test gives.
+"""Servers of sources, and a DNS, that answer what a test gives.
 
 The servers are real, on loopback; names and public addresses are given by the tests.
 """
@@ -28,9 +27,7 @@ Answer = bytes | Callable[[socket.socket], None]
 
 
 class Server:
-    """
-    A server that gives one answer to each connection, and keeps what was asked.
-    """
+    """A server that gives one answer to each connection, and keeps what was asked."""
 
     def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[str] = []
@@ -90,21 +87,15 @@ class Server:
 
     @property
     def allowed(self) -> frozenset[Place]:
-        """
-        The setting that allows this server by its names, and no other.
-        """
+        """The setting that allows this server by its names, and no other."""
         return frozenset({("127.0.0.1", self.port), ("localhost", self.port)})
 
     def uri(self, path: str = "/image", host: str = "127.0.0.1") -> str:
-        """
-        Give where it serves.
-        """
+        """Give where it serves."""
         return f"http://{host}:{self.port}{path}"
 
     def open(self, start: int = 0, **known: Any) -> sources.Source:
-        """
-        Open the source that it serves.
-        """
+        """Open the source that it serves."""
         return open_source(self.uri(), self.allowed, start, **known)
 
 
@@ -114,9 +105,7 @@ def answer(
     length: int | None = None,
     **headers: str,
 ) -> bytes:
-    """
-    Write an answer, whose length is right if no other is given.
-    """
+    """Write an answer, whose length is right if no other is given."""
     lines = [f"HTTP/1.1 {status}"]
     if "Transfer_Encoding" not in headers:
         lines.append(f"Content-Length: {len(body) if length is None else length}")
@@ -125,9 +114,7 @@ def answer(
 
 
 def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n", **headers: Any) -> bytes:
-    """
-    Write an answer whose body comes in chunks.
-    """
+    """Write an answer whose body comes in chunks."""
     body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
     return answer(body + end, Transfer_Encoding="chunked", **headers)
 
@@ -139,9 +126,7 @@ def part(
     body: bytes | None = None,
     **headers: str,
 ) -> bytes:
-    """
-    Write an answer that holds the rest of the data.
-    """
+    """Write an answer that holds the rest of the data."""
     text = text or f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"
     if tag:
         headers["ETag"] = tag
@@ -150,16 +135,12 @@ def part(
 
 
 def redirect(to: str, status: str = "302 Found") -> bytes:
-    """
-    Write a redirect, with a body that nobody reads.
-    """
+    """Write a redirect, with a body that nobody reads."""
     return answer(b"elsewhere", status, Location=to)
 
 
 def read_all(source: sources.Source, n: int = 100) -> bytes:
-    """
-    Read a source to its end.
-    """
+    """Read a source to its end."""
     data = b""
     with source:
         while some := source.read(n):
@@ -170,9 +151,7 @@ def read_all(source: sources.Source, n: int = 100) -> bytes:
 
 
 def refusal(uri: str, allowed: frozenset[Place] = NOBODY) -> str:
-    """
-    Tell why a source is refused.
-    """
+    """Tell why a source is refused."""
     with pytest.raises(SourceRefused) as refused:
         read_all(open_source(uri, allowed))
     return str(refused.value)
@@ -188,9 +167,7 @@ class Names:
         self.asked: list[str] = []
 
     def __call__(self, host: str, port: int, **_: object) -> list[Any]:
-        """
-        Answer as `socket.getaddrinfo` does.
-        """
+        """Answer as `socket.getaddrinfo` does."""
         self.asked.append(host)
         answer = self._answers.pop(0)
         if isinstance(answer, OSError):
@@ -207,9 +184,7 @@ class Names:
 def internet(
     monkeypatch: pytest.MonkeyPatch, server: Server, peer: str | None = None
 ) -> Iterator[list[Any]]:
-    """
-    Let a server stand for each public address; give the addresses connected to.
-    """
+    """Let a server stand for each public address; give the addresses connected to."""
     dialled: list[Any] = []
 
     class Routed(socket.socket):

@@ -1,6 +1,4 @@
-"""
-Connections: each may fail, or be slow, and TLS proves whose it is.
-"""
+"""Connections: each may fail, or be slow, and TLS proves whose it is."""
 
 import socket
 import ssl
@@ -37,9 +35,7 @@ from tests.sources.servers import (
 
 
 def test_nobody_there_may_heal() -> None:
-    """
-    The server may be started again.
-    """
+    """The server may be started again."""
     with Server() as server:
         uri, allowed = server.uri(), server.allowed
     with pytest.raises(SourceBroken) as broken:
@@ -49,17 +45,13 @@ def test_nobody_there_may_heal() -> None:
 
 
 def reset(client: socket.socket) -> None:
-    """
-    Break a connection as a crash does.
-    """
+    """Break a connection as a crash does."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     client.close()
 
 
 def test_a_connection_that_breaks_may_heal() -> None:
-    """
-    Before the answer, and in the middle of the data.
-    """
+    """Before the answer, and in the middle of the data."""
 
     def break_off(client: socket.socket) -> None:
         client.sendall(answer(DATA[:10], length=len(DATA)))
@@ -79,9 +71,7 @@ def test_a_connection_that_breaks_may_heal() -> None:
 
 
 def drip(data: bytes, stop: threading.Event) -> Callable[[socket.socket], None]:
-    """
-    Send a byte now and then, always sooner than a timeout of one wait.
-    """
+    """Send a byte now and then, always sooner than a timeout of one wait."""
 
     def answer_slowly(client: socket.socket) -> None:
         for byte in data:
@@ -129,9 +119,7 @@ def test_a_slow_source_is_given_up(
 
 
 def test_each_read_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Whoever reads may store what came in between, longer than opening may take.
-    """
+    """Whoever reads may store what came in between, longer than opening may take."""
     monkeypatch.setattr(sources, "OPEN_SECONDS", 0.3)
     with Server(answer()) as server, server.open() as source:
         time.sleep(0.4)
@@ -142,9 +130,7 @@ def test_each_read_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_connection_that_is_not_taken_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    At each address, and at all of them together.
-    """
+    """At each address, and at all of them together."""
     seconds: list[float | None] = []
 
     class Silent(socket.socket):
@@ -163,9 +149,7 @@ def test_a_connection_that_is_not_taken_is_given_up(
 
 
 def test_all_redirects_share_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Each of them is quick enough, all together are not.
-    """
+    """Each of them is quick enough, all together are not."""
     monkeypatch.setattr(sources, "OPEN_SECONDS", 0.5)
 
     def redirect_slowly(client: socket.socket) -> None:
@@ -222,9 +206,7 @@ def certificate(folder: Path, *, expired: bool = False) -> tuple[Path, ssl.SSLCo
 def test_https_is_read_with_the_name_that_was_asked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """
-    The server is told the name, and its certificate must be for it.
-    """
+    """The server is told the name, and its certificate must be for it."""
     trusted, tls = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     names: list[str | None] = []
@@ -251,9 +233,7 @@ def test_https_is_read_with_the_name_that_was_asked(
 def test_a_certificate_that_proves_nothing_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: str, *, expired: bool
 ) -> None:
-    """
-    Nothing is sent: the URI may hold a signature.
-    """
+    """Nothing is sent: the URI may hold a signature."""
     trusted, tls = certificate(tmp_path, expired=expired)
     if expired:
         monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
@@ -266,9 +246,7 @@ def test_a_certificate_that_proves_nothing_is_refused(
 def test_https_does_not_lead_to_http(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """
-    A redirect may lead from http to https, but never back.
-    """
+    """A redirect may lead from http to https, but never back."""
     trusted, tls = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     with ExitStack() as opened:
@@ -285,9 +263,7 @@ def test_https_does_not_lead_to_http(
 
 
 def test_https_where_there_is_none_may_heal() -> None:
-    """
-    A load balancer without its backends may answer so.
-    """
+    """A load balancer without its backends may answer so."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
 
         def talk_plainly() -> None:

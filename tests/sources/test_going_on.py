@@ -23,9 +23,7 @@ from tests.sources.servers import (
 
 
 def test_the_rest_of_an_unchanged_source_is_read() -> None:
-    """
-    By `Range` and `If-Range`; in chunks, too.
-    """
+    """By `Range` and `If-Range`; in chunks, too."""
     rest = chunked(DATA[100:], ETag=TAG, Content_Range=f"bytes 100-767/{len(DATA)}")
     in_chunks = rest.replace(b"200 OK", b"206 Partial Content")
     with Server(part(), in_chunks, redirect("/there"), part()) as server:
@@ -41,9 +39,7 @@ def test_the_rest_of_an_unchanged_source_is_read() -> None:
 
 
 def test_a_date_tells_that_a_source_is_unchanged() -> None:
-    """
-    It may be told again, or not (RFC 9110, 15.3.7).
-    """
+    """It may be told again, or not (RFC 9110, 15.3.7)."""
     with Server(
         part(tag=None), part(tag=None, Last_Modified=DATE), part(Last_Modified=DATE)
     ) as server:
@@ -56,9 +52,7 @@ def test_a_date_tells_that_a_source_is_unchanged() -> None:
 
 
 def test_a_changed_source_begins_anew() -> None:
-    """
-    It answers 200, with all its data; so does one that knows no ranges.
-    """
+    """It answers 200, with all its data; so does one that knows no ranges."""
     other = DATA[::-1] + b"more"
     with Server(answer(other, ETag='"v2"')) as server:
         source = server.open(100, validator=TAG, length=len(DATA))
@@ -74,9 +68,7 @@ def test_a_changed_source_begins_anew() -> None:
 def test_no_part_is_asked_for_without_need_and_validator(
     start: int, validator: str | None
 ) -> None:
-    """
-    Nothing would tell whether the rest belongs to what was read before.
-    """
+    """Nothing would tell whether the rest belongs to what was read before."""
     with Server(answer()) as server:
         source = server.open(start, validator=validator)
         assert not source.resumes
@@ -87,9 +79,7 @@ def test_no_part_is_asked_for_without_need_and_validator(
 
 @pytest.mark.parametrize("told", ["bytes */100", "bytes */50", None])
 def test_a_source_without_such_a_part_begins_anew(told: str | None) -> None:
-    """
-    416: it became shorter, or was read to its end without that being known.
-    """
+    """416: it became shorter, or was read to its end without that being known."""
     headers: dict[str, Any] = {"Content_Range": told} if told else {}
     with Server(answer(b"", "416 No", **headers), answer(DATA[:50])) as server:
         source = server.open(100, validator=TAG)
@@ -116,9 +106,7 @@ def test_a_source_without_such_a_part_begins_anew(told: str | None) -> None:
     ],
 )
 def test_another_part_is_refused(text: str) -> None:
-    """
-    All of the rest is asked for, and nothing else.
-    """
+    """All of the rest is asked for, and nothing else."""
     with Server(part(text=text)) as server, pytest.raises(SourceRefused) as refused:
         server.open(100, validator=TAG)
 
@@ -126,9 +114,7 @@ def test_another_part_is_refused(text: str) -> None:
 
 
 def test_a_part_of_another_length_is_refused() -> None:
-    """
-    Its two lengths contradict each other, or it has none.
-    """
+    """Its two lengths contradict each other, or it has none."""
     nothing = part(text="bytes 100-99/100", body=b"")
     with Server(part(body=DATA[101:]), nothing) as server:
         for _ in range(2):
@@ -159,9 +145,7 @@ def test_a_part_of_another_length_is_refused() -> None:
 def test_a_part_in_chunks_is_as_long_as_it_says(
     chunks: list[bytes], end: bytes, kind: type[Exception], words: str
 ) -> None:
-    """
-    Whoever reads no more than the length that is told finds out, too.
-    """
+    """Whoever reads no more than the length that is told finds out, too."""
     rest = chunked(
         *chunks, end=end, ETag=TAG, Content_Range=f"bytes 100-767/{len(DATA)}"
     ).replace(b"200 OK", b"206 Partial Content")
@@ -189,9 +173,7 @@ def test_a_part_in_chunks_is_as_long_as_it_says(
 def test_a_part_of_other_data_is_refused(
     rest: bytes, validator: str, length: int | None
 ) -> None:
-    """
-    Some servers know `Range` but not `If-Range`.
-    """
+    """Some servers know `Range` but not `If-Range`."""
     with Server(rest) as server, pytest.raises(SourceRefused) as refused:
         server.open(100, validator=validator, length=length)
 
@@ -223,8 +205,6 @@ def test_a_part_of_other_data_is_refused(
 def test_only_what_is_sure_tells_the_same_source_later(
     headers: dict[str, Any], validator: str | None
 ) -> None:
-    """
-    A strong tag; a date older than the answer, where there is no tag at all.
-    """
+    """A strong tag; a date older than the answer, where there is no tag at all."""
     with Server(answer(**headers)) as server, server.open() as source:
         assert source.validator == validator

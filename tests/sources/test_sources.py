@@ -1,6 +1,4 @@
-"""
-Sources: what is asked, where that leads, and what of the answer is believed.
-"""
+"""Sources: what is asked, where that leads, and what of the answer is believed."""
 
 import gzip
 import socket
@@ -33,9 +31,7 @@ from tests.sources.servers import (
 def test_the_request_says_no_more_than_it_must(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    No fragment, cookie or credentials; no proxy of the environment is asked.
-    """
+    """No fragment, cookie or credentials; no proxy of the environment is asked."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://user:secret@127.0.0.1:1")
     with Server(answer(Set_Cookie="a=b")) as server:
@@ -56,9 +52,7 @@ def test_the_request_says_no_more_than_it_must(
 
 
 def test_ipv6_stands_in_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    In the header `Host`, too.
-    """
+    """In the header `Host`, too."""
     monkeypatch.setattr(socket, "getaddrinfo", Names([PUBLIC]))
     with Server(answer()) as server, internet(monkeypatch, server):
         read_all(open_source("http://[2606:4700:0::1111]:8080/", NOBODY))
@@ -83,9 +77,7 @@ def test_ipv6_stands_in_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_redirect_is_followed(status: int, location: str, asked: str) -> None:
-    """
-    Relative or not, always by GET; cookies are not kept.
-    """
+    """Relative or not, always by GET; cookies are not kept."""
 
     def move(client: socket.socket) -> None:
         to = location.replace("{host}", f"127.0.0.1:{server.port}")
@@ -113,9 +105,7 @@ def test_a_redirect_is_followed(status: int, location: str, asked: str) -> None:
     ],
 )
 def test_a_redirect_to_a_private_address_is_refused(location: str) -> None:
-    """
-    Though the host that redirects is allowed.
-    """
+    """Though the host that redirects is allowed."""
     with Server(redirect(location)) as server:
         words = refusal(server.uri(), server.allowed)
 
@@ -131,9 +121,7 @@ def test_a_redirect_to_a_private_address_is_refused(location: str) -> None:
     ],
 )  # fmt: skip
 def test_a_redirect_to_no_uri_of_ours_is_refused(location: str) -> None:
-    """
-    It is held to the same form as what the owner gave.
-    """
+    """It is held to the same form as what the owner gave."""
     with Server(redirect(location)) as server:
         assert refusal(server.uri(), server.allowed) == (
             "The source redirects to what is no URI of http or https with a host."
@@ -141,9 +129,7 @@ def test_a_redirect_to_no_uri_of_ours_is_refused(location: str) -> None:
 
 
 def test_a_redirect_to_nowhere_is_refused() -> None:
-    """
-    It has no `Location`.
-    """
+    """It has no `Location`."""
     with Server(answer(b"", "302 Found")) as server:
         assert refusal(server.uri(), server.allowed) == (
             "The source redirects without saying where to."
@@ -151,9 +137,7 @@ def test_a_redirect_to_nowhere_is_refused() -> None:
 
 
 def test_five_redirects_are_followed_and_no_more() -> None:
-    """
-    A loop ends.
-    """
+    """A loop ends."""
     with Server(*[redirect("/")] * 5, answer()) as server:
         assert read_all(server.open()) == DATA
     with Server(*[redirect("/")] * 7) as server:
@@ -165,9 +149,7 @@ def test_five_redirects_are_followed_and_no_more() -> None:
 
 @pytest.mark.parametrize("status", ["300 Choices", "304 Not Modified", "305 Proxy"])
 def test_what_is_no_redirect_is_not_followed(status: str) -> None:
-    """
-    Though it has a `Location`.
-    """
+    """Though it has a `Location`."""
     with Server(redirect("/", status), answer()) as server:
         assert refusal(server.uri(), server.allowed) == (
             f"The source answers {status[:3]}."
@@ -179,9 +161,7 @@ def test_what_is_no_redirect_is_not_followed(status: str) -> None:
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_a_status_that_may_heal_is_told_apart(status: int) -> None:
-    """
-    The next try may find the source well.
-    """
+    """The next try may find the source well."""
     with Server(answer(status=f"{status} Later"), answer()) as server:
         with pytest.raises(SourceBroken) as broken:
             server.open()
@@ -193,9 +173,7 @@ def test_a_status_that_may_heal_is_told_apart(status: int) -> None:
 
 @pytest.mark.parametrize("status", [201, 204, 206, 400, 401, 403, 404, 410, 416, 451])
 def test_another_status_is_final(status: int) -> None:
-    """
-    A part that was not asked for, too.
-    """
+    """A part that was not asked for, too."""
     with Server(answer(status=f"{status} No")) as server:
         words = refusal(server.uri("/image?signature=s3cr3t"), server.allowed)
 
@@ -204,9 +182,7 @@ def test_another_status_is_final(status: int) -> None:
 
 @pytest.mark.parametrize("n", [1, 255, 256, 767, 768, 769, 5000])
 def test_a_source_is_read_to_its_end(n: int) -> None:
-    """
-    Each piece has just the size that was asked for, but for the last one.
-    """
+    """Each piece has just the size that was asked for, but for the last one."""
     with Server(answer(), chunked(DATA[:300], DATA[300:301], DATA[301:])) as server:
         plain, in_chunks = server.open(), server.open()
 
@@ -216,9 +192,7 @@ def test_a_source_is_read_to_its_end(n: int) -> None:
 
 
 def test_an_empty_source_is_whole() -> None:
-    """
-    With a length of 0, or with no chunk.
-    """
+    """With a length of 0, or with no chunk."""
     with Server(answer(b""), chunked()) as server:
         assert read_all(server.open()) == b""
         assert read_all(server.open()) == b""
@@ -233,9 +207,7 @@ def test_an_empty_source_is_whole() -> None:
 def test_chunks_of_any_size_are_the_source(
     data: bytes, cuts: list[int], n: int
 ) -> None:
-    """
-    However they are cut, with extensions and trailers.
-    """
+    """However they are cut, with extensions and trailers."""
     chunks = []
     left = data
     for cut in cuts:
@@ -264,9 +236,7 @@ def test_chunks_of_any_size_are_the_source(
     ids=range(9),
 )
 def test_a_cut_body_is_never_whole(cut: bytes, n: int) -> None:
-    """
-    Fewer bytes than announced, or chunks without their end.
-    """
+    """Fewer bytes than announced, or chunks without their end."""
     with Server(cut) as server, pytest.raises(SourceBroken) as broken:
         read_all(server.open(), n)
 
@@ -282,9 +252,7 @@ def test_a_cut_body_is_never_whole(cut: bytes, n: int) -> None:
     ],
 )  # fmt: skip
 def test_broken_chunks_are_told(end: bytes) -> None:
-    """
-    http.client takes some of these; `-1` for all that ever comes.
-    """
+    """http.client takes some of these; `-1` for all that ever comes."""
     with (
         Server(chunked(DATA, end=end)) as server,
         pytest.raises(SourceBroken) as broken,
@@ -295,9 +263,7 @@ def test_broken_chunks_are_told(end: bytes) -> None:
 
 
 def test_endless_trailers_are_refused() -> None:
-    """
-    Nobody needs a hundred.
-    """
+    """Nobody needs a hundred."""
     with Server(chunked(DATA, end=b"0\r\n" + b"A: b\r\n" * 101 + b"\r\n")) as server:
         words = refusal(server.uri(), server.allowed)
 
@@ -315,9 +281,7 @@ def test_endless_trailers_are_refused() -> None:
     ids=range(3),
 )
 def test_more_than_announced_is_refused(lie: bytes, n: int) -> None:
-    """
-    With the read that gives the last byte: it might be the last read, too.
-    """
+    """With the read that gives the last byte: it might be the last read, too."""
     with Server(lie) as server:
         source = server.open()
         with source, pytest.raises(SourceRefused) as refused:
@@ -361,9 +325,7 @@ def test_a_connection_that_stays_open_does_no_harm() -> None:
     ],
 )
 def test_a_source_that_does_not_tell_its_end_is_refused(head: str) -> None:
-    """
-    One that ends with its connection cannot be told from one that was cut.
-    """
+    """One that ends with its connection cannot be told from one that was cut."""
     lines = f"HTTP/1.1 200 OK\r\n{head}\r\n".replace("\r\n\r\n", "\r\n")
     with Server(lines.encode() + b"\r\nimage") as server:
         assert refusal(server.uri(), server.allowed) == (
@@ -372,18 +334,14 @@ def test_a_source_that_does_not_tell_its_end_is_refused(head: str) -> None:
 
 
 def test_the_same_length_twice_is_one() -> None:
-    """
-    Some servers repeat themselves.
-    """
+    """Some servers repeat themselves."""
     with Server(answer(Content_Length=str(len(DATA)))) as server:
         assert read_all(server.open()) == DATA
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "unheard-of"])
 def test_encoded_data_is_refused(coding: str) -> None:
-    """
-    It is not the image, and nobody asked for it.
-    """
+    """It is not the image, and nobody asked for it."""
     with Server(answer(gzip.compress(DATA), Content_Encoding=coding)) as server:
         assert refusal(server.uri(), server.allowed) == (
             "The source sends its data encoded, which was not asked."
@@ -391,9 +349,7 @@ def test_encoded_data_is_refused(coding: str) -> None:
 
 
 def test_data_that_is_not_encoded_may_say_so() -> None:
-    """
-    Needless, but harmless.
-    """
+    """Needless, but harmless."""
     with Server(answer(Content_Encoding="Identity")) as server:
         assert read_all(server.open()) == DATA
 
@@ -411,9 +367,7 @@ def test_data_that_is_not_encoded_may_say_so() -> None:
     ids=range(6),
 )
 def test_what_is_not_http_is_refused(head: bytes) -> None:
-    """
-    Headers without an end, too; what came instead is told to nobody.
-    """
+    """Headers without an end, too; what came instead is told to nobody."""
     with Server(head) as server, pytest.raises(SourceRefused) as refused:
         server.open()
 
@@ -422,9 +376,7 @@ def test_what_is_not_http_is_refused(head: bytes) -> None:
 
 
 def test_headers_that_cannot_be_read_are_refused() -> None:
-    """
-    What follows the broken line would be lost: here that the data is encoded.
-    """
+    """What follows the broken line would be lost: here that the data is encoded."""
     head = (
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nbroken\r\nContent-Encoding: gzip\r\n"
     )
@@ -446,17 +398,13 @@ def test_cut_headers_may_heal(upto: int) -> None:
 
 
 def test_a_server_that_goes_on_first_is_read() -> None:
-    """
-    Status 100 is no answer.
-    """
+    """Status 100 is no answer."""
     with Server(b"HTTP/1.1 100 Continue\r\n\r\n" + answer()) as server:
         assert read_all(server.open()) == DATA
 
 
 def test_nothing_is_asked_for_less_than_a_byte() -> None:
-    """
-    -1 would be all, in no bounded memory.
-    """
+    """-1 would be all, in no bounded memory."""
     with Server(answer()) as server, server.open() as source:
         for n in (0, -1):
             with pytest.raises(ValueError, match="At least one byte"):

@@ -1,6 +1,4 @@
-"""
-Targets: nothing is fetched but from where it may be.
-"""
+"""Targets: nothing is fetched but from where it may be."""
 
 import socket
 
@@ -47,9 +45,7 @@ from tests.sources.servers import (
     ],
 )
 def test_a_uri_of_http_or_https_with_a_host_is_taken(uri: str) -> None:
-    """
-    Where it leads is seen only when it is fetched.
-    """
+    """Where it leads is seen only when it is fetched."""
     parse_uri(uri)
 
 
@@ -125,9 +121,7 @@ HOST = (
     ],
 )
 def test_another_uri_is_refused_and_not_repeated(uri: str, words: str) -> None:
-    """
-    In its form already; opened, it is refused in the same words.
-    """
+    """In its form already; opened, it is refused in the same words."""
     with pytest.raises(BadUri) as bad:
         parse_uri(uri)
 
@@ -150,9 +144,7 @@ def test_another_uri_is_refused_and_not_repeated(uri: str, words: str) -> None:
     ],
 )
 def test_the_setting_names_hosts(text: str, places: set[Place]) -> None:
-    """
-    Case, blanks and a last dot mean nothing.
-    """
+    """Case, blanks and a last dot mean nothing."""
     assert parse_allowed(text) == places
 
 
@@ -165,9 +157,7 @@ def test_the_setting_names_hosts(text: str, places: set[Place]) -> None:
     ],
 )  # fmt: skip
 def test_a_setting_that_names_something_else_is_refused(text: str) -> None:
-    """
-    With what it may be.
-    """
+    """With what it may be."""
     with pytest.raises(ValueError, match="IMPORT_ALLOW") as wrong:
         parse_allowed(text)
 
@@ -198,9 +188,7 @@ PRIVATE = [
 def test_no_private_address_is_connected_to(
     monkeypatch: pytest.MonkeyPatch, dialled: list[str], address: str
 ) -> None:
-    """
-    Neither written in the URI nor by a name; what is told names neither.
-    """
+    """Neither written in the URI nor by a name; what is told names neither."""
     literal = f"[{address}]" if ":" in address else address
     assert refusal(f"http://{literal}/image?signature=s3cr3t") == (
         "The source is at no address that anything may be fetched from."
@@ -217,9 +205,7 @@ def test_no_private_address_is_connected_to(
 def test_localhost_is_private_however_it_is_written(
     dialled: list[str], host: str
 ) -> None:
-    """
-    By this machine's own names.
-    """
+    """By this machine's own names."""
     assert "no address that anything may be fetched from" in refusal(f"http://{host}/")
     assert dialled == []
 
@@ -227,9 +213,7 @@ def test_localhost_is_private_however_it_is_written(
 def test_an_address_with_a_scope_is_private(
     monkeypatch: pytest.MonkeyPatch, dialled: list[str]
 ) -> None:
-    """
-    Even if it looks public: it holds on one link alone.
-    """
+    """Even if it looks public: it holds on one link alone."""
     monkeypatch.setattr(socket, "getaddrinfo", Names(["2606:4700::1111%1"]))
 
     assert "no address that anything may be fetched from" in refusal(
@@ -245,9 +229,7 @@ def test_an_address_with_a_scope_is_private(
      "2001:200::1", "2600:1f18::1"],
 )  # fmt: skip
 def test_a_public_address_is_connected_to(dialled: list[str], address: str) -> None:
-    """
-    Up to the edges of the private ones.
-    """
+    """Up to the edges of the private ones."""
     literal = f"[{address}]" if ":" in address else address
     with pytest.raises(SourceBroken) as broken:
         open_source(f"http://{literal}/", NOBODY)
@@ -259,9 +241,7 @@ def test_a_public_address_is_connected_to(dialled: list[str], address: str) -> N
 def test_one_private_address_of_a_name_is_too_many(
     monkeypatch: pytest.MonkeyPatch, dialled: list[str]
 ) -> None:
-    """
-    Whichever of them would have been connected to.
-    """
+    """Whichever of them would have been connected to."""
     for addresses in ([PUBLIC, "10.0.0.1"], ["::1", PUBLIC]):
         monkeypatch.setattr(socket, "getaddrinfo", Names(addresses))
         assert "no address that anything may be fetched from" in refusal(
@@ -272,9 +252,7 @@ def test_one_private_address_of_a_name_is_too_many(
 
 
 def test_what_was_checked_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A name that turns private after its check is not asked again.
-    """
+    """A name that turns private after its check is not asked again."""
     names = Names([PUBLIC], ["127.0.0.1"])
     monkeypatch.setattr(socket, "getaddrinfo", names)
     with Server(answer()) as server, internet(monkeypatch, server) as dialled:
@@ -289,9 +267,7 @@ def test_what_was_checked_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_name_that_turns_private_before_a_redirect_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    Each connection has a look-up and a check of its own, to the same name, too.
-    """
+    """Each connection has a look-up and a check of its own, to the same name, too."""
     names = Names([PUBLIC], ["10.0.0.1"])
     monkeypatch.setattr(socket, "getaddrinfo", names)
     with (
@@ -309,9 +285,7 @@ def test_a_name_that_turns_private_before_a_redirect_is_refused(
 def test_a_connection_that_leads_elsewhere_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    The peer is what was checked, or nothing is sent.
-    """
+    """The peer is what was checked, or nothing is sent."""
     monkeypatch.setattr(socket, "getaddrinfo", Names([PUBLIC]))
     with (
         Server(answer()) as server,
@@ -325,9 +299,7 @@ def test_a_connection_that_leads_elsewhere_is_refused(
 
 
 def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    One that refuses does no harm, such as IPv6 where there is none.
-    """
+    """One that refuses does no harm, such as IPv6 where there is none."""
     with Server(answer()) as server:
         names = Names(["::1", "127.0.0.2", "127.0.0.1"])
         monkeypatch.setattr(socket, "getaddrinfo", names)
@@ -340,9 +312,7 @@ def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST."])
 @pytest.mark.parametrize("with_port", [True, False])
 def test_what_the_setting_names_may_be_anywhere(host: str, with_port: object) -> None:
-    """
-    With any port, or the one that it names.
-    """
+    """With any port, or the one that it names."""
     with Server(answer()) as server:
         allowed = parse_allowed(f"{host}:{server.port}" if with_port else host)
 
@@ -350,9 +320,7 @@ def test_what_the_setting_names_may_be_anywhere(host: str, with_port: object) ->
 
 
 def test_what_the_setting_does_not_name_is_refused(dialled: list[str]) -> None:
-    """
-    Another port, another name, or the address of a name that it names.
-    """
+    """Another port, another name, or the address of a name that it names."""
     allowed = parse_allowed("127.0.0.1:81,localhost:80,169.254.169.254:80")
     for uri in (
         "http://127.0.0.1/",
@@ -385,9 +353,7 @@ def test_what_the_setting_does_not_name_is_refused(dialled: list[str]) -> None:
 def test_a_name_that_is_not_found_is_told(
     monkeypatch: pytest.MonkeyPatch, failure: int, kind: type[Exception], words: str
 ) -> None:
-    """
-    DNS may fail for a while; a name that does not exist is no accident.
-    """
+    """DNS may fail for a while; a name that does not exist is no accident."""
     names = Names(socket.gaierror(failure, "as told by DNS"))
     monkeypatch.setattr(socket, "getaddrinfo", names)
     with pytest.raises(kind) as failed:
