@@ -21,7 +21,7 @@ test: check ## Check, then run all tests
 	@$(BIN)/python -m pytest
 
 check: $(READY) ## Check style, types and the infrastructure's template
-	@$(BIN)/ruff check --quiet . infra/tools/upload
+	@$(BIN)/ruff check --quiet . tools/upload
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
 	@$(BIN)/cfn-lint infra/resources.yaml infra/account.yaml

@@ -1,11 +1,13 @@
 """Which room of `chalicelib` may import which; docs/architecture.md draws it."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1] / "chalicelib"
+TOOLS = ROOT.parent / "tools"
 ROOMS = {
     "": set[str](),  # The modules beside the rooms.
     "domain": set[str](),
@@ -71,3 +73,13 @@ def test_only_the_keys_module_spells_keys() -> None:
     }
 
     assert spelling == {"keys.py"}
+
+
+@pytest.mark.parametrize("path", sorted(TOOLS.glob("*")), ids=lambda path: path.name)
+def test_a_tool_of_users_needs_nothing_of_the_service(path: Path) -> None:
+    """The folder `tools` can be copied to a machine that has Python alone."""
+    if path.is_file():
+        assert {name.split(".")[0] for name in imports(path)} <= {
+            *sys.stdlib_module_names,
+            "tools",
+        }

@@ -231,7 +231,7 @@ def check_content(headers: Mapping[str, str], content: bytes) -> None:
         raise LimitExceeded(
             f"A request takes {most} bytes of data at most. For more, import from a URL"
             " (POST /v2/images/{image_id}/import with the method web-download), or send"
-            " parts to S3, as infra/tools/upload does (POST"
+            " parts to S3, as tools/upload does (POST"
             " /ext/v1/images/{image_id}/uploads)."
         )
     for name in ("content-length", "x-openstack-image-size"):

@@ -38,7 +38,7 @@ EVENT_MAX: Final = 6 * 1024 * 1024
 TOO_LARGE: Final = (
     "The request is larger than the service takes. For more data, import from a URL"
     " (POST /v2/images/{image_id}/import with the method web-download), or send parts"
-    " to S3, as infra/tools/upload does (POST /ext/v1/images/{image_id}/uploads)."
+    " to S3, as tools/upload does (POST /ext/v1/images/{image_id}/uploads)."
 )
 
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))

@@ -16,7 +16,7 @@ from tests.scene import CONTENT, error
 FORMATS = {"disk_format": "raw", "container_format": "bare"}
 WAYS = (
     "For more, import from a URL (POST /v2/images/{image_id}/import with the method"
-    " web-download), or send parts to S3, as infra/tools/upload does (POST"
+    " web-download), or send parts to S3, as tools/upload does (POST"
     " /ext/v1/images/{image_id}/uploads)."
 )
 

@@ -1,4 +1,4 @@
-"""`infra/tools/upload`: a file becomes an image's data, whatever happens on the way."""
+"""`tools/upload`: a file becomes an image's data, whatever happens on the way."""
 
 import hashlib
 import json
@@ -24,14 +24,14 @@ from chalicelib.background import transfers
 from chalicelib.errors import Unavailable
 from chalicelib.store import objects
 from infra.local.worker import Pump
-from infra.tools import uploading
 from tests.actors import Actor, Answer, over_http
 from tests.clients.environments import install
 from tests.local.keystone import PASSWORD, keystone
 from tests.local.proxy import CUT, proxied
 from tests.local.service import ROOT, Run, running
+from tools import uploading
 
-UPLOAD = ROOT / "infra" / "tools" / "upload"
+UPLOAD = ROOT / "tools" / "upload"
 PART = 16 * 1024**2
 SIZE = 40_000_000
 """Two parts, and one that is smaller."""

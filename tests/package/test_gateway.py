@@ -177,7 +177,7 @@ def test_what_api_gateway_refuses_looks_like_our_refusals(dev: Package) -> None:
     assert answers["THROTTLED"]["statusCode"] == 503
     assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= set(answers)
     for text in answers["REQUEST_TOO_LARGE"]["responseTemplates"].values():
-        for word in ("10 MB", "web-download", "/ext/v1/", "infra/tools/upload"):
+        for word in ("10 MB", "web-download", "/ext/v1/", "tools/upload"):
             assert word in text
 
 

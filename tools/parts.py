@@ -16,7 +16,7 @@ from queue import Queue
 from threading import Event, Lock, Thread
 from typing import Any, Final
 
-from infra.tools.access import (
+from tools.access import (
     RETRIED,
     TRIES,
     Answer,
@@ -25,7 +25,7 @@ from infra.tools.access import (
     ToolError,
     delay,
 )
-from infra.tools.progress import Progress
+from tools.progress import Progress
 
 PIECE: Final = 256 * 1024
 """How much of a part is in memory at a time."""

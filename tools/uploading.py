@@ -1,4 +1,4 @@
-"""The command `infra/tools/upload`: a file of any size becomes an image's data."""
+"""The command `tools/upload`: a file of any size becomes an image's data."""
 
 import argparse
 import shlex
@@ -9,9 +9,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-from infra.tools.access import RefusedError, Service, ToolError, connect
-from infra.tools.parts import Arrived, Sending, Source
-from infra.tools.progress import Progress
+from tools.access import RefusedError, Service, ToolError, connect
+from tools.parts import Arrived, Sending, Source
+from tools.progress import Progress
 
 JOBS: Final = 4
 JOBS_MAX: Final = 64
