@@ -2,12 +2,13 @@
 moto's S3 server made to keep data in files: to put 1 GB together, it takes 4.5 GB.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from tempfile import TemporaryFile
-from typing import IO, Any, Final, NamedTuple
+from pathlib import Path
+from typing import Any, ClassVar, Final, NamedTuple
 from unittest.mock import patch
+from uuid import uuid4
+from weakref import finalize
 
 from moto.moto_server.werkzeug_app import BackendRequest
 from moto.s3.exceptions import EntityTooSmall, InvalidPart, MalformedXML
@@ -25,32 +26,40 @@ _abort_upload = S3Backend.abort_multipart_upload
 _dispose_key = FakeKey.dispose
 
 
-class Span(NamedTuple):
-    """Some bytes of a file."""
+class File:
+    """A file that is removed once no data has a span of it, but not as Python ends."""
 
-    file: IO[bytes]
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        finalize(self, path.unlink, missing_ok=True).atexit = False
+
+
+class Span(NamedTuple):
+    """Consecutive bytes of a file."""
+
+    file: File
     start: int
     size: int
 
 
 class Data:
-    """The data of a part or an object: bytes in files, which it never has in memory.
+    """
+    The data of a part or an object: bytes in files, never in memory as a whole.
 
     moto takes their length and a range of them, and the server sends them in pieces.
-    A file has no name, and is gone once no data has a span of it.
     """
+
+    folder: ClassVar[Path]
 
     def __init__(self, spans: Iterable[Span]) -> None:
         self.spans = tuple(spans)
 
     @classmethod
     def kept(cls, pieces: Iterable[bytes]) -> "Data":
-        """Keep bytes in a file as they come."""
-        file = TemporaryFile(buffering=0)  # noqa: SIM115 - it is closed with its spans
-        size = 0
-        for piece in pieces:
-            file.write(piece)
-            size += len(piece)
+        """Write bytes to a new file as they come."""
+        file = File(cls.folder / str(uuid4()))
+        with file.path.open("wb", buffering=0) as opened:
+            size = sum(map(opened.write, pieces))
         return cls([Span(file, 0, size)])
 
     def __len__(self) -> int:
@@ -62,9 +71,12 @@ class Data:
 
     def __iter__(self) -> Iterator[bytes]:
         for file, start, size in self.spans:
-            for place in range(start, start + size, PIECE):
-                length = min(PIECE, start + size - place)
-                yield os.pread(file.fileno(), length, place)
+            with file.path.open("rb", buffering=0) as opened:
+                opened.seek(start)
+                left = size
+                while left and (piece := opened.read(min(PIECE, left))):
+                    left -= len(piece)
+                    yield piece
 
     def _cut(self, start: int, end: int) -> Iterator[Span]:
         place = 0
@@ -75,11 +87,10 @@ class Data:
             place += size
 
 
-def spooled_storage() -> ExitStack:
-    """
-    Have a server of moto's S3 keep all data in files, until what is given is closed.
-    """
+def spooled_storage(folder: Path) -> ExitStack:
+    """Have a server of moto's S3 keep all data in files of a folder, until closed."""
     spooled = ExitStack()
+    spooled.enter_context(patch.object(Data, "folder", folder, create=True))
     for owner, name, mend in (
         (BackendRequest, "data", property(_read_body)),
         (FakeKey, "value", property(_value, _keep_value)),

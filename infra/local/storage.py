@@ -1,29 +1,30 @@
-"""`python -m infra.local.storage`: S3 (moto) in a process of its own, over HTTP.
+"""
+`python -m infra.local.storage FOLDER`: S3 (moto) in a process of its own, over HTTP.
 
-Its objects are not in the service's memory then, and clients can reach it.
+Its objects are files of the folder, and clients can reach it.
 """
 
 import logging
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-FILES_MAX: Final = 10_240
-"""How many open files every system allows; a multipart upload has up to 10,000."""
 
 
 @contextmanager
-def storage() -> Iterator[str]:
-    """Run S3 while the context lasts; give its URL.
-
-    It ends with its standard input, so that it never outlives who started it.
+def storage(folder: Path | None = None) -> Iterator[str]:
     """
-    command = [sys.executable, "-m", __name__]
+    Run S3 while the context lasts, and yield its URL.
+
+    Its objects are kept in *folder*, or end with it. The process ends with its standard
+    input, so that it never outlives the one that started it.
+    """
+    command = [sys.executable, "-m", __name__, *([str(folder)] if folder else [])]
     process = subprocess.Popen(  # noqa: S603 - it is this module
         command,
         cwd=ROOT,
@@ -42,29 +43,21 @@ def main() -> None:
     # They take a second.
     from moto.server import ThreadedMotoServer  # noqa: PLC0415
 
+    from infra.local.kept_storage import kept_storage  # noqa: PLC0415
     from infra.local.mended_storage import mended_storage  # noqa: PLC0415
-    from infra.local.spooled_storage import spooled_storage  # noqa: PLC0415
 
-    _open_many_files()
     # Its lines would have the query of each URL, and so signatures.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    with mended_storage(), spooled_storage():
-        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        sys.stdout.write(f"http://{host}:{port}\n")
-        sys.stdout.flush()
-        sys.stdin.read()
-        server.stop()
-
-
-def _open_many_files() -> None:
-    """
-    Have as many files as may be: each object has one, or one for each of its parts.
-    """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES_MAX if most == resource.RLIM_INFINITY else min(FILES_MAX, most)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    with TemporaryDirectory(prefix="cloud-images-") as temporary, mended_storage():
+        folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(temporary)
+        with kept_storage(folder):
+            server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+            server.start()
+            host, port = server.get_host_and_port()
+            sys.stdout.write(f"http://{host}:{port}\n")
+            sys.stdout.flush()
+            sys.stdin.read()
+            server.stop()
 
 
 if __name__ == "__main__":
