@@ -14,7 +14,7 @@ help: ## List the targets
 
 # What is set here reaches the server: make puts it in the environment of its commands.
 # `exec` leaves no shell between, so that Ctrl-C and SIGTERM reach the server, too.
-run: $(READY) ## Run the API on this machine [PORT= DATA= SERVER= and each setting]
+run: $(READY) ## Run the API on this machine [PORT= DATA= SERVER= BACKEND= and each setting]
 	@exec $(BIN)/python -m infra.local
 
 test: check ## Check, then run all tests

@@ -22,6 +22,7 @@ from botocore.session import get_session
 import app as service
 from chalicelib.background import functions
 from chalicelib.store import dynamodb
+from infra.local.streams import MotoStream
 from infra.local.worker import Pump
 from tests.actors import Actor, Send, in_process
 from tests.infra.rights import Watch, watching
@@ -91,4 +92,4 @@ def pump(table: str) -> Pump:
     client.update_table(TableName=table, StreamSpecification=stream)
     get_session().create_client("sqs").delete_queue(QueueUrl=backend.QUEUE_URL)
     backend.create_queue()
-    return Pump(table, functions.follow, functions.work)
+    return Pump(MotoStream(table), functions.follow, functions.work)

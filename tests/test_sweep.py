@@ -13,6 +13,7 @@ from chalicelib.background.sweep import ABANDONED, IDLE, LOST
 from chalicelib.store import dynamodb, objects
 from chalicelib.store import images as image_store
 from chalicelib.store import uploads as upload_store
+from infra.local.streams import MotoStream
 from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.bucket_faults import multiparts, stored_objects
@@ -120,7 +121,9 @@ def test_an_import_that_stands_still_is_taken_up_again(
     """Its message got lost, or lies among the dead letters."""
     uri = {"name": "web-download", "uri": "http://127.0.0.1:1/"}
     producer.post(f"/v2/images/{image_id}/import", {"method": uri})
-    lost = Pump("cloud-images-test", lambda *_: {"batchItemFailures": []}, print)
+    lost = Pump(
+        MotoStream("cloud-images-test"), lambda *_: {"batchItemFailures": []}, print
+    )
     lost.turn()
     pump.settle()
     assert producer.get(f"/v2/images/{image_id}").document["status"] == "importing"
@@ -144,7 +147,9 @@ def test_a_deletion_whose_record_was_lost_is_ended(
     """Once the stream cannot have it any more; the members of the image go, unseen."""
     producer.share(image_id, "consumer")
     producer.delete(f"/v2/images/{image_id}")
-    lost = Pump("cloud-images-test", lambda *_: {"batchItemFailures": []}, print)
+    lost = Pump(
+        MotoStream("cloud-images-test"), lambda *_: {"batchItemFailures": []}, print
+    )
     lost.turn()
 
     sweep_in(LOST - timedelta(minutes=1))

@@ -68,6 +68,33 @@ def create_table(client: Any, name: str, *, stream: bool = False) -> None:  # no
     )
 
 
+def ensure_table(client: Any, name: str) -> bool:  # noqa: ANN401 - botocore's own
+    """
+    Create the service's table with its stream, and return whether it was not there.
+
+    Raises:
+        LayoutError: It is there, with other keys or indexes.
+    """
+    if name not in client.list_tables()["TableNames"]:
+        create_table(client, name, stream=True)
+        return True
+    if _keys(client.describe_table(TableName=name)["Table"]) != _keys(
+        _resource("ImagesTable")
+    ):
+        raise LayoutError
+    return False
+
+
+class LayoutError(Exception):
+    """A table has not the keys and indexes of `infra/resources.yaml`."""
+
+
+def _keys(table: dict[str, Any]) -> dict[str, Any]:
+    indexes = table.get("GlobalSecondaryIndexes", [])
+    named = {index["IndexName"]: index["KeySchema"] for index in indexes}
+    return {"": table["KeySchema"], **named}
+
+
 def create_queue() -> None:
     """Create the queue of uploads, at `QUEUE_URL`."""
     client = get_session().create_client("sqs")

@@ -16,8 +16,10 @@ from chalice.constants import DEFAULT_STAGE_NAME
 from infra.local import backend, examples, identities
 from infra.local.examples import People
 from infra.local.identities import Known
+from infra.local.keeping import Keeping, keeping
 from infra.local.server import HOST, serve
 from infra.local.storage import storage
+from infra.local.streams import LocalStream, MotoStream
 from infra.local.worker import Pump, pumping
 
 PORT_MAX = 65_535
@@ -29,19 +31,28 @@ def main() -> None:
     data = _choice("DATA", "examples", "none")
     way = _choice("AUTH", "development", "keystone", "oidc")
     server = _choice("SERVER", "waitress", "chalice")
-    _choice("BACKEND", "moto")
+    store = _choice("BACKEND", "moto", "dynamodb-local")
+    if store != "moto" and way == "keystone" and not os.environ.get("OS_AUTH_URL"):
+        sys.exit(
+            "BACKEND=dynamodb-local keeps no Keystone, whose projects get new ids at"
+            " each start. Set OS_AUTH_URL, or choose another AUTH."
+        )
     listener = _listen(os.environ.get("PORT") or "8000")
     ended = Event()
     url = f"http://{HOST}:{listener.getsockname()[1]}"
-    with storage() as objects, identities.known(way, url) as who:
-        app = _start(objects)
-        people = who.people if data == "examples" else None
+    with (
+        keeping(store) as kept,
+        storage(kept.objects if kept else None) as objects,
+        identities.known(way, url) as who,
+    ):
+        app, is_new = _start(objects, kept)
+        people = who.people if data == "examples" and is_new else None
         offered = _load_examples(app, people) if people else None
         serving = serve if server == "waitress" else _chalice_local
-        with serving(app, listener) as url, _work():
+        with serving(app, listener) as url, _work(kept):
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: ended.set())
-            print(_greeting(url, who, offered), flush=True)
+            print(_greeting(url, who, kept, offered), flush=True)
             ended.wait()
     backend.stop()
 
@@ -64,12 +75,17 @@ def _listen(port: str) -> socket.socket:
         sys.exit(f"Port {port} is taken. Choose another; any free one is: PORT=0")
 
 
-def _start(objects: str) -> Chalice:
+def _start(objects: str, kept: Keeping | None) -> tuple[Chalice, bool]:
     """
     Start the embedded AWS, then the app, and make the app's table, bucket and queue.
+
+    Return the app, and whether its table is new.
     """
     backend.start()
     os.environ["AWS_ENDPOINT_URL_S3"] = objects
+    if kept:
+        os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = kept.database
+        os.environ["AWS_ENDPOINT_URL_DYNAMODB_STREAMS"] = kept.database
     os.environ["QUEUE_URL"] = backend.QUEUE_URL
     os.environ.setdefault("TABLE_NAME", "cloud-images-local")
     os.environ.setdefault("BUCKET_NAME", "cloud-images-local")
@@ -82,20 +98,27 @@ def _start(objects: str) -> Chalice:
     except ValueError as wrong:  # A SettingError, whose module then has no import.
         sys.exit(str(wrong))
     client = connection.connection.client
-    backend.create_table(client, connection.table_name, stream=True)
+    try:
+        is_new = backend.ensure_table(client, connection.table_name)
+    except backend.LayoutError:
+        sys.exit(
+            "DATA_DIR holds a table of another layout. Choose another DATA_DIR, or"
+            " copy the table (docs/upgrade.md)."
+        )
     backend.create_bucket(os.environ["BUCKET_NAME"])
     backend.create_queue()
     backend.create_bus(os.environ["EVENT_BUS"])
     write_lines("cloud-images.events")
-    return app
+    return app, is_new
 
 
-def _work() -> AbstractContextManager[None]:
+def _work(kept: Keeping | None) -> AbstractContextManager[None]:
     """Run the functions beside the API's on what the requests leave to them."""
     from chalicelib.background import functions  # noqa: PLC0415 - as above
 
-    pump = Pump(os.environ["TABLE_NAME"], functions.follow, functions.work)
-    return pumping(pump)
+    table = os.environ["TABLE_NAME"]
+    stream = LocalStream(table, kept.reached) if kept else MotoStream(table)
+    return pumping(Pump(stream, functions.follow, functions.work))
 
 
 def _load_examples(app: Chalice, people: People) -> str:
@@ -128,9 +151,13 @@ def _chalice_local(_app: Chalice, listener: socket.socket) -> Iterator[str]:
         local.server.server_close()
 
 
-def _greeting(url: str, who: Known, offered: str | None) -> str:
+def _greeting(url: str, who: Known, kept: Keeping | None, offered: str | None) -> str:
     """Tell where the service is, who may call it, and three commands to try."""
     tries = identities.tries(url, who, offered)
     lines = [f"{what}\n  {command}\n" for what, command in tries.items()]
-    address = f"Cloud Images serves at {url} until Ctrl-C.\n"
-    return "\n".join([address, *who.told, "", *lines])
+    address = f"Cloud Images serves at {url} until Ctrl-C."
+    if kept:
+        fate = f"What is stored is kept in {kept.folder} (DATA_DIR).\n"
+    else:
+        fate = "Nothing is kept. To keep it: make run BACKEND=dynamodb-local\n"
+    return "\n".join([address, fate, *who.told, "", *lines])

@@ -9,7 +9,7 @@ from typing import Any, Final
 from botocore.session import get_session
 
 from infra.local.backend import QUEUE_URL
-from infra.local.mended_moto import take_records
+from infra.local.streams import Stream
 
 Handler = Callable[[Any, Any], Any]
 
@@ -27,8 +27,13 @@ _logger = logging.getLogger(__name__)
 class Pump:
     """Hands what waits on a table's stream to one function, on the queue to another."""
 
-    def __init__(self, table_name: str, consumer: Handler, worker: Handler) -> None:
-        self._table_name = table_name
+    def __init__(
+        self,
+        stream: Stream,
+        consumer: Handler,
+        worker: Handler,
+    ) -> None:
+        self._stream = stream
         self._consumer = consumer
         self._worker = worker
         self._left: list[dict[str, Any]] = []
@@ -50,9 +55,12 @@ class Pump:
 
     def follow(self) -> int:
         """Hand the consumer what is on the stream by now; give how much it took."""
-        self._left += map(_record, take_records(self._table_name))
+        self._left += map(_record, self._stream.take())
         records = self._left
         if not records:
+            # The queue ends with the process; what is on it comes from the stream.
+            if not self._waiting():
+                self._stream.keep()
             return 0
         try:
             answer = self._consumer({"Records": records}, self._context)
@@ -79,6 +87,15 @@ class Pump:
             else:
                 self._queue.delete_message(QueueUrl=QUEUE_URL, ReceiptHandle=handle)
         return len(messages)
+
+    def _waiting(self) -> int:
+        """Return how many messages are on the queue, or in the worker's hands."""
+        names = ["", "NotVisible", "Delayed"]
+        asked = [f"ApproximateNumberOfMessages{name}" for name in names]
+        answer = self._queue.get_queue_attributes(
+            QueueUrl=QUEUE_URL, AttributeNames=asked
+        )
+        return sum(int(answer["Attributes"][name]) for name in asked)
 
 
 @contextmanager
