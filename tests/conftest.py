@@ -92,4 +92,4 @@ def pump(table: str) -> Pump:
     client.update_table(TableName=table, StreamSpecification=stream)
     get_session().create_client("sqs").delete_queue(QueueUrl=backend.QUEUE_URL)
     backend.create_queue()
-    return Pump(MotoStream(table), functions.follow, functions.work)
+    return Pump(MotoStream(table), functions.stream, functions.worker)

@@ -1,6 +1,7 @@
 """Which room of `chalicelib` may import which; docs/architecture.md draws it."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -83,3 +84,20 @@ def test_a_tool_of_users_needs_nothing_of_the_service(path: Path) -> None:
             *sys.stdlib_module_names,
             "tools",
         }
+
+
+def test_the_api_imports_no_work_of_the_other_functions() -> None:
+    """Its cold start pays for no module of the worker, the stream or the sweep."""
+    code = (
+        "import sys, app; print(*sorted("
+        "m for m in sys.modules if m.startswith('chalicelib.background.')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT.parent,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.split() == ["chalicelib.background.functions"]

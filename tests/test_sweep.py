@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib import clock, ids
-from chalicelib.background.functions import clean
+from chalicelib.background import functions
 from chalicelib.background.sweep import ABANDONED, IDLE, LOST
 from chalicelib.store import dynamodb, objects
 from chalicelib.store import images as image_store
@@ -44,7 +44,9 @@ def sweep_in(monkeypatch: pytest.MonkeyPatch) -> Sweep:
         )
         with monkeypatch.context() as patched:
             patched.setattr(clock, "now", lambda: then)
-            clean(event | {"detail-type": "Scheduled Event", "resources": []}, None)
+            functions.sweep(
+                event | {"detail-type": "Scheduled Event", "resources": []}, None
+            )
 
     return sweep
 

@@ -1,7 +1,7 @@
-"""Events: each change of an image or a membership, told to whoever subscribes.
+"""Events: each change of an image or a membership, published on the event bus.
 
 A record of the table's stream makes one event or none, the same one each time it is
-read; docs/events.md tells of them, docs/events.schema.json holds their form.
+read; docs/events.md describes them, docs/events.schema.json is their schema.
 """
 
 import json
@@ -27,17 +27,17 @@ Document = dict[str, Any]
 VERSION: Final = 1
 SOURCE: Final = "cloud-images"
 DETAIL_BYTES_MAX: Final = 200_000
-"""How large an event is, at most: EventBridge takes 256 KB of one."""
+"""Maximum size of an event, in bytes: EventBridge accepts 256 KB."""
 
 _IDS: Final = UUID("5d1c1a47-5d3c-4f0e-9f6e-5f6a4b1f5b0a")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One change: of what kind, of what, by whom, and what it was and is.
+    """A change of an image or a membership, with its actor.
 
-    The id is the same for a duplicate. `complete` is false where properties and tags
-    had to be left out of what was and is, since they are too large.
+    A duplicate has the same `id`. `before` and `after` are the subject's documents;
+    `complete` is false if their properties and tags were omitted for their size.
     """
 
     id: str
@@ -54,7 +54,7 @@ class Event:
     complete: bool = True
 
     def document(self) -> Document:
-        """Give the event as it is sent."""
+        """Return the event's JSON document."""
         return {
             "version": VERSION,
             "id": self.id,
@@ -73,28 +73,28 @@ class Event:
 
 
 def event_of(old: Raw | None, new: Raw | None, sequence_number: str) -> Event | None:
-    """Give the event that a change of an item makes; none of what no project did.
+    """Return the event of a change of an item, or None if no caller made the change.
 
-    Items are removed by sweeps, and by the transaction that removes a member: that is
-    told by its image.
+    The removal of an item is no event: clean-up removes items, and the removal of a
+    member is recorded on its image.
     """
     if new is None or "changed" not in new or new.get("changed") == _changed(old):
         return None
-    place = new["sk"]["S"]
-    if place == IMAGE:
-        return _of_image(old, new, sequence_number)
-    if place.startswith(MEMBER):
-        return _of_member(old, new, sequence_number)
+    sort_key = new["sk"]["S"]
+    if sort_key == IMAGE:
+        return _image_event(old, new, sequence_number)
+    if sort_key.startswith(MEMBER):
+        return _member_event(old, new, sequence_number)
     return None
 
 
-def send_event(event: Event) -> None:
-    """Send an event, and note that in the log.
+def publish(event: Event) -> None:
+    """Put an event on the bus, if one is configured, and log it.
 
     Raises:
-        Unavailable: EventBridge did not take it.
+        Unavailable: EventBridge did not accept it.
     """
-    event = _fitting(event)
+    event = _trimmed(event)
     bus = settings.current.event_bus
     if bus:
         _put(bus, event)
@@ -108,23 +108,29 @@ def send_event(event: Event) -> None:
     log.info("%s", json.dumps(line))
 
 
-def _of_image(old: Raw | None, new: Raw, sequence_number: str) -> Event | None:
+def _image_event(old: Raw | None, new: Raw, sequence_number: str) -> Event | None:
     before, after = image_of(old) if old else None, image_of(new)
     changed = json.loads(new["changed"]["S"])
     if "removed_member" in changed and after:
-        was = {
+        removed = {
             "image_id": after.id,
             "member_id": changed["removed_member"],
             "status": changed.get("removed_status"),
         }
         return _event(
-            "member.removed", new, sequence_number, after, was["member_id"], was, None
+            "member.removed",
+            new,
+            sequence_number,
+            after,
+            removed["member_id"],
+            removed,
+            None,
         )
-    kind = _kind(before, after)
-    if kind is None:
+    event_type = _image_event_type(before, after)
+    if event_type is None:
         return None
     return _event(
-        kind,
+        event_type,
         new,
         sequence_number,
         after or before,
@@ -134,7 +140,7 @@ def _of_image(old: Raw | None, new: Raw, sequence_number: str) -> Event | None:
     )
 
 
-def _kind(before: Image | None, after: Image | None) -> str | None:
+def _image_event_type(before: Image | None, after: Image | None) -> str | None:
     if after is None:
         return "image.deleted"
     if before is None:
@@ -144,20 +150,20 @@ def _kind(before: Image | None, after: Image | None) -> str | None:
         word = after.status if after.status in named else "status_changed"
         return f"image.{'activated' if word is ImageStatus.ACTIVE else word}"
     if after == replace(before, member_count=after.member_count):
-        return None  # A member came, which its own record tells.
+        return None  # A member was added, which the record of its own item publishes.
     return "image.updated"
 
 
-def _of_member(old: Raw | None, new: Raw, sequence_number: str) -> Event:
+def _member_event(old: Raw | None, new: Raw, sequence_number: str) -> Event:
     before, after = member_of(old) if old else None, member_of(new)
     if before is None:
-        kind = "member.added"
+        event_type = "member.added"
     elif before.status is after.status:
-        kind = "member.updated"
+        event_type = "member.updated"
     else:
-        kind = "member.status_changed"
+        event_type = "member.status_changed"
     return _event(
-        kind,
+        event_type,
         new,
         sequence_number,
         None,
@@ -178,7 +184,7 @@ def _member_document(member: Member) -> Document:
 
 
 def _event(  # noqa: PLR0913, PLR0917 - an event has that many parts
-    kind: str,
+    event_type: str,
     new: Raw,
     sequence_number: str,
     image: Image | None,
@@ -187,16 +193,16 @@ def _event(  # noqa: PLR0913, PLR0917 - an event has that many parts
     after: Document | None,
 ) -> Event:
     changed = json.loads(new["changed"]["S"])
-    known = after or before or {}
-    image_id = image_id_of_tombstone(new) or known.get("image_id") or known["id"]
+    document = after or before or {}
+    image_id = image_id_of_tombstone(new) or document.get("image_id") or document["id"]
     name = f"{new['pk']['S']} {new['sk']['S']} {sequence_number}"
     return Event(
         id=str(uuid5(_IDS, name)),
-        type=kind,
+        type=event_type,
         time=changed["at"],
         sequence=sequence_number,
         image_id=image_id,
-        # A membership does not have it: its `changed` does.
+        # A membership has no owner: its `changed` has.
         producer_id=image.owner if image else changed.get("owner"),
         member_id=member_id,
         actor={"project_id": changed["project_id"], "user_id": changed["user_id"]},
@@ -207,9 +213,9 @@ def _event(  # noqa: PLR0913, PLR0917 - an event has that many parts
 
 
 def _image_document(image: Image) -> Document:
-    """Give what is told of an image: what every caller who sees it may read.
+    """Return an image's document: what every caller who sees the image may read.
 
-    Not how its data came: a source's URL may hold a password.
+    The source of its data is no part of it: its URL may contain a password.
     """
     return {
         "id": image.id,
@@ -235,12 +241,17 @@ def _image_document(image: Image) -> Document:
     }
 
 
-def _fitting(event: Event) -> Event:
+def _trimmed(event: Event) -> Event:
     if len(_detail(event).encode()) <= DETAIL_BYTES_MAX:
         return event
     before, after = (
-        one and {key: one[key] for key in one if key not in ("tags", "properties")}
-        for one in (event.before, event.after)
+        document
+        and {
+            key: value
+            for key, value in document.items()
+            if key not in ("tags", "properties")
+        }
+        for document in (event.before, event.after)
     )
     return replace(event, before=before, after=after, complete=False)
 
@@ -261,9 +272,9 @@ def _put(bus: str, event: Event) -> None:
         "Detail": _detail(event),
     }
     try:
-        answer = client("events").put_events(Entries=[entry])
+        response = client("events").put_events(Entries=[entry])
     except (BotoCoreError, ClientError) as exc:
-        raise Unavailable("The bus of events cannot answer just now.") from exc
-    if answer["FailedEntryCount"]:
-        reason = answer["Entries"][0].get("ErrorCode")
-        raise Unavailable(f"The bus of events did not take an event: {reason}")
+        raise Unavailable("The event bus is unavailable; retry.") from exc
+    if response["FailedEntryCount"]:
+        reason = response["Entries"][0].get("ErrorCode")
+        raise Unavailable(f"The event bus rejected an event: {reason}")

@@ -1,5 +1,7 @@
-"""
-The functions beside the API's: on the queue, on the table's stream, and by the clock.
+"""The Lambda functions beside the API's: `worker`, `stream` and `sweep`.
+
+Each imports what it runs when it is first called: the API's function imports this
+module as it registers them, and must not pay for what it never runs.
 """
 
 from typing import Any, Final
@@ -7,42 +9,49 @@ from typing import Any, Final
 from chalice.app import Blueprint, CloudWatchEvent, DynamoDBEvent, Rate, SQSEvent
 
 from chalicelib import settings
-from chalicelib.background.stream import Record, consume
-from chalicelib.background.sweep import sweep
-from chalicelib.background.transfers import transfer
 from chalicelib.domain.import_uris import parse_allowed
 from chalicelib.store.queue import read_job
 
 RESERVE_SECONDS: Final = 60
-"""How long before its end a run of the worker stops, and lets another go on."""
+"""Time before the function's timeout at which a run of the worker stops, in seconds."""
 
 functions = Blueprint(__name__)
-parse_allowed(settings.current.import_allow)  # A wrong setting ends the start.
+parse_allowed(settings.current.import_allow)  # A wrong value fails the start.
 
 
 @functions.on_sqs_message(queue_arn="UploadQueue.Arn", name="worker")
-def work(event: SQSEvent) -> None:
-    """Bring the data of an upload into the bucket."""
+def worker(event: SQSEvent) -> None:
+    """Transfer or verify the data of each upload in a batch of messages."""
+    from chalicelib.background.transfers import transfer  # noqa: PLC0415 - see above
 
-    def out_of_time() -> bool:
+    def is_out_of_time() -> bool:
         context: Any = event.context
         left: int = context.get_remaining_time_in_millis()
         return left < RESERVE_SECONDS * 1000
 
     for message in event:
-        transfer(*read_job(message.body), out_of_time)
+        transfer(*read_job(message.body), is_out_of_time)
 
 
 @functions.on_dynamodb_record(stream_arn="ImagesTable.StreamArn", name="stream")
-def follow(event: DynamoDBEvent) -> dict[str, Any]:
-    """Do what follows from each change of the table."""
-    return consume(
+def stream(event: DynamoDBEvent) -> dict[str, Any]:
+    """Process a batch of changes of the table."""
+    from chalicelib.background.stream import (  # noqa: PLC0415 - see above
+        Record,
+        process_records,
+    )
+
+    return process_records(
         Record(record.old_image, record.new_image, record.sequence_number)
         for record in event
     )
 
 
 @functions.schedule(Rate(1, unit=Rate.HOURS), name="sweep")
-def clean(_event: CloudWatchEvent) -> None:
-    """Find what crashes left, and remove it or go on with it."""
-    sweep()
+def sweep(_event: CloudWatchEvent) -> None:
+    """Resume or remove what crashes left, in the table and in the bucket."""
+    from chalicelib.background.sweep import (  # noqa: PLC0415 - see above
+        sweep as run_sweep,
+    )
+
+    run_sweep()

@@ -1,7 +1,7 @@
-"""What follows from a change of the table, told by its stream.
+"""The table's stream: each change starts the work that follows from it.
 
-Each record goes to each handler, in order. A handler may see a record twice, and does
-no harm then; a new one is one function more in `HANDLERS`.
+Each record goes to each handler, in order. Handlers are idempotent, as a record may be
+delivered more than once. To add a handler, add a function to `HANDLERS`.
 """
 
 import logging
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from chalicelib.background.events import event_of, send_event
+from chalicelib.background.events import event_of, publish
 from chalicelib.store import images as image_store
 from chalicelib.store import objects, queue
 from chalicelib.store import uploads as upload_store
@@ -20,7 +20,7 @@ log = logging.getLogger("cloud-images")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One change of one item: what it was, and what it is now."""
+    """A change of an item: its old and its new image, in DynamoDB's JSON."""
 
     old: Raw | None
     new: Raw | None
@@ -30,38 +30,40 @@ class Record:
 Handler = Callable[[Record], None]
 
 
-def consume(records: Iterable[Record]) -> dict[str, Any]:
-    """
-    Hand records on, in order, until one fails; tell Lambda from which on to try again.
+def process_records(records: Iterable[Record]) -> dict[str, Any]:
+    """Process records in order until one fails; return where Lambda must retry.
 
     Raises:
-        Exception: What the first of them failed on. Lambda halves the batch then, until
-            that record is alone; so only it is set aside, if no try succeeds.
+        Exception: The first record failed. Lambda then bisects the batch until that
+            record is alone, so that no other one is set aside with it when its retries
+            are exhausted.
     """
     for number, record in enumerate(records):
         try:
             for handle in HANDLERS:
                 handle(record)
         except Exception:
-            log.exception("The record %s is tried again", record.sequence_number)
+            log.exception(
+                "The record %s failed and will be retried", record.sequence_number
+            )
             if number == 0:
                 raise
             return {"batchItemFailures": [{"itemIdentifier": record.sequence_number}]}
     return {"batchItemFailures": []}
 
 
-def dispatch_upload(record: Record) -> None:
-    """Have a worker take up an upload that has just come to wait for one."""
+def enqueue_upload(record: Record) -> None:
+    """Send an upload that has become pending to the worker's queue."""
     upload = pending_upload_of(record.new)
     if upload and pending_upload_of(record.old) is None:
         queue.send_job(*upload)
 
 
-def sweep_deleted_image(record: Record) -> None:
-    """Remove what a deleted image leaves: its memberships, its data, its uploads.
+def clean_up_deleted_image(record: Record) -> None:
+    """Remove a deleted image's memberships, data and uploads.
 
-    The record may come late, or again: what counts is that the tombstone still stands,
-    as an image may have been put back from a backup.
+    The record may be delivered late or again, after the image was restored from a
+    backup: the tombstone is read again before anything is removed.
     """
     image_id = unswept_image_of(record.new)
     if image_id and image_store.is_unswept(image_id):
@@ -71,15 +73,15 @@ def sweep_deleted_image(record: Record) -> None:
         image_store.finish_deletion(image_id)
 
 
-def tell_change(record: Record) -> None:
-    """Send the event of a change, once all else that follows from it is done."""
+def publish_change(record: Record) -> None:
+    """Publish the event of a change, after all other handlers have succeeded."""
     event = event_of(record.old, record.new, record.sequence_number)
     if event:
-        send_event(event)
+        publish(event)
 
 
 HANDLERS: Final[tuple[Handler, ...]] = (
-    dispatch_upload,
-    sweep_deleted_image,
-    tell_change,
+    enqueue_upload,
+    clean_up_deleted_image,
+    publish_change,
 )

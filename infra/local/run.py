@@ -118,7 +118,7 @@ def _work(kept: Keeping | None) -> AbstractContextManager[None]:
 
     table = os.environ["TABLE_NAME"]
     stream = LocalStream(table, kept.reached) if kept else MotoStream(table)
-    return pumping(Pump(stream, functions.follow, functions.work))
+    return pumping(Pump(stream, functions.stream, functions.worker))
 
 
 def _load_examples(app: Chalice, people: People) -> str:

@@ -1,6 +1,4 @@
-"""
-Lambda's half of a stream: batches, tries, and what is set aside; and what was sent.
-"""
+"""A model of Lambda's event source mapping for a stream, and of the event bus."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -16,15 +14,15 @@ Records = list[dict[str, Any]]
 
 
 class Stopped(BaseException):
-    """The process ends, wherever it is: nothing in the service catches it."""
+    """The process is killed: nothing in the service catches this."""
 
 
 @dataclass
 class Mapping:
-    """How Lambda brings a stream's records to the function, as the template sets it.
+    """A trigger of the stream's function, configured as in the template.
 
-    A batch that ends in an exception is halved until one record is left, which is set
-    aside when its tries are over; a batch that tells where it failed goes on there.
+    A batch that raises is bisected until one record is left, which is set aside when
+    its retries are exhausted; a batch that reports a failed record continues there.
     """
 
     tries: int = 3
@@ -33,7 +31,7 @@ class Mapping:
     runs: int = 0
 
     def follow(self, records: Records) -> None:
-        """Bring all records to the function, whatever becomes of each."""
+        """Deliver all records to the function, in batches."""
         for start in range(0, len(records), self.batch_size):
             self._batch(records[start : start + self.batch_size])
 
@@ -42,7 +40,7 @@ class Mapping:
         while records:
             self.runs += 1
             try:
-                answer = functions.follow({"Records": records}, None)
+                response = functions.stream({"Records": records}, None)
             except (Exception, Stopped):  # noqa: BLE001 - as Lambda does
                 if len(records) > 1:
                     half = len(records) // 2
@@ -54,14 +52,14 @@ class Mapping:
                     self.aside += [number(one) for one in records]
                     return
                 continue
-            failed = [one["itemIdentifier"] for one in answer["batchItemFailures"]]
+            failed = [one["itemIdentifier"] for one in response["batchItemFailures"]]
             numbers = [number(one) for one in records]
             first = min(map(numbers.index, failed), default=len(records))
             records = records[first:]
 
 
 def number(record: dict[str, Any]) -> str:
-    """Give a record's sequence number."""
+    """Return the sequence number of a record."""
     return str(record["dynamodb"]["SequenceNumber"])
 
 
@@ -77,7 +75,7 @@ def _clients() -> list[Any]:
 
 @contextmanager
 def hooked(event: str, react: Callable[..., Any]) -> Iterator[None]:
-    """React to an event of every client of the service while the context lasts."""
+    """Register a handler of an event with every client of the service."""
     clients = _clients()
     for one in clients:
         one.meta.events.register(event, react)
@@ -90,7 +88,7 @@ def hooked(event: str, react: Callable[..., Any]) -> Iterator[None]:
 
 @contextmanager
 def sending() -> Iterator[list[Any]]:
-    """Note each event that the bus takes, in order."""
+    """Collect each event that the bus accepts, in order."""
     sent: list[Any] = []
     asked: list[Any] = []
 
@@ -110,9 +108,9 @@ def sending() -> Iterator[list[Any]]:
 
 @contextmanager
 def stopping_at(step: int) -> Iterator[list[str]]:
-    """End the process at one of its steps: before a call of AWS, or once it is done.
+    """Kill the process before or after the AWS call that is step number *step*.
 
-    Gives the steps that were reached.
+    Yields the names of the steps that were reached.
     """
     steps: list[str] = []
 

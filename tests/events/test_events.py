@@ -1,4 +1,4 @@
-"""Each change is one event, which says who did what to what, and never a secret."""
+"""Each change is one event, with its actor and its subject, and without secrets."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ SCHEMA = json.loads(
 
 @pytest.fixture(autouse=True)
 def sent(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """What was sent: each event as it went to the bus, in order."""
+    """The events that were put on the bus, in order; each is of the schema."""
     assert pump
     bus = replace(settings.current, event_bus="default")
     monkeypatch.setattr(settings, "current", bus)
@@ -32,15 +32,18 @@ def sent(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         jsonschema.validate(event, SCHEMA)
 
 
-def told(sent: list[Any]) -> list[tuple[str, str | None, str]]:
-    """Give of each event its type, its member and its actor."""
-    return [(one["type"], one["member_id"], one["actor"]["project_id"]) for one in sent]
+def summary(sent: list[Any]) -> list[tuple[str, str | None, str]]:
+    """Return the type, the member and the actor of each event."""
+    return [
+        (event["type"], event["member_id"], event["actor"]["project_id"])
+        for event in sent
+    ]
 
 
-def test_a_share_is_told_from_its_offer_to_its_end(
+def test_each_step_of_a_share_is_an_event(
     producer: Actor, consumer: Actor, pump: Pump, sent: list[Any]
 ) -> None:
-    """By whom each step was made; the image's counting of its members is no event."""
+    """It has the step's actor; an update of the member count is no event."""
     image_id = producer.make_image(name="ubuntu")
     producer.share(image_id, "consumer")
     consumer.answer(image_id, "accepted")
@@ -49,7 +52,7 @@ def test_a_share_is_told_from_its_offer_to_its_end(
     producer.delete(f"/v2/images/{image_id}")
     pump.settle()
 
-    assert told(sent) == [
+    assert summary(sent) == [
         ("image.created", None, "producer"),
         ("member.added", "consumer", "producer"),
         ("member.status_changed", "consumer", "consumer"),
@@ -57,7 +60,7 @@ def test_a_share_is_told_from_its_offer_to_its_end(
         ("member.removed", "consumer", "producer"),
         ("image.deleted", None, "producer"),
     ]
-    assert {(one["image_id"], one["producer_id"]) for one in sent} == {
+    assert {(event["image_id"], event["producer_id"]) for event in sent} == {
         (image_id, "producer")
     }
     end = sent[4]
@@ -74,10 +77,10 @@ def test_a_share_is_told_from_its_offer_to_its_end(
     )
 
 
-def test_a_change_of_an_image_is_told_with_what_it_was(
+def test_an_update_of_an_image_has_its_old_document(
     send: Send, pump: Pump, sent: list[Any]
 ) -> None:
-    """An administrator's transfer is told of the new owner."""
+    """After a transfer by an administrator, the producer is the new owner."""
     producer = Actor(send, "producer")
     admin = Actor(send, "operators", "admin", "carol")
     image_id = producer.make_image(name="old", tags=["lts"])
@@ -95,17 +98,17 @@ def test_a_change_of_an_image_is_told_with_what_it_was(
     assert moved["producer_id"] == "other"
 
 
-def test_the_ways_of_an_images_data_are_told(
+def test_activation_and_deactivation_are_events(
     producer: Actor, pump: Pump, sent: list[Any]
 ) -> None:
-    """Its activation, and that an administrator or its owner stopped its downloads."""
+    """An upload of data activates an image; actions deactivate and reactivate it."""
     image_id = producer.make_image(disk_format="raw", container_format="bare")
     producer.upload(image_id, b"data")
     producer.post(f"/v2/images/{image_id}/actions/deactivate")
     producer.post(f"/v2/images/{image_id}/actions/reactivate")
     pump.settle()
 
-    assert [one["type"] for one in sent] == [
+    assert [event["type"] for event in sent] == [
         "image.created",
         "image.activated",
         "image.deactivated",
@@ -113,10 +116,10 @@ def test_the_ways_of_an_images_data_are_told(
     ]
 
 
-def test_the_source_of_an_import_is_told_nowhere(
+def test_no_event_and_no_log_line_has_the_source_of_an_import(
     producer: Actor, pump: Pump, sent: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither while it runs nor when it failed: its URL may hold a password."""
+    """Neither while it runs nor after it failed: its URL may contain a password."""
     caplog.set_level("INFO", "cloud-images.events")
     image_id = producer.make_image(disk_format="raw", container_format="bare")
     method = {"name": "web-download", "uri": "https://u:hunter2@127.0.0.1/disk"}
@@ -131,14 +134,14 @@ def test_the_source_of_an_import_is_told_nowhere(
         for one in caplog.records
         if one.name == "cloud-images.events"
     ]
-    assert [one["id"] for one in lines] == [one["id"] for one in sent]
+    assert [one["id"] for one in lines] == [event["id"] for event in sent]
     assert {one["image_id"] for one in lines} == {image_id}
 
 
-def test_an_event_too_large_leaves_out_tags_and_properties(
+def test_an_event_that_is_too_large_omits_tags_and_properties(
     producer: Actor, pump: Pump, sent: list[Any]
 ) -> None:
-    """And says so; all else of it is there."""
+    """It is marked as incomplete, and has everything else."""
     image_id = producer.make_image(name="large", a="x" * 150_000)
     producer.patch(
         f"/v2/images/{image_id}", [{"op": "replace", "path": "/name", "value": "new"}]
@@ -152,16 +155,14 @@ def test_an_event_too_large_leaves_out_tags_and_properties(
     assert not {"tags", "properties"} & set(updated["after"])
 
 
-def test_what_no_project_did_makes_no_event(
-    producer: Actor, pump: Pump, sent: list[Any]
-) -> None:
-    """The members of a deleted image go without one each."""
+def test_clean_up_makes_no_event(producer: Actor, pump: Pump, sent: list[Any]) -> None:
+    """The removal of a deleted image's members is no event of its own."""
     image_id = producer.make_image()
     producer.share(image_id, "a", "b", "c")
     producer.delete(f"/v2/images/{image_id}")
     pump.settle()
 
-    assert [one["type"] for one in sent] == [
+    assert [event["type"] for event in sent] == [
         "image.created",
         *(["member.added"] * 3),
         "image.deleted",

@@ -1,4 +1,4 @@
-"""The consumer stopped anywhere, and records that it cannot take."""
+"""The stream's function: killed at any step, with bad records, read again."""
 
 from dataclasses import replace
 from itertools import count
@@ -23,7 +23,7 @@ def _bus(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def story(producer: Actor, consumer: Actor, table: str) -> Records:
-    """The records of two images' lives, as the stream has them."""
+    """The records of two images from creation on; the second is deleted."""
     for name in ("one", "two"):
         image_id = producer.make_image(
             name=name, disk_format="raw", container_format="bare"
@@ -36,7 +36,7 @@ def story(producer: Actor, consumer: Actor, table: str) -> Records:
 
 
 def by_image(sent: list[Any]) -> dict[str, list[Any]]:
-    """Give the events of each image in order, each once: the first time it was sent."""
+    """Return the events of each image in order, without duplicates."""
     known: dict[str, list[Any]] = {}
     for event in sent:
         events = known.setdefault(event["image_id"], [])
@@ -45,37 +45,49 @@ def by_image(sent: list[Any]) -> dict[str, list[Any]]:
     return known
 
 
-def test_no_stop_loses_an_event_or_its_place(story: Records) -> None:
-    """Stopped between any two of its steps, the consumer goes on where it must.
-
-    Duplicates are the same to the letter, and so have the same id.
-    """
+def test_a_function_killed_at_any_step_loses_no_event(story: Records) -> None:
+    """Lambda retries, each image's events keep their order, duplicates are equal."""
     with sending() as sent, stopping_at(0) as steps:
         Mapping().follow(story)
-    undisturbed, many = by_image(sent), len(steps)
-    assert sum(map(len, undisturbed.values())) == len(sent) == 9
-    assert many > 20
+    expected, step_count = by_image(sent), len(steps)
+    assert sum(map(len, expected.values())) == len(sent) == 9
+    assert step_count > 20
 
-    for step in range(1, many + 1):
+    for step in range(1, step_count + 1):
         mapping = Mapping()
         with sending() as sent, stopping_at(step):
             mapping.follow(story)
 
-        assert by_image(sent) == undisturbed
+        assert by_image(sent) == expected
         assert mapping.aside == []
-        ids = {one["id"] for one in sent}
+        ids = {event["id"] for event in sent}
         assert len(ids) == 9
         sequences = [
-            [int(one["sequence"]) for one in some] for some in undisturbed.values()
+            [int(event["sequence"]) for event in events] for events in expected.values()
         ]
-        assert all(some == sorted(some) for some in sequences)
+        assert all(numbers == sorted(numbers) for numbers in sequences)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_a_new_trigger_sends_the_same_events_again(
+    batch_size: int, story: Records
+) -> None:
+    """It reads a day's records from the first: each event keeps its id and content."""
+    with sending() as sent:
+        Mapping().follow(story)
+
+    with sending() as sent_again:
+        Mapping(batch_size=batch_size).follow(story)
+
+    assert len({event["id"] for event in sent}) == len(sent) == 9
+    assert sent_again == sent
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_a_record_that_cannot_be_taken_is_set_aside_alone(
+def test_a_record_that_always_fails_is_set_aside_alone(
     batch_size: int, story: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those before and after it are not lost, and keep their order."""
+    """The events of the records around it are sent, in order."""
     poison = {number(story[0]), number(story[4]), number(story[-1])}
 
     def refuse(record: Any) -> None:
@@ -96,8 +108,8 @@ def test_a_record_that_cannot_be_taken_is_set_aside_alone(
     assert by_image(sent) == by_image(wanted)
 
 
-def test_what_the_bus_does_not_take_is_tried_again(story: Records) -> None:
-    """Also where it answers, but not for the event."""
+def test_an_event_that_the_bus_rejects_is_retried(story: Records) -> None:
+    """A response of 200 can still report that an entry failed."""
     turns = count()
 
     def refuse(parsed: Any, **_: Any) -> None:
@@ -111,4 +123,4 @@ def test_what_the_bus_does_not_take_is_tried_again(story: Records) -> None:
 
     assert mapping.aside == []
     assert mapping.runs > 3
-    assert len({one["id"] for one in sent}) == 9
+    assert len({event["id"] for event in sent}) == 9

@@ -109,11 +109,11 @@ def always(function: str) -> set[Right]:
 _ENTRIES = {
     app.App.__call__.__code__: "api",
     secret.read_secret.__code__: "api",  # In a thread of its own.
-    functions.work.func.__code__: "worker",
+    functions.worker.func.__code__: "worker",
     transfers.transfer.__code__: "worker",
-    functions.follow.func.__code__: "stream",
-    stream.consume.__code__: "stream",
-    functions.clean.func.__code__: "sweep",
+    functions.stream.func.__code__: "stream",
+    stream.process_records.__code__: "stream",
+    functions.sweep.func.__code__: "sweep",
     sweep.sweep.__code__: "sweep",
 }
 """Where each function begins; tests call some of them without Lambda's part."""

@@ -218,11 +218,11 @@ def test_a_deletion_touches_nothing_of_an_image_that_was_put_back(
     producer.delete(f"/v2/images/{image_id}")
     deletion = taken(table)
     assert restore("restored", table, image_id) == (0, 1)
-    functions.follow(deletion, None)
+    functions.stream(deletion, None)
     assert restore("restored", table, image_id) == (1, 0)
     producer.upload(image_id, CONTENT)
 
-    functions.follow(deletion, None)
+    functions.stream(deletion, None)
 
     pump.settle()
     assert consumer.get(f"/v2/images/{image_id}").status == 200
@@ -241,7 +241,7 @@ def test_records_that_were_set_aside_can_be_handed_over(
     event = taken(table)
 
     assert event["Records"]
-    assert functions.follow(event, None) == {"batchItemFailures": []}
+    assert functions.stream(event, None) == {"batchItemFailures": []}
 
 
 @pytest.mark.xdist_group("actionlint")

@@ -117,7 +117,7 @@ def _leave_and_sweep(send: Send, pump: Pump, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(clock, "now", lambda: later)
     event = {"version": "0", "source": "aws.events", "detail": {}}
     event |= dict.fromkeys(("account", "region", "time", "id", "detail-type"), "local")
-    functions.clean({**event, "resources": []}, None)
+    functions.sweep({**event, "resources": []}, None)
     pump.settle()
 
 
