@@ -1,7 +1,7 @@
 """`python -m infra.openapi`: the API's description, and its page in `docs/api`.
 
-Paths and methods are the app's, what each does and answers is the README's table of
-endpoints, documents are the schemas that are served: nothing is written twice.
+Paths and methods are the app's, what each does and answers is the table of endpoints
+in docs/api.md, documents are the schemas that are served: nothing is written twice.
 """
 
 import json
@@ -55,7 +55,7 @@ _PROBLEM: Final[Json] = {
 
 
 def described(endpoints: list[dict[str, str]]) -> Json:
-    """Describe the API: an operation for each row of the README's table."""
+    """Describe the API: an operation for each row of the table in docs/api.md."""
     paths: dict[str, Json] = {}
     for row in endpoints:
         path = row["path"].strip("`")
@@ -96,7 +96,7 @@ def page(description: Json) -> str:
 
 def files() -> Mapping[str, str]:
     """Give what belongs into `docs/api`, by name."""
-    text = (ROOT / "README.md").read_text("utf-8")
+    text = (ROOT / "docs" / "api.md").read_text("utf-8")
     description = described(_rows(text.split("\n## Endpoints\n", 1)[1]))
     return {
         "openapi.json": json.dumps(description, indent=1, ensure_ascii=False) + "\n",

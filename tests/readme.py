@@ -5,7 +5,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def table(heading: str, document: str = "README.md") -> list[dict[str, str]]:
+def table(heading: str, document: str) -> list[dict[str, str]]:
     """Read the first table under a heading: one dict a line, keyed by column."""
     text = (ROOT / document).read_text("utf-8")
     section = text.split(f"# {heading}\n", 1)[1]

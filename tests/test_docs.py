@@ -25,6 +25,7 @@ from tests.contract.player import RECORDINGS, read
 from tests.readme import ROOT, table
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+README_LINES_MAX = 150
 EVERYWHERE = {HTTPStatus.UNAUTHORIZED, HTTPStatus.METHOD_NOT_ALLOWED}
 """What any path may answer, so that no row of the table says it."""
 
@@ -61,8 +62,9 @@ def routes() -> Iterator[Route]:
 
 
 def endpoints() -> dict[Route, dict[str, str]]:
-    """Give the README's rows of endpoints."""
-    return {(row["method"], row["path"].strip("`")): row for row in table("Endpoints")}
+    """Return the rows of docs/api.md's endpoints."""
+    rows = table("Endpoints", "docs/api.md")
+    return {(row["method"], row["path"].strip("`")): row for row in rows}
 
 
 def statuses(text: str) -> set[int]:
@@ -70,15 +72,28 @@ def statuses(text: str) -> set[int]:
     return {int(word) for word in re.findall(r"\d+", text)}
 
 
-def test_the_readme_has_every_endpoint() -> None:
+def test_the_readme_is_short() -> None:
+    """It is read in five minutes: pages of their own hold the rest."""
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+
+    assert len(lines) <= README_LINES_MAX
+
+
+def test_every_document_is_on_the_map() -> None:
+    """docs/README.md names each page beside it."""
+    text = (ROOT / "docs" / "README.md").read_text("utf-8")
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+
+    assert sorted(name for name in pages if f"({name})" not in text) == []
+
+
+def test_the_documents_have_every_endpoint() -> None:
     """Each route that the app has, and no other."""
     assert set(endpoints()) == set(routes())
 
 
-def test_the_readme_has_every_answer_that_was_recorded() -> None:
-    """
-    And no refusal that was not, but for those that only a race or our limits bring.
-    """
+def test_the_documents_have_every_answer_that_was_recorded() -> None:
+    """And no refusal that was not, except those of a race or of our limits."""
     recorded: dict[Route, set[int]] = {}
     for recording in RECORDINGS.glob("*.json"):
         for step in read(recording.stem):
@@ -104,7 +119,7 @@ def test_the_readme_has_every_answer_that_was_recorded() -> None:
     assert {key: some for key, some in never.items() if some} == {}
 
 
-def test_the_readme_has_every_rule() -> None:
+def test_the_documents_have_every_rule() -> None:
     """Cell by cell."""
 
     def row(action: str, rule: Rule) -> dict[str, str]:
@@ -122,13 +137,14 @@ def test_the_readme_has_every_rule() -> None:
 
     wanted = [row(action, rule) for action, rule in RULES.items()]
 
-    assert wanted == table("Who may do what")
+    assert wanted == table("Rules", "docs/rules.md")
     assert all(rule.role is not Role.NONE for rule in RULES.values())
 
 
-def test_the_readme_has_every_access_pattern() -> None:
+def test_the_documents_have_every_access_pattern() -> None:
     """Each function's docstring starts with the number of its row."""
-    told = {row["#"]: row["function"].strip("`") for row in table("Access patterns")}
+    rows = table("Access patterns", "docs/data-model.md")
+    told = {row["#"]: row["function"].strip("`") for row in rows}
 
     found = {
         match[1]: name
@@ -141,9 +157,10 @@ def test_the_readme_has_every_access_pattern() -> None:
     assert list(told) == [f"AP-{number}" for number in range(1, len(told) + 1)]
 
 
-def test_the_readme_has_every_room() -> None:
+def test_the_documents_have_every_room() -> None:
     """Of `chalicelib`, and the modules beside them."""
-    told = {row["place"].strip("`") for row in table("Where things live")}
+    rows = table("Where things live", "docs/architecture.md")
+    told = {row["place"].strip("`") for row in rows}
 
     package = ROOT / "chalicelib"
     rooms = {

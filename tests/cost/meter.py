@@ -23,7 +23,7 @@ class Bill:
 
     @property
     def calls(self) -> str:
-        """The calls as the README writes them: `BatchGetItem, UpdateItem ‖ PutItem`."""
+        """The calls as in docs/costs.md: `BatchGetItem, UpdateItem ‖ PutItem`."""
         return ", ".join(_group(trip) for trip in self.trips)
 
     @property

@@ -1,4 +1,4 @@
-"""What each request costs, counted: the README's table is what is measured."""
+"""What each request costs, counted: the table of docs/costs.md is what is measured."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +13,7 @@ from infra.local import backend
 from tests.actors import Actor, Answer, in_process
 from tests.cost import dynamodb_local
 from tests.cost.meter import Bill, counting
-from tests.readme import table as readme_table
+from tests.readme import table
 from tests.scene import CONTENT
 
 Request = Callable[[Actor, Actor, str], Answer]
@@ -44,6 +44,8 @@ def _begun(producer: Actor, image_id: str) -> str:
 
 
 BEGUN: dict[tuple[str, str], str] = {}
+
+COSTS = table("Counted units", "docs/costs.md")
 
 REQUESTS: dict[str, Request] = {
     "show image": lambda p, _, i: p.get(f"/v2/images/{i}"),
@@ -143,15 +145,13 @@ def _measure(request: str) -> Bill:
 
 
 def test_the_readme_has_a_row_for_each_request() -> None:
-    """Nothing is measured that the README does not tell, and the other way round."""
-    assert list(REQUESTS) == [row["request"] for row in readme_table("What it costs")]
+    """Nothing is measured that docs/costs.md does not tell, and the other way round."""
+    assert list(REQUESTS) == [row["request"] for row in COSTS]
 
 
-@pytest.mark.parametrize(
-    "row", readme_table("What it costs"), ids=lambda r: r["request"]
-)
-def test_calls_and_round_trips_are_those_of_the_readme(row: dict[str, str]) -> None:
-    """A call or a wait more than the README tells is a failure."""
+@pytest.mark.parametrize("row", COSTS, ids=lambda r: r["request"])
+def test_calls_and_round_trips_are_those_of_the_document(row: dict[str, str]) -> None:
+    """A call or a wait more than docs/costs.md tells is a failure."""
     bill = _measure(row["request"])
 
     assert (row["calls"], row["round trips"]) == (bill.calls, str(bill.round_trips))
@@ -159,11 +159,9 @@ def test_calls_and_round_trips_are_those_of_the_readme(row: dict[str, str]) -> N
 
 @pytest.mark.usefixtures("on_dynamodb_local")
 @pytest.mark.xdist_group("dynamodb-local")
-@pytest.mark.parametrize(
-    "row", readme_table("What it costs"), ids=lambda r: r["request"]
-)
-def test_units_are_those_of_the_readme(row: dict[str, str]) -> None:
-    """DynamoDB Local charges what the README tells, indexes included."""
+@pytest.mark.parametrize("row", COSTS, ids=lambda r: r["request"])
+def test_units_are_those_of_the_document(row: dict[str, str]) -> None:
+    """DynamoDB Local charges what docs/costs.md tells, indexes included."""
     bill = _measure(row["request"])
 
     assert (row["RCU"], row["WCU"]) == (f"{bill.read_units:g}", f"{bill.write_units:g}")
