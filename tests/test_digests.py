@@ -115,7 +115,7 @@ def test_digests_go_on_in_another_process() -> None:
     here = Digests()
     here.update(TWO_BLOCKS_AND_A_BIT)
     code = (
-        "import sys; from chalicelib.digests import Digests;"
+        "import sys; from chalicelib.background.digests import Digests;"
         "there = Digests.take_up(sys.argv[1]); there.update(b' more');"
         "print(there.put_down())"
     )
