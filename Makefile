@@ -39,8 +39,9 @@ ARCH ?= arm64
 package: $(READY) ## Make what is deployed [STAGE=dev|prod OUT=dist ARCH=arm64|x86_64]
 	@$(BIN)/python -m infra.package $(STAGE) $(OUT) $(ARCH)
 
-LOCK = $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' \
+	$(if $(UPGRADE),--upgrade)
 docs: $(READY) ## Write the API's description and its page into docs/api
 	@TABLE_NAME=none BUCKET_NAME=none QUEUE_URL=none AUTH=development \
 		AWS_DEFAULT_REGION=us-east-1 $(BIN)/python -m infra.openapi
