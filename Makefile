@@ -1,10 +1,20 @@
 # Cloud Images: what one does with the code. `make` lists it.
-# Each target sets up what it needs; only Python 3.11 must be there.
+# Each target sets up what it needs; only Python must be there, 3.11 to 3.14.
 
-PYTHON ?= $(shell python3.11 -V >/dev/null 2>&1 && echo python3.11 || echo python3)
 BIN := .venv/bin
 # There once .venv holds what requirements-dev.txt says.
 READY := .venv/ready
+
+# PYTHON= chooses the Python of .venv, which keeps it until another one is chosen.
+ifdef PYTHON
+ifneq ($(shell $(PYTHON) -V 2>&1 || :),$(shell $(BIN)/python -V 2>&1 || :))
+.PHONY: $(READY)
+endif
+endif
+# Unless it is chosen: .venv's, Lambda's, or the newest.
+PYTHON ?= $(shell for python in $(realpath $(BIN)/python) \
+	python$$(cat infra/package/python-version) python3.14 python3.13 python3.12 \
+	python3.11; do $$python -V >/dev/null 2>&1 && exec echo $$python; done; echo python3)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench format package docs lock clean
@@ -59,9 +69,10 @@ clean: ## Remove what the other targets made
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): requirements.txt requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
-		{ echo "Python 3.11 is needed, found $(PYTHON): make PYTHON=<path>" >&2; exit 1; }
-	@echo "Setting up .venv (a minute, once)"
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
+		2>/dev/null || { echo "Python 3.11 to 3.14 is needed, $(PYTHON) is not:" \
+		"make PYTHON=<path>" >&2; exit 1; }
+	@echo "Setting up .venv with $$($(PYTHON) -V) (a minute, once)"
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile \
 		--require-hashes -r requirements-dev.txt

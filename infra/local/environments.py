@@ -20,7 +20,8 @@ def install(requirements: Path) -> Path:
     """
     name = requirements.stem
     (version,) = re.findall(rf"(?m)^{name}==(\S+)", requirements.read_text("utf-8"))
-    folder = CACHE / f"{name}-{version}"
+    python = "python{}.{}".format(*sys.version_info)
+    folder = CACHE / f"{name}-{version}-{python}"
     # What it was made from. Written last: an environment without it was left half made.
     made_from = folder / requirements.name
     wanted = requirements.read_bytes()
