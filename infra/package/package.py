@@ -19,6 +19,9 @@ from infra.package.template import finished, merged, read, write
 ROOT: Final = Path(__file__).parents[2]
 STAGES: Final = ("dev", "prod")
 ARCHITECTURES: Final = ("arm64", "x86_64")
+RUNTIME: Final = (Path(__file__).parent / "python-version").read_text("utf-8").strip()
+"""The version of Python that Lambda runs: it is named in that file alone."""
+
 TEMPLATE: Final = "sam.yaml"
 ARTIFACT: Final = "deployment.zip"
 
@@ -49,6 +52,19 @@ def package(stage: str, out: Path, architecture: str) -> None:
         packed = _package_by_chalice(folder, stage)
         write(finished(read(packed / TEMPLATE), stage), out / TEMPLATE)
         write_artifact(packed / ARTIFACT, out / ARTIFACT)
+
+
+def require_runtime() -> None:
+    """End the program unless it runs on Lambda's Python.
+
+    Chalice deploys for the Python that it runs on, with that one's dependencies.
+    """
+    version = "{}.{}".format(*sys.version_info)
+    if version != RUNTIME:
+        sys.exit(
+            f"Lambda runs Python {RUNTIME} and .venv has {version}:"
+            f" make package PYTHON=python{RUNTIME}"
+        )
 
 
 def _copy_code(to: Path, architecture: str) -> None:

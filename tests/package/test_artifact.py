@@ -2,11 +2,13 @@
 
 import importlib.util
 import re
+import runpy
 import sys
 from pathlib import Path
 
 import pytest
 
+from infra.package import package as packaging
 from infra.package.artifact import SERVICES
 from tests.package.packaged import Lambda, Package, made
 
@@ -100,6 +102,21 @@ def test_every_module_has_bytecode_that_lambda_takes(dev: Package) -> None:
         function["Runtime"]
         for function in dev.of_type("AWS::Serverless::Function").values()
     } == {"python{}.{}".format(*sys.version_info[:2])}
+
+
+def test_another_python_than_lambdas_packages_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its artifact would start nowhere; the message has the command that works."""
+    monkeypatch.setattr(packaging, "RUNTIME", "3.99")
+    monkeypatch.setattr(
+        sys, "argv", ["package", "dev", str(tmp_path / "dist"), "arm64"]
+    )
+
+    with pytest.raises(SystemExit, match=r"make package PYTHON=python3\.99$"):
+        runpy.run_module("infra.package", run_name="__main__")
+
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_imported_from_elsewhere(dev: Package, function: Lambda) -> None:
