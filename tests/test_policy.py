@@ -1,17 +1,15 @@
-"""Who may do what, cell by cell, over HTTP; and that what is hidden looks absent."""
+"""Who may do what, cell by cell; and that what is hidden looks absent."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-import app as service
 from chalicelib import clock
-from infra.local.server import serve
-from tests.actors import DATA_TYPE, Actor, Answer, Send, over_http
+from tests.actors import DATA_TYPE, Actor, Answer, Send
 from tests.aws_faults import Call, recording, stored
 from tests.scene import error
 
@@ -273,13 +271,6 @@ def expected(  # noqa: PLR0911 - one return for each word of the table
 
 
 @pytest.fixture
-def send() -> Iterator[Send]:
-    """Call a server of the Lambda handler."""
-    with serve(service.app) as url:
-        yield over_http(url)
-
-
-@pytest.fixture
 def make_scene(
     send: Send, producer: Actor, admin: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Scene]:
@@ -373,7 +364,6 @@ def observe(send: Send, action: Action, image_id: str, who: str) -> Seen:
             answer = ask(send, action, image_id, who, "pending", Accept=accept)
         headers = dict(answer.headers)
         del headers["x-openstack-request-id"]
-        headers.pop("date", None)
         seen.append((answer.status, headers, answer.body, calls))
     return seen
 
