@@ -17,18 +17,21 @@ PYTHON ?= $(shell for python in $(realpath $(BIN)/python) \
 	python3.11; do $$python -V >/dev/null 2>&1 && exec echo $$python; done; echo python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench format package docs lock clean
+.PHONY: help run test test-all check bench format package docs lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 # What is set here reaches the server: make puts it in the environment of its commands.
 # `exec` leaves no shell between, so that Ctrl-C and SIGTERM reach the server, too.
 run: $(READY) ## Run the API on this machine [PORT= DATA= SERVER= BACKEND= and each setting]
 	@exec $(BIN)/python -m infra.local
 
-test: check ## Check, then run all tests
-	@$(BIN)/python -m pytest
+test: check ## Check, then run what needs no Java, Keystone or client (minutes)
+	@$(BIN)/python -m pytest -m "not (java or keystone or clients)"
+
+test-all: check ## Check, then run all tests, and measure what they cover
+	@$(BIN)/python -m pytest --cov --cov-report=term
 
 check: $(READY) ## Check style, types and the infrastructure's template
 	@$(BIN)/ruff check --quiet . tools/upload

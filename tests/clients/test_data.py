@@ -22,7 +22,7 @@ LIMIT = 4_500_000
 FORMATS = "--disk-format raw --container-format bare"
 TOO_LARGE = re.compile(r"413.*takes 4500000 bytes of data at most", re.DOTALL)
 
-pytestmark = pytest.mark.xdist_group("clients-data")
+pytestmark = [pytest.mark.clients, pytest.mark.xdist_group("clients-data")]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tests.local.service import Run
 
 PENDING = "image-list --visibility shared --member-status pending"
 
-pytestmark = pytest.mark.xdist_group("glance")
+pytestmark = [pytest.mark.clients, pytest.mark.xdist_group("glance")]
 
 
 @pytest.fixture

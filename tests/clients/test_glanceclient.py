@@ -11,7 +11,7 @@ from tests.clients.library import Library
 
 PENDING = {"visibility": "shared", "member_status": "pending"}
 
-pytestmark = pytest.mark.xdist_group("libraries")
+pytestmark = [pytest.mark.clients, pytest.mark.xdist_group("libraries")]
 
 
 def names(library: Library, **filters: Any) -> list[str]:

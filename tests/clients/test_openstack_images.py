@@ -11,7 +11,7 @@ IMAGE_ID = "6b1f1f2e-6f5c-4a3e-9f57-6d0c2b8a7e11"
 KERNEL_ID = "0d5c5d1a-51a0-4f8e-8f5e-0f7c1f3f9b22"
 OWNED = ["debian", "fedora", "rocky", "ubuntu"]
 
-pytestmark = pytest.mark.xdist_group("openstack-images")
+pytestmark = [pytest.mark.clients, pytest.mark.xdist_group("openstack-images")]
 
 
 def test_create_and_show_tell_the_whole_image(openstack: Terminals) -> None:

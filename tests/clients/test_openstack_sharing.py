@@ -13,7 +13,7 @@ from tests.local.service import Run
 LIST = "image list -f json"
 PENDING = "image list --shared --member-status pending -f json"
 
-pytestmark = pytest.mark.xdist_group("openstack-sharing")
+pytestmark = [pytest.mark.clients, pytest.mark.xdist_group("openstack-sharing")]
 
 
 def test_a_consumer_answers_to_a_share(openstack: Terminals) -> None:

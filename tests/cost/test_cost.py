@@ -157,6 +157,7 @@ def test_calls_and_round_trips_are_those_of_the_document(row: dict[str, str]) ->
     assert (row["calls"], row["round trips"]) == (bill.calls, str(bill.round_trips))
 
 
+@pytest.mark.java
 @pytest.mark.usefixtures("on_dynamodb_local")
 @pytest.mark.xdist_group("dynamodb-local")
 @pytest.mark.parametrize("row", COSTS, ids=lambda r: r["request"])

@@ -15,7 +15,7 @@ from infra.local.keystone import PASSWORD, PEOPLE, SERVICE, scope_to
 from tests.actors import Answer, over_http
 from tests.identity.conftest import Cloud
 
-pytestmark = pytest.mark.xdist_group("keystone")
+pytestmark = [pytest.mark.keystone, pytest.mark.xdist_group("keystone")]
 
 Rule = dict[str, str]
 

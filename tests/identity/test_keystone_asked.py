@@ -30,7 +30,7 @@ from tests.identity.asking import ask, refusal, refused
 from tests.identity.conftest import Clock
 from tests.identity.fickle import Fickle
 
-pytestmark = pytest.mark.xdist_group("keystone")
+pytestmark = [pytest.mark.keystone, pytest.mark.xdist_group("keystone")]
 
 VALIDATE = "GET /v3/auth/tokens?nocatalog"
 SIGN_IN = "POST /v3/auth/tokens?nocatalog"

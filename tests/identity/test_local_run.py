@@ -16,7 +16,7 @@ from tests.identity.conftest import Cloud
 from tests.local.service import running
 from tests.local.test_run import failing
 
-pytestmark = pytest.mark.xdist_group("keystone")
+pytestmark = [pytest.mark.keystone, pytest.mark.xdist_group("keystone")]
 
 
 def test_it_tells_how_to_use_openstack(cloud: Cloud) -> None:

@@ -285,6 +285,7 @@ def keep(service: str, values: Any) -> str:
     return str(client.create_secret(Name="k", SecretString=text)["ARN"])
 
 
+@pytest.mark.keystone
 @pytest.mark.xdist_group("keystone")
 @pytest.mark.parametrize("service", ["secretsmanager", "ssm"])
 def test_the_credential_may_be_a_secret_of_aws(
@@ -302,6 +303,7 @@ def test_the_credential_may_be_a_secret_of_aws(
     assert way.asked.count(SIGN_IN) == 1
 
 
+@pytest.mark.keystone
 @pytest.mark.xdist_group("keystone")
 def test_a_secret_that_was_rotated_is_read_again(
     way: Fickle, keystone: Keystone, clock: Clock
@@ -335,6 +337,7 @@ def test_a_secret_that_was_rotated_is_read_again(
     assert way.asked == [VALIDATE, VALIDATE, SIGN_IN, SIGN_IN, VALIDATE]
 
 
+@pytest.mark.keystone
 @pytest.mark.xdist_group("keystone")
 def test_a_secret_that_was_mended_is_read_again(
     way: Fickle, keystone: Keystone, monkeypatch: pytest.MonkeyPatch
@@ -354,6 +357,7 @@ def test_a_secret_that_was_mended_is_read_again(
     assert ask(identify, token_of(keystone)).project_id
 
 
+@pytest.mark.keystone
 @pytest.mark.xdist_group("keystone")
 @pytest.mark.parametrize("text", ["none", '{"OS_PASSWORD": "new\\n"}', "{}"])
 def test_a_rotation_that_went_wrong_locks_nobody_out(
@@ -379,6 +383,7 @@ def test_a_rotation_that_went_wrong_locks_nobody_out(
     assert way.asked == [VALIDATE, SIGN_IN]
 
 
+@pytest.mark.keystone
 @pytest.mark.xdist_group("keystone")
 @pytest.mark.parametrize(
     "text", ["secret", "[]", '{"OS_PASSWORD": 1}', '{"OS_PASSWORD": "secret"}']
@@ -397,6 +402,7 @@ def test_a_secret_that_is_none_is_503(
     assert way.asked == []
 
 
+@pytest.mark.keystone
 @pytest.mark.xdist_group("keystone")
 def test_a_secret_that_is_gone_is_503(way: Fickle, keystone: Keystone) -> None:
     """The log tells its ARN."""

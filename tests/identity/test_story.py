@@ -17,7 +17,11 @@ from tests.clients.library import Library, started
 from tests.clients.terminal import Terminal
 from tests.identity.conftest import Cloud
 
-pytestmark = pytest.mark.xdist_group("keystone")
+pytestmark = [
+    pytest.mark.clients,
+    pytest.mark.keystone,
+    pytest.mark.xdist_group("keystone"),
+]
 
 Libraries = Callable[[str], Library]
 """Takes the name of a cloud, and gives the program of its user."""

@@ -15,7 +15,7 @@ from tests.local.service import ROOT, RUN, Run, environment, running
 from tests.local.test_storage import PARTS, WHOLE, Bucket
 from tests.scene import CONTENT
 
-pytestmark = pytest.mark.xdist_group("dynamodb-local")
+pytestmark = [pytest.mark.java, pytest.mark.xdist_group("dynamodb-local")]
 
 
 @pytest.fixture(scope="module")

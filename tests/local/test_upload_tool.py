@@ -585,6 +585,7 @@ CREDENTIAL = {
 }
 
 
+@pytest.mark.clients
 @pytest.mark.parametrize(
     ("kind", "auth"),
     [("password", USER), ("v3applicationcredential", CREDENTIAL)],
@@ -603,6 +604,7 @@ def test_keystone_lets_it_in(
     assert downloaded(owner, done.image_id) == b"data"
 
 
+@pytest.mark.clients
 @pytest.mark.parametrize("kind", ["password", "admin_token"])
 def test_a_cloud_of_clouds_yaml_is_known(
     tool: Tool, owner: Actor, tmp_path: Path, kind: str
@@ -622,6 +624,7 @@ def test_a_cloud_of_clouds_yaml_is_known(
     assert downloaded(owner, done.image_id) == b"data"
 
 
+@pytest.mark.clients
 def test_a_token_that_expired_is_renewed(tool: Tool, tmp_path: Path) -> None:
     """Keystone gives another one: an upload may take longer than a token lasts."""
     small = tmp_path / "small"
@@ -633,6 +636,7 @@ def test_a_token_that_expired_is_renewed(tool: Tool, tmp_path: Path) -> None:
     assert done.status == 0, done.told
 
 
+@pytest.mark.clients
 def test_keystone_refuses_it(tool: Tool) -> None:
     """As Keystone says it, in one line."""
     with keystone(f"{tool.url}/v2", TOKEN) as url:

@@ -35,6 +35,7 @@ def test_cfn_lint_has_nothing_to_say(
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.clients
 def test_checkov_finds_nothing_that_is_not_meant(prod: Package, tmp_path: Path) -> None:
     """What it is told to skip stands with its reason in checkov.yaml."""
     template: Any = json.loads(json.dumps(prod.template))
