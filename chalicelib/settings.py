@@ -27,7 +27,7 @@ class Settings:
     page_size: int = 25
     page_size_max: int = 1000
     index_lag_seconds: int = 60
-    hints_max: int = 500
+    recent_changes_max: int = 5_000
     page_rows_max: int = 20_000
     page_reads_max: int = 5_000
     sort_images_max: int = 10_000

@@ -216,7 +216,7 @@ def test_thousands_of_offers_make_nobodys_list_dear(
     world: World, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of its hints a list reads the newest few."""
-    few = replace(settings.current, hints_max=3)
+    few = replace(settings.current, recent_changes_max=3)
     monkeypatch.setattr(settings, "current", few)
     spammer = Actor(send, "spammer")
     counted = []

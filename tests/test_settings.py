@@ -46,10 +46,10 @@ NEEDED = {
             ),
         ),
         (
-            NEEDED | {"HINTS_MAX": "\N{SUPERSCRIPT TWO}"},
+            NEEDED | {"RECENT_CHANGES_MAX": "\N{SUPERSCRIPT TWO}"},
             (
-                "The setting HINTS_MAX must be a whole number, 1 or more, of 9 digits"
-                " at most, not '\xb2'."
+                "The setting RECENT_CHANGES_MAX must be a whole number, 1 or more, of"
+                " 9 digits at most, not '\xb2'."
             ),
         ),
         (

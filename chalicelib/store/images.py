@@ -35,14 +35,20 @@ from chalicelib.store.items import (
 from chalicelib.store.keys import (
     DELETED,
     MEMBER,
+    OWNED,
     image_id_in,
     image_key,
+    list_position,
     member_key,
+    name_partition,
+    name_sort,
+    own_part,
     project_partition,
+    project_sort,
     touched_sort,
     visibility_partition,
 )
-from chalicelib.store.recent_changes import write_with_hints
+from chalicelib.store.recent_changes import ListPart, write_and_record
 
 _NEVER_UPDATED: Final = {"created_at", "id", "member_count"}
 
@@ -58,7 +64,7 @@ def load_image(image_id: str, member_id: str) -> Found:
 
 
 def create_image(image: Image, caller: Caller) -> None:
-    """AP-2: keep a new image, and hint at it in its owner's list.
+    """AP-2: keep a new image, and record the change of its owner's list.
 
     Raises:
         Conflict: The id is in use, or was: a deleted image's id is never free again.
@@ -66,10 +72,10 @@ def create_image(image: Image, caller: Caller) -> None:
     item = image_item(image)
     item.changed = change_by(caller)
     try:
-        write_with_hints(
+        write_and_record(
             lambda: item.save(condition=ImageItem.pk.does_not_exist()),
             image,
-            _lists_of(image, caller),
+            _parts_of(image, caller),
             caller,
         )
     except PynamoDBException as exc:
@@ -82,8 +88,8 @@ def create_image(image: Image, caller: Caller) -> None:
 def update_image(before: Image, after: Image, caller: Caller) -> Image:
     """AP-3: make *before* into *after*, if nobody changed it meanwhile.
 
-    Only attributes that differ are written, and that it was updated. A hint goes with
-    what moves the image in its owner's lists.
+    Only attributes that differ are written, and that it was updated. What moves
+    the image in its owner's lists is recorded.
 
     Raises:
         StaleError: The image was changed or deleted since *before* was read.
@@ -97,12 +103,12 @@ def update_image(before: Image, after: Image, caller: Caller) -> Image:
         for name in ("name", "os_hidden", "visibility", "owner")
     )
     try:
-        write_with_hints(
+        write_and_record(
             lambda: item.update(
                 actions=actions, condition=ImageItem.version == before.version
             ),
             after,
-            _lists_of(after, caller) if moved else [],
+            _parts_of(after, caller) if moved else [],
             caller,
         )
     except PynamoDBException as exc:
@@ -187,9 +193,13 @@ def _change_tombstone(image_id: str, *actions: Action) -> None:
             raise
 
 
-def _lists_of(image: Image, caller: Caller) -> list[str]:
-    """Give the projects whose lists a change of an image alters."""
-    return sorted({image.owner} | ({caller.project_id} if caller.is_admin else set()))
+def _parts_of(image: Image, caller: Caller) -> list[ListPart]:
+    """Return the projects whose lists a change of an image alters, each with its part.
+
+    An administrator's own list holds the images of others, too.
+    """
+    projects = {image.owner} | ({caller.project_id} if caller.is_admin else set())
+    return [(project_id, OWNED) for project_id in sorted(projects)]
 
 
 def image_actions(before: Image, after: Image) -> list[Action]:
@@ -206,7 +216,25 @@ def image_actions(before: Image, after: Image) -> list[Action]:
     if after.owner != before.owner:
         actions.append(ImageItem.project_pk.set(project_partition(after.owner)))
     if after.visibility != before.visibility:
-        actions.append(
-            ImageItem.visibility_pk.set(visibility_partition(after.visibility))
-        )
+        position = list_position(after.created_at, after.id)
+        sort = project_sort(own_part(after.visibility), position)
+        actions += [
+            ImageItem.project_sk.set(sort),
+            ImageItem.group_pk.set(visibility_partition(after.visibility)),
+        ]
+    if (after.visibility, after.name) != (before.visibility, before.name):
+        actions += _name_actions(before, after)
     return actions
+
+
+def _name_actions(before: Image, after: Image) -> list[Action]:
+    """Return what to write to keep an image's place in `by-name`."""
+    partition = name_partition(after)
+    if partition is not None:
+        return [
+            ImageItem.name_pk.set(partition),
+            ImageItem.name_sk.set(name_sort(after)),
+        ]
+    if name_partition(before) is None:
+        return []
+    return [ImageItem.name_pk.remove(), ImageItem.name_sk.remove()]

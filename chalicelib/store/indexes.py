@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from pynamodb.expressions.condition import Condition
 
@@ -11,25 +12,36 @@ from chalicelib.domain.list_queries import ALL, ListQuery
 from chalicelib.domain.members import Found, MemberStatus
 from chalicelib.domain.projects import is_project_id
 from chalicelib.store.dynamodb import get_items, query_page
-from chalicelib.store.items import ByProject, ByVisibility, ImageItem, found_in
+from chalicelib.store.items import (
+    ByName,
+    ByProject,
+    ByVisibilityOrOwner,
+    ImageItem,
+    found_in,
+)
 from chalicelib.store.keys import (
-    LIST_OF,
     MEMBER,
+    NAMED,
     OWNED,
+    PART_OF,
+    SHARED,
     image_key,
     member_key,
+    name_prefix,
+    own_part,
     project_partition,
+    project_sort,
     visibility_partition,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A run of an index, in order of creation: one part of one partition."""
+    """A run of an index in order of creation: sort keys of one prefix, then a place."""
 
     index: str
     partition: str
-    part: str = ""
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,46 +70,78 @@ def choose_ranges(query: ListQuery, caller: Caller) -> list[Range]:
     if owner is not None and not is_project_id(owner):
         return []  # DynamoDB ends a key at 2,048 bytes.
     if owner is not None and (caller.is_admin or owner == caller.project_id):
-        return [_project_range(owner, OWNED)]
+        return [_project_range(owner, part) for part in _own_parts(visibility)]
     if caller.is_admin:
-        return _ranges_of_all(visibility, caller)
-    return _ranges_of_one(visibility, query.member_status, caller)
+        return _ranges_of_all(query, caller)
+    own = [] if owner is not None else _own_parts(visibility)
+    # One's own public images stand in the public range as well.
+    own = [] if visibility in (Visibility.PUBLIC, Visibility.COMMUNITY) else own
+    parts = [*own, *_membership_parts(visibility, query.member_status)]
+    return [
+        *(_project_range(caller.project_id, part) for part in parts),
+        *(_visibility_range(one, query.name) for one in _open_visibilities(visibility)),
+    ]
 
 
-def _ranges_of_all(visibility: str | None, caller: Caller) -> list[Range]:
+def recent_parts(query: ListQuery, caller: Caller) -> list[str]:
+    """Choose the parts of the caller's own list whose recent changes may show in it."""
+    if caller.is_admin or query.owner == caller.project_id:
+        return [OWNED]
+    memberships = _membership_parts(query.visibility, query.member_status)
+    return memberships if query.owner is not None else [OWNED, *memberships]
+
+
+def _ranges_of_all(query: ListQuery, caller: Caller) -> list[Range]:
+    visibility = query.visibility
     if visibility is None:
+        # Of community images, its own alone.
         own = _project_range(caller.project_id, OWNED)
         everyones = (Visibility.PRIVATE, Visibility.SHARED, Visibility.PUBLIC)
-        return [own, *map(_visibility_range, everyones)]
+        return [own, *(_visibility_range(one, query.name) for one in everyones)]
     wanted = tuple(Visibility) if visibility == ALL else (Visibility(visibility),)
-    return [_visibility_range(one) for one in wanted]
+    return [_visibility_range(one, query.name) for one in wanted]
 
 
-def _ranges_of_one(
-    visibility: str | None, member_status: str, caller: Caller
-) -> list[Range]:
-    parts: list[str] = []
-    if visibility in (None, ALL, Visibility.SHARED, Visibility.PRIVATE):
-        parts.append(OWNED)
-    if visibility in (None, ALL, Visibility.SHARED):
-        answers = (
-            MemberStatus if member_status == ALL else (MemberStatus(member_status),)
-        )
-        parts += [LIST_OF[answer] for answer in answers]
-    ranges = [_project_range(caller.project_id, part) for part in dict.fromkeys(parts)]
-    if visibility in (None, ALL, Visibility.PUBLIC):
-        ranges.append(_visibility_range(Visibility.PUBLIC))
-    if visibility in (ALL, Visibility.COMMUNITY):
-        ranges.append(_visibility_range(Visibility.COMMUNITY))
-    return ranges
+def _own_parts(visibility: str | None) -> list[str]:
+    if visibility in (None, ALL):
+        return [OWNED, SHARED]
+    return [own_part(Visibility(visibility))]
+
+
+def _membership_parts(visibility: str | None, member_status: str) -> list[str]:
+    if visibility not in (None, ALL, Visibility.SHARED):
+        return []
+    if member_status == ALL:
+        return list(PART_OF.values())
+    return [PART_OF[MemberStatus(member_status)]]
+
+
+def _open_visibilities(visibility: str | None) -> list[Visibility]:
+    """Return which images of others are listed without a membership."""
+    if visibility == ALL:
+        return [Visibility.PUBLIC, Visibility.COMMUNITY]
+    wanted = visibility or Visibility.PUBLIC
+    return [Visibility(wanted)] if wanted in NAMED else []
 
 
 def _project_range(project_id: str, part: str) -> Range:
-    return Range(ByProject.Meta.index_name, project_partition(project_id), f"{part}#")
+    return Range(
+        ByProject.Meta.index_name, project_partition(project_id), project_sort(part, "")
+    )
 
 
-def _visibility_range(visibility: Visibility) -> Range:
-    return Range(ByVisibility.Meta.index_name, visibility_partition(visibility))
+def _visibility_range(visibility: Visibility, name: str | None) -> Range:
+    partition = visibility_partition(visibility)
+    if name is not None and visibility in NAMED:
+        return Range(ByName.Meta.index_name, partition, name_prefix(name))
+    return Range(ByVisibilityOrOwner.Meta.index_name, partition)
+
+
+_SORT_KEYS: Final = {
+    ByProject.Meta.index_name: ByProject.project_sk,
+    ByVisibilityOrOwner.Meta.index_name: ByVisibilityOrOwner.group_sk,
+    ByName.Meta.index_name: ByName.name_sk,
+}
 
 
 def query_range(
@@ -106,25 +150,21 @@ def query_range(
     """AP-9: the next candidates of a run that lie after a place, and where it goes on.
 
     The last is how many rows were looked at: at most *limit*; with a name, as many as
-    fit one answer (1 MB), as few of them match. Memberships carry neither name nor
-    `os_hidden` and pass.
+    fit one answer (1 MB), as few of them match.
     """
-    sort = ByProject.project_sk if run.part else ByVisibility.visibility_sk
-    accepts: Condition = ImageItem.os_hidden == query.os_hidden
-    if query.name is not None:
-        accepts &= ImageItem.name == query.name
-    accepts |= ImageItem.os_hidden.does_not_exist()
+    sort = _SORT_KEYS[run.index]
+    is_by_name = run.index == ByName.Meta.index_name
     answer = query_page(
         run.partition,
-        range_key_condition=sort.between(*_span(run.part, after, query.descending)),
-        filter_condition=accepts,
+        range_key_condition=sort.between(*_span(run.prefix, after, query.descending)),
+        filter_condition=_accepts(query, has_name=not is_by_name),
         index_name=run.index,
-        limit=limit if query.name is None else None,
+        limit=limit if query.name is None or is_by_name else None,
         scan_index_forward=not query.descending,
     )
     rows = [
         Row(
-            raw[sort.attr_name]["S"].removeprefix(run.part),
+            raw[sort.attr_name]["S"].removeprefix(run.prefix),
             known="os_hidden" in raw,
             name=raw.get("name", {}).get("S"),
             is_membership=raw["sk"]["S"].startswith(MEMBER),
@@ -132,8 +172,27 @@ def query_range(
         for raw in answer["Items"]
     ]
     last = answer.get("LastEvaluatedKey")
-    resume = last[sort.attr_name]["S"].removeprefix(run.part) if last else None
+    resume = last[sort.attr_name]["S"].removeprefix(run.prefix) if last else None
     return rows, resume, answer["ScannedCount"]
+
+
+def _accepts(query: ListQuery, *, has_name: bool) -> Condition:
+    """Return the condition on index rows that may be in the list.
+
+    A membership's copies may be older than the image: one that says that the image is
+    hidden keeps it out of the default list, none keeps it out of that of hidden images.
+    One that has no copies is a candidate.
+    """
+    accepts: Condition = ImageItem.os_hidden == query.os_hidden
+    if query.os_hidden:
+        accepts |= ImageItem.sk.startswith(MEMBER)
+    if query.name is not None and has_name:
+        accepts &= ImageItem.name == query.name
+    if query.owner is not None:
+        accepts &= ImageItem.owner == query.owner
+    without_copies: Condition = ImageItem.os_hidden.does_not_exist()
+    either: Condition = accepts | without_copies
+    return either
 
 
 def load_listed(rows: Iterable[Row], project_id: str | None) -> dict[str, Found]:
@@ -153,15 +212,15 @@ def load_listed(rows: Iterable[Row], project_id: str | None) -> dict[str, Found]
     }
 
 
-def _span(part: str, after: str | None, descending: bool) -> tuple[str, str]:  # noqa: FBT001
+def _span(prefix: str, after: str | None, descending: bool) -> tuple[str, str]:  # noqa: FBT001
     """Give the bounds, both inclusive, of what lies after a place in a run.
 
     Places are equally long and end in an id, so that the next text below or above one
     can be written down.
     """
-    low, high = f"{part}0", f"{part}~"
+    low, high = f"{prefix}0", f"{prefix}~"
     if after is None:
         return low, high
     if descending:
-        return low, f"{part}{after[:-1]}{chr(ord(after[-1]) - 1)}~"
-    return f"{part}{after}!", high
+        return low, f"{prefix}{after[:-1]}{chr(ord(after[-1]) - 1)}~"
+    return f"{prefix}{after}!", high

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from pynamodb.attributes import (
@@ -24,15 +24,19 @@ from chalicelib.domain.members import Found, Member, MemberStatus
 from chalicelib.domain.uploads import UPLOAD_KEPT, Progress, Upload, UploadState
 from chalicelib.store.keys import (
     DELETED,
-    LIST_OF,
-    OWNED,
+    PART_OF,
     UNFINISHED,
     Key,
     image_id_in,
     image_key,
     list_position,
     member_key,
+    membership_sort,
     moment,
+    name_partition,
+    name_sort,
+    own_part,
+    owner_partition,
     project_partition,
     project_sort,
     touched_sort,
@@ -43,32 +47,48 @@ from chalicelib.store.keys import (
 
 _T = TypeVar("_T")
 Raw = dict[str, dict[str, Any]]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def _microseconds(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
 class ByProject(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call] # PynamoDB
-    """Each image under its owner, each membership under its member."""
+    """Each image under its owner, each membership under its member, part by part."""
 
     class Meta:
         index_name = "by-project"
-        projection = IncludeProjection(["name", "os_hidden"])
+        projection = IncludeProjection(["name", "os_hidden", "owner", "offered_at"])
 
     project_pk = UnicodeAttribute(hash_key=True)
     project_sk = UnicodeAttribute(range_key=True)
 
 
-class ByVisibility(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call] # PynamoDB
-    """Every image under its visibility."""
+class ByVisibilityOrOwner(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call] # PynamoDB
+    """Each image under its visibility, each membership under its image's owner."""
 
     class Meta:
-        index_name = "by-visibility"
-        projection = IncludeProjection(["name", "os_hidden"])
+        index_name = "by-visibility-or-owner"
+        projection = IncludeProjection(["name", "os_hidden", "owner"])
 
-    visibility_pk = UnicodeAttribute(hash_key=True)
-    visibility_sk = UnicodeAttribute(range_key=True)
+    group_pk = UnicodeAttribute(hash_key=True)
+    group_sk = UnicodeAttribute(range_key=True)
+
+
+class ByName(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call] # PynamoDB
+    """Each public and each community image, by its name."""
+
+    class Meta:
+        index_name = "by-name"
+        projection = IncludeProjection(["os_hidden", "owner"])
+
+    name_pk = UnicodeAttribute(hash_key=True)
+    name_sk = UnicodeAttribute(range_key=True)
 
 
 class Item(Model):
@@ -89,11 +109,14 @@ class Item(Model):
     sk = UnicodeAttribute(range_key=True)
     project_pk = UnicodeAttribute(null=True)
     project_sk = UnicodeAttribute(null=True)
-    visibility_pk = UnicodeAttribute(null=True)
-    visibility_sk = UnicodeAttribute(null=True)
+    group_pk = UnicodeAttribute(null=True)
+    group_sk = UnicodeAttribute(null=True)
+    name_pk = UnicodeAttribute(null=True)
+    name_sk = UnicodeAttribute(null=True)
     changed = JSONAttribute(null=True)
     by_project = ByProject()
-    by_visibility = ByVisibility()
+    by_visibility_or_owner = ByVisibilityOrOwner()
+    by_name = ByName()
 
 
 class ImageItem(Item):
@@ -129,13 +152,25 @@ class ImageItem(Item):
 
 
 class MemberItem(Item):
-    """One membership, in the part of its project's range that its status tells."""
+    """A membership, in the part of its project's range that its status names.
+
+    `owner`, `name` and `os_hidden` are copies of the image's, which index rows carry;
+    `image_version` is the version of the image that they are of. They may lag, and the
+    image is the truth. A membership without `image_version` has no copies. `offered_at`
+    is `created_at` as microseconds since 1970, as a number: index rows are paid for by
+    their size.
+    """
 
     image_id = UnicodeAttribute(null=True)
     member_id = UnicodeAttribute(null=True)
     status = UnicodeAttribute(null=True)
     created_at = UnicodeAttribute(null=True)
     updated_at = UnicodeAttribute(null=True)
+    owner = UnicodeAttribute(null=True)
+    name = UnicodeAttribute(null=True)
+    os_hidden = BooleanAttribute(null=True)
+    image_version = NumberAttribute(null=True)
+    offered_at = NumberAttribute(null=True)
 
 
 class UploadItem(Item):
@@ -166,10 +201,13 @@ class UploadItem(Item):
     expires_at = NumberAttribute(null=True)
 
 
-class RecentItem(Item):
-    """A hint: this project's list changed here, then. Never truth; it expires."""
+class RecentChangeItem(Item):
+    """A recent change of a part of a project's list. Never truth; it expires.
 
-    position = UnicodeAttribute(null=True)
+    `created_at` is the image's, which its place in the list begins with.
+    """
+
+    created_at = UnicodeAttribute(null=True)
     expires_at = NumberAttribute(null=True)
 
 
@@ -207,9 +245,11 @@ def image_item(image: Image) -> ImageItem:
         created_at=moment(image.created_at),
         updated_at=moment(image.updated_at),
         project_pk=project_partition(image.owner),
-        project_sk=project_sort(OWNED, position),
-        visibility_pk=visibility_partition(image.visibility),
-        visibility_sk=position,
+        project_sk=project_sort(own_part(image.visibility), position),
+        group_pk=visibility_partition(image.visibility),
+        group_sk=position,
+        name_pk=name_partition(image),
+        name_sk=name_sort(image) if name_partition(image) else None,
     )
 
 
@@ -257,8 +297,15 @@ def member_item(member: Member, image: Image) -> MemberItem:
         status=member.status,
         created_at=moment(member.created_at),
         updated_at=moment(member.updated_at),
+        owner=image.owner,
+        name=image.name,
+        os_hidden=image.os_hidden,
+        image_version=image.version,
+        offered_at=_microseconds(member.created_at),
         project_pk=project_partition(member.member_id),
-        project_sk=project_sort(LIST_OF[member.status], position),
+        project_sk=project_sort(PART_OF[member.status], position),
+        group_pk=owner_partition(image.owner),
+        group_sk=membership_sort(member.member_id, member.image_id),
     )
 
 

@@ -3,74 +3,114 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from chalicelib.domain.images import Visibility
+from chalicelib.domain.images import Image, Visibility
 from chalicelib.domain.members import MemberStatus
 
 Key = tuple[str, str]
 IMAGE: Final = "IMAGE"
 MEMBER: Final = "MEMBER#"
 RECENT: Final = "RECENT#"
-OWNED: Final = "LISTED"
-LIST_OF: Final = {
-    MemberStatus.ACCEPTED: OWNED,
+OWNED: Final = "OWNED"
+SHARED: Final = "SHARED"
+PART_OF: Final = {
+    MemberStatus.ACCEPTED: "ACCEPTED",
     MemberStatus.PENDING: "PENDING",
     MemberStatus.REJECTED: "REJECTED",
 }
+"""The part of a project's range that a membership stands in, by its status.
+
+A project's own images are the parts `SHARED`, those whose visibility is `shared`, and
+`OWNED`, all others: a list of shared images reads no row of another visibility.
 """
-The part of a project's range that a membership stands in; owned images are `LISTED`.
+
+NAMED: Final = frozenset({Visibility.PUBLIC, Visibility.COMMUNITY})
+"""The visibilities whose images stand in `by-name`."""
+
+NAME_BYTES: Final = 900
+"""Maximum length of the name in a key of `by-name`, in bytes before it is escaped.
+
+DynamoDB ends a sort key at 1,024 bytes; a name of 255 characters, 900 bytes of them,
+takes 940 at most once it is escaped.
 """
 
 UNFINISHED: Final = "UNFINISHED"
-"""The partition of `by-project` in which uploads stand that are not over."""
+"""The partition of `by-project` that holds the uploads that are not over."""
 
 DELETED: Final = "DELETED"
-"""The partition of `by-project` in which tombstones stand until nothing is left."""
+"""The partition of `by-project` that holds tombstones until nothing is left."""
+
+_NULL, _TEXT = "0", "1"
+_NAME_END, _NAME_CUT = " ", "\U0010ffff"
+_ESCAPE = "!"
+_ESCAPED: Final = {
+    code: f"{_ESCAPE}{chr(code + ord(_ESCAPE) + 1)}" for code in range(ord(_ESCAPE) + 1)
+}
 
 
 def image_key(image_id: str) -> Key:
-    """Give an image's key: `IMAGE#6b1f…`, `IMAGE`."""
+    """Return an image's key: `IMAGE#6b1f…`, `IMAGE`."""
     return f"IMAGE#{image_id}", IMAGE
 
 
 def member_key(image_id: str, member_id: str) -> Key:
-    """Give a membership's key: `IMAGE#6b1f…`, `MEMBER#consumer`."""
+    """Return a membership's key: `IMAGE#6b1f…`, `MEMBER#consumer`."""
     return f"IMAGE#{image_id}", f"{MEMBER}{member_id}"
 
 
 def upload_key(image_id: str, upload_id: str) -> Key:
-    """Give an upload's key: `UPLOAD#6b1f…`, `9c27…`."""
+    """Return an upload's key: `UPLOAD#6b1f…`, `9c27…`."""
     return upload_partition(image_id), upload_id
 
 
 def upload_partition(image_id: str) -> str:
-    """Give the partition of an image's uploads: `UPLOAD#6b1f…`."""
+    """Return the partition of an image's uploads: `UPLOAD#6b1f…`."""
     return f"UPLOAD#{image_id}"
 
 
-def recent_key(project_id: str, changed_at: datetime, image_id: str) -> Key:
+def recent_key(project_id: str, part: str, changed_at: datetime, image_id: str) -> Key:
+    """Return a recent change's key: `PROJECT#consumer`, `RECENT#PENDING#2026-…#6b1f…`.
+
+    Owned images have one part here, `OWNED`, whatever their visibility: it changes.
     """
-    Give a hint's key: `PROJECT#consumer`, `RECENT#2026-11-24T08:00:00.000001Z#6b1f…`.
-    """
-    return project_partition(project_id), f"{RECENT}{moment(changed_at)}#{image_id}"
+    return (
+        project_partition(project_id),
+        f"{recent_prefix(part)}{moment(changed_at)}#{image_id}",
+    )
+
+
+def recent_prefix(part: str) -> str:
+    """Return how the sort keys of a part's recent changes begin: `RECENT#PENDING#`."""
+    return f"{RECENT}{part}#"
 
 
 def project_partition(project_id: str) -> str:
-    """Give the partition of one project, in the table and in `by-project`."""
+    """Return the partition of a project, in the table and in `by-project`."""
     return f"PROJECT#{project_id}"
 
 
-def touched_sort(touched_at: datetime, item_id: str = "") -> str:
-    """Give the place of an upload in `UNFINISHED`, or of a tombstone in `DELETED`."""
-    return f"{moment(touched_at)}#{item_id}"
+def owner_partition(owner: str) -> str:
+    """Return the partition of the memberships in an owner's images: `OWNER#producer`.
+
+    In `by-visibility-or-owner`.
+    """
+    return f"OWNER#{owner}"
 
 
 def visibility_partition(visibility: Visibility) -> str:
-    """Give the partition of one visibility in `by-visibility`: `VISIBILITY#public`."""
+    """Return the partition of a visibility: `VISIBILITY#public`.
+
+    In `by-visibility-or-owner` and in `by-name`.
+    """
     return f"VISIBILITY#{visibility}"
 
 
+def touched_sort(touched_at: datetime, item_id: str = "") -> str:
+    """Return the place of an upload in `UNFINISHED`, or of a tombstone in `DELETED`."""
+    return f"{moment(touched_at)}#{item_id}"
+
+
 def list_position(created_at: datetime, image_id: str) -> str:
-    """Give an image's place in every list: `2026-11-24T08:00:00.000001Z#6b1f…`.
+    """Return an image's place in every list: `2026-11-24T08:00:00.000001Z#6b1f…`.
 
     It never changes, so that memberships may copy it; the id makes it unique.
     """
@@ -78,15 +118,73 @@ def list_position(created_at: datetime, image_id: str) -> str:
 
 
 def project_sort(part: str, position: str) -> str:
-    """Give a sort key of `by-project`: `PENDING#2026-11-24T08:00:00.000001Z#6b1f…`."""
+    """Return a sort key of `by-project`: `PENDING#2026-11-24T08:00:00.…Z#6b1f…`."""
     return f"{part}#{position}"
 
 
+def own_part(visibility: Visibility) -> str:
+    """Return the part of its owner's range that an image stands in."""
+    return SHARED if visibility is Visibility.SHARED else OWNED
+
+
+def membership_sort(member_id: str, image_id: str) -> str:
+    """Return the place of a membership under its image's owner: `consumer#6b1f…`."""
+    return f"{member_id}#{image_id}"
+
+
+def name_partition(image: Image) -> str | None:
+    """Return the partition of `by-name` that holds an image, if any does."""
+    if image.visibility not in NAMED:
+        return None
+    return visibility_partition(image.visibility)
+
+
+def name_sort(image: Image) -> str:
+    """Return an image's sort key in `by-name`: `1ubuntu 2026-11-24T08:00:…Z#6b1f…`."""
+    return name_prefix(image.name) + list_position(image.created_at, image.id)
+
+
+def name_prefix(name: str | None) -> str:
+    """Return how the sort keys of all images of a name begin, so that they sort as it.
+
+    Null comes before every text. What would sort before a name's end, a space, is
+    escaped: `1ubuntu!B24.04 `. Of a long name stand the first 900 bytes, and an end
+    above every character: those of longer ones that begin alike have no order here.
+    """
+    if name is None:
+        return _NULL
+    head = _head(name)
+    end = _NAME_END if head == name else _NAME_CUT
+    return f"{_TEXT}{head.translate(_ESCAPED)}{end}"
+
+
+def is_whole(name_key: str) -> bool:
+    """Return whether a key of `by-name`, or a prefix of one, holds all of the name."""
+    return _NAME_CUT not in name_key
+
+
+def name_in(name_key: str) -> str | None:
+    """Parse the name out of a key of `by-name` that holds all of it."""
+    if name_key.startswith(_NULL):
+        return None
+    text = name_key[1:].partition(_NAME_END)[0]
+    head, *rest = text.split(_ESCAPE)
+    return head + "".join(chr(ord(one[0]) - ord(_ESCAPE) - 1) + one[1:] for one in rest)
+
+
+def _head(name: str) -> str:
+    """Return the longest beginning of a name that the key has room for.
+
+    A character that does not fit is longer, and so sorts after every one that does.
+    """
+    return name.encode()[:NAME_BYTES].decode(errors="ignore")
+
+
 def moment(time: datetime) -> str:
-    """Write a time so that text sorts as time does: always UTC, always microseconds."""
+    """Format a time so that text sorts as time does: in UTC, with microseconds."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def image_id_in(partition: str) -> str:
-    """Read an image's id from its items' partition."""
+    """Parse an image's id out of its items' partition."""
     return partition.removeprefix(image_key("")[0])

@@ -188,13 +188,14 @@ def _candidates(
     heads = [_Head(run, after) for run in indexes.choose_ranges(query, caller)]
     recents = _Head(Range("", ""), None, done=True)
 
-    def recent() -> int:
-        if heads:
-            places = query_recent(caller.project_id)
-            recents.rows.extend(_in_order(places, after, descending=query.descending))
+    places: list[str] = []
+
+    def recent(part: str) -> int:
+        places.extend(query_recent(caller.project_id, part))
         return 0
 
-    first: list[Any] = [recent]
+    parts = indexes.recent_parts(query, caller) if heads else []
+    first: list[Any] = [partial(recent, part) for part in parts]
     while True:
         empty = [head for head in heads if not head.rows and not head.done]
         fetches = [partial(head.fetch, query, chunk) for head in empty]
@@ -203,6 +204,9 @@ def _candidates(
                 budget.spent_on = f"{budget.looked_at} index rows"
                 return
             budget.looked_at += sum(dynamodb.together(*fetches, *first))
+            if first:
+                rows = _in_order(places, after, descending=query.descending)
+                recents.rows.extend(rows)
             first, chunk = [], min(2 * chunk, _CHUNK_MAX)
             continue
         waiting = [head for head in (*heads, recents) if head.rows]

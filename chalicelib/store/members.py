@@ -30,14 +30,14 @@ from chalicelib.store.items import (
     member_of,
 )
 from chalicelib.store.keys import (
-    LIST_OF,
+    PART_OF,
     image_key,
     list_position,
     member_key,
     moment,
     project_sort,
 )
-from chalicelib.store.recent_changes import write_with_hints
+from chalicelib.store.recent_changes import write_and_record
 
 
 def list_members(image: Image) -> list[Member]:
@@ -91,7 +91,7 @@ def add_member(image: Image, member_id: str, caller: Caller) -> Member:
             )
 
     try:
-        write_with_hints(write, image, [member_id], caller)
+        write_and_record(write, image, [(member_id, PART_OF[member.status])], caller)
     except TransactWriteError as exc:
         old_member, old_image = reasons_of(exc, 2)
         if old_member is not PASSED and is_ours(old_member, caller):
@@ -125,18 +125,18 @@ def set_member_status(
     position = list_position(image.created_at, image.id)
     item = MemberItem(*member_key(image.id, member.member_id))
     try:
-        write_with_hints(
+        write_and_record(
             lambda: item.update(
                 actions=[
                     MemberItem.status.set(status),
-                    MemberItem.project_sk.set(project_sort(LIST_OF[status], position)),
+                    MemberItem.project_sk.set(project_sort(PART_OF[status], position)),
                     MemberItem.updated_at.set(moment(answer.updated_at)),
                     MemberItem.changed.set(change_by(caller) | {"owner": image.owner}),
                 ],
                 condition=MemberItem.created_at == moment(member.created_at),
             ),
             image,
-            [member.member_id],
+            [(member.member_id, PART_OF[status])],
             caller,
         )
     except PynamoDBException as exc:

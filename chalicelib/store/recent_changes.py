@@ -1,11 +1,13 @@
-"""The hints that a project's list changed: indexes lag, a hint does not.
+"""Recent changes of a project's lists: indexes lag, a recent change does not.
 
-A hint is never truth: it only proposes an image to the project's next lists. So it is
-written beside a change and not with it, and one that is lost or too many does no harm.
+A recent change is never truth: it only proposes an image to the project's next lists.
+So it is written beside a change and not with it, and one that is lost or too many does
+no harm.
 """
 
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from chalicelib import clock, settings
@@ -13,56 +15,77 @@ from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image
 from chalicelib.store import dynamodb
 from chalicelib.store.dynamodb import query_page, settle, settle_or_log
-from chalicelib.store.items import RecentItem
+from chalicelib.store.items import RecentChangeItem
 from chalicelib.store.keys import (
-    RECENT,
     list_position,
     moment,
     project_partition,
     recent_key,
+    recent_prefix,
 )
+
+ListPart = tuple[str, str]
+"""A project, and the part of its list."""
 
 _KEPT: Final = timedelta(hours=1)
 
 
-def write_with_hints(
-    write: Callable[[], Any], image: Image, projects: Iterable[str], caller: Caller
+def write_and_record(
+    write: Callable[[], Any], image: Image, parts: Iterable[ListPart], caller: Caller
 ) -> None:
-    """Write, and hint at an image in the lists of some projects meanwhile.
+    """Write, and record at the same time that an image's place in some lists changed.
 
     Raises:
-        Exception: What the write raised; a hint that is lost is logged.
+        Exception: What the write raised; a recent change that is lost is logged.
     """
-    puts = [_put(project_id, image, caller) for project_id in projects]
+    puts = [_put(project_id, part, image, caller) for project_id, part in parts]
     dynamodb.together(lambda: settle(write), *puts)
 
 
-def query_recent(project_id: str) -> list[str]:
-    """AP-10: the places where a project's list changed while indexes may lag.
+def query_recent(project_id: str, part: str) -> list[str]:
+    """AP-10: the places where a part of a project's list changed in the last minute.
 
-    Strongly consistent; the newest `HINTS_MAX` at most, so that nobody can make a
-    victim's list dear by offering it thousands of images.
+    Strongly consistent, as it keeps the promise of read-your-writes: the indexes may
+    not show these changes yet. Page by page, the newest `RECENT_CHANGES_MAX` at most;
+    those that others caused are all in `PENDING`.
     """
     since = clock.now() - timedelta(seconds=settings.current.index_lag_seconds)
-    answer = query_page(
+    prefix = recent_prefix(part)
+    most = settings.current.recent_changes_max
+    query = partial(
+        query_page,
         project_partition(project_id),
-        range_key_condition=RecentItem.sk.between(
-            f"{RECENT}{moment(since)}", f"{RECENT}~"
+        range_key_condition=RecentChangeItem.sk.between(
+            f"{prefix}{moment(since)}", f"{prefix}~"
         ),
         consistent_read=True,
-        limit=settings.current.hints_max,
         scan_index_forward=False,
     )
-    return [raw["position"]["S"] for raw in answer["Items"]]
+    places: list[str] = []
+    start = None
+    while len(places) < most:
+        page = query(limit=most - len(places), exclusive_start_key=start)
+        places += [_place(raw) for raw in page["Items"]]
+        start = page.get("LastEvaluatedKey")
+        if not start:
+            break
+    return places
 
 
-def _put(project_id: str, image: Image, caller: Caller) -> Callable[[], None]:
+def _place(raw: dict[str, Any]) -> str:
+    created_at = datetime.fromisoformat(raw["created_at"]["S"])
+    return list_position(created_at, raw["sk"]["S"].rpartition("#")[2])
+
+
+def _put(
+    project_id: str, part: str, image: Image, caller: Caller
+) -> Callable[[], None]:
     now = clock.now()
     lag = timedelta(seconds=settings.current.index_lag_seconds)
-    item = RecentItem(
-        *recent_key(project_id, now, image.id),
-        position=list_position(image.created_at, image.id),
+    item = RecentChangeItem(
+        *recent_key(project_id, part, now, image.id),
+        created_at=moment(image.created_at),
         expires_at=int((now + lag + _KEPT).timestamp()),
     )
-    loss = f"The hint for the list of {project_id} was lost"
+    loss = f"A recent change of the list of {project_id} was lost"
     return lambda: settle_or_log(item.save, loss, caller)

@@ -9,7 +9,13 @@ import yaml
 from pynamodb.attributes import Attribute
 
 from chalicelib.store import dynamodb
-from chalicelib.store.items import ByProject, ByVisibility, Item, RecentItem
+from chalicelib.store.items import (
+    ByName,
+    ByProject,
+    ByVisibilityOrOwner,
+    Item,
+    RecentChangeItem,
+)
 from infra.local import backend
 
 
@@ -31,14 +37,12 @@ def name(attribute: Attribute[Any]) -> str:
 
 
 def test_the_tables_keys_are_those_of_the_code(properties: Any) -> None:
-    """Of the table and of both indexes, all of them texts."""
+    """Of the table and of each index, all of them texts."""
     indexes = {one["IndexName"]: one for one in properties["GlobalSecondaryIndexes"]}
     wanted = {
         ByProject.Meta.index_name: {"HASH": "project_pk", "RANGE": "project_sk"},
-        ByVisibility.Meta.index_name: {
-            "HASH": "visibility_pk",
-            "RANGE": "visibility_sk",
-        },
+        ByVisibilityOrOwner.Meta.index_name: {"HASH": "group_pk", "RANGE": "group_sk"},
+        ByName.Meta.index_name: {"HASH": "name_pk", "RANGE": "name_sk"},
     }
 
     assert keys(properties["KeySchema"]) == {
@@ -56,11 +60,17 @@ def test_the_tables_keys_are_those_of_the_code(properties: Any) -> None:
 
 
 def test_an_index_carries_what_a_name_is_looked_up_by(properties: Any) -> None:
-    """And nothing else, so that most updates write no index row."""
-    carried = [one["Projection"] for one in properties["GlobalSecondaryIndexes"]]
+    """And little else, so that most updates, and all answers, write few index rows."""
+    indexes = properties["GlobalSecondaryIndexes"]
+    carried = {
+        one["IndexName"]: one["Projection"]["NonKeyAttributes"] for one in indexes
+    }
 
-    wanted = {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["name", "os_hidden"]}
-    assert carried == [wanted, wanted]
+    assert carried == {
+        index.Meta.index_name: index.Meta.projection.non_key_attributes
+        for index in (ByProject, ByVisibilityOrOwner, ByName)
+    }
+    assert all("status" not in names for names in carried.values())
 
 
 def test_hints_expire_and_the_table_is_safe(properties: Any) -> None:
@@ -70,7 +80,7 @@ def test_hints_expire_and_the_table_is_safe(properties: Any) -> None:
     resource = yaml.safe_load(backend.RESOURCES.read_text("utf-8"))["Resources"]
     ttl = properties["TimeToLiveSpecification"]
 
-    assert ttl == {"AttributeName": name(RecentItem.expires_at), "Enabled": True}
+    assert ttl == {"AttributeName": name(RecentChangeItem.expires_at), "Enabled": True}
     assert properties["BillingMode"] == "PAY_PER_REQUEST"
     assert properties["SSESpecification"] == {"SSEEnabled": True}
     assert properties["PointInTimeRecoverySpecification"] == {

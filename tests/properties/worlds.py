@@ -15,13 +15,21 @@ from chalicelib.store import dynamodb
 from chalicelib.store.items import (
     ImageItem,
     Item,
-    RecentItem,
+    RecentChangeItem,
     image_item,
     image_of,
     member_item,
     member_of,
 )
-from chalicelib.store.keys import image_key, list_position, project_sort, recent_key
+from chalicelib.store.keys import (
+    OWNED,
+    PART_OF,
+    image_key,
+    list_position,
+    moment,
+    project_sort,
+    recent_key,
+)
 from infra.local import backend
 from tests.aws_faults import truth
 
@@ -75,6 +83,7 @@ class Hint:
     """
 
     project: str
+    part: str
     image_id: str
     created_at: datetime
     seconds_ago: int
@@ -82,9 +91,9 @@ class Hint:
     def item(self) -> Item:
         """Give the hint as it is stored."""
         changed_at = NOW - timedelta(seconds=self.seconds_ago)
-        return RecentItem(
-            *recent_key(self.project, changed_at, self.image_id),
-            position=list_position(self.created_at, self.image_id),
+        return RecentChangeItem(
+            *recent_key(self.project, self.part, changed_at, self.image_id),
+            created_at=moment(self.created_at),
         )
 
 
@@ -125,11 +134,12 @@ IMAGES = st.builds(
 HINTS = st.builds(
     Hint,
     st.sampled_from(PROJECTS),
+    st.sampled_from((OWNED, *PART_OF.values())),
     st.sampled_from((*IDS, NO_ID)),
     st.sampled_from(TIMES),
     st.integers(0, 70),
 )
-PARTS = ("", "LISTED", "PENDING", "REJECTED")
+PARTS = ("", *PART_OF.values())
 
 
 @st.composite
@@ -205,7 +215,7 @@ def _memberships(world: World) -> Iterator[Item]:
             place = list_position(image.created_at, image_id)
             item.project_pk = item.project_pk if part else None
             item.project_sk = project_sort(part, place) if part else None
-            yield Hint(project, image_id, image.created_at, 30).item()
+            yield Hint(project, PART_OF[status], image_id, image.created_at, 30).item()
         yield item
 
 
