@@ -17,7 +17,7 @@ from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image, ImageStatus
 from chalicelib.domain.list_queries import Params
-from chalicelib.domain.members import Found
+from chalicelib.domain.members import ImageAndMembership
 from chalicelib.domain.uploads import IMPORT_METHODS
 from chalicelib.errors import Forbidden, NotFound
 from chalicelib.store import images as image_store
@@ -37,7 +37,7 @@ def create_image() -> Response:
     blank = _blank(me, asked)
     image = replace(blank, **asked.fields, properties=asked.properties)
     bodies.check_limits(image)
-    found = Found(blank.id, me.project_id, blank, None)
+    found = ImageAndMembership(blank.id, me.project_id, blank, None)
     policy.authorize("create_image", me, found)
     policy.authorize_change(me, found, blank, image)
     bodies.check_owner(image.owner)

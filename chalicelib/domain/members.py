@@ -27,7 +27,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ImageAndMembership:
     """What one read found: an image, and the membership of one project in it.
 
     Either may be missing: for a caller who may not see it, an image that is there is

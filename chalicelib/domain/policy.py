@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.images import Image, ImageStatus, Visibility
-from chalicelib.domain.members import Found, Member
+from chalicelib.domain.members import ImageAndMembership, Member
 from chalicelib.errors import ApiError, Forbidden, NotFound
 
 
@@ -75,7 +75,7 @@ def require_role(action: str, caller: Caller) -> None:
         raise Forbidden(f"The role {role} is needed to {_words(action)}.")
 
 
-def authorize(action: str, caller: Caller, found: Found) -> Image:
+def authorize(action: str, caller: Caller, found: ImageAndMembership) -> Image:
     """Let *caller* do *action* to the image that was *found*, and give the image.
 
     `found` holds the caller's own membership, or the addressed one for the actions
@@ -105,7 +105,9 @@ def authorize(action: str, caller: Caller, found: Found) -> Image:
     return image
 
 
-def authorize_change(caller: Caller, found: Found, before: Image, after: Image) -> None:
+def authorize_change(
+    caller: Caller, found: ImageAndMembership, before: Image, after: Image
+) -> None:
     """Let *caller*, who may update *before*, make it into *after*.
 
     To make an image public, and to give it to another project, is more than to update
@@ -120,7 +122,7 @@ def authorize_change(caller: Caller, found: Found, before: Image, after: Image) 
         authorize("transfer_image", caller, found)
 
 
-def authorize_download(caller: Caller, found: Found) -> Image:
+def authorize_download(caller: Caller, found: ImageAndMembership) -> Image:
     """Let *caller* download the image that was *found*, and give the image.
 
     Raises:
@@ -137,7 +139,7 @@ def authorize_download(caller: Caller, found: Found) -> Image:
 
 
 def authorize_membership(
-    action: str, caller: Caller, found: Found
+    action: str, caller: Caller, found: ImageAndMembership
 ) -> tuple[Image, Member]:
     """Let *caller* do *action* to the membership that was *found*, and give it.
 
@@ -150,7 +152,7 @@ def authorize_membership(
     return image, found.membership
 
 
-def sees(caller: Caller, found: Found) -> bool:
+def sees(caller: Caller, found: ImageAndMembership) -> bool:
     """Tell whether the image that was *found* exists for *caller*."""
     if found.image is None:
         return False
@@ -168,7 +170,10 @@ def sees_all_members(caller: Caller, image: Image) -> bool:
 
 
 def listed(
-    caller: Caller, found: Found, visibility: str | None, member_status: str
+    caller: Caller,
+    found: ImageAndMembership,
+    visibility: str | None,
+    member_status: str,
 ) -> Image | None:
     """Give the image that was *found* if it belongs in the caller's list, else none.
 
@@ -193,13 +198,13 @@ def listed(
     return image
 
 
-def _is_member(caller: Caller, found: Found) -> bool:
+def _is_member(caller: Caller, found: ImageAndMembership) -> bool:
     return (
         found.membership is not None and found.membership.member_id == caller.project_id
     )
 
 
-def _relation(caller: Caller, found: Found) -> str:
+def _relation(caller: Caller, found: ImageAndMembership) -> str:
     if caller.is_admin:
         return "admin"
     if found.image is not None and found.image.owner == caller.project_id:
@@ -207,7 +212,7 @@ def _relation(caller: Caller, found: Found) -> str:
     return "member" if _is_member(caller, found) else "other"
 
 
-def _hidden(action: str, found: Found) -> NotFound:
+def _hidden(action: str, found: ImageAndMembership) -> NotFound:
     if action in OF_A_MEMBERSHIP:
         return NotFound(
             f"{found.member_id} not found in the member list"
@@ -216,7 +221,9 @@ def _hidden(action: str, found: Found) -> NotFound:
     return NotFound(f"No image found with ID {found.image_id}")
 
 
-def _refusal(verdict: Verdict, action: str, found: Found, message: str) -> ApiError:
+def _refusal(
+    verdict: Verdict, action: str, found: ImageAndMembership, message: str
+) -> ApiError:
     return _hidden(action, found) if verdict is HIDE else Forbidden(message)
 
 

@@ -11,7 +11,7 @@ from pynamodb.expressions.update import Action
 from chalicelib import clock
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image, is_image_id
-from chalicelib.domain.members import Found
+from chalicelib.domain.members import ImageAndMembership
 from chalicelib.domain.projects import is_project_id
 from chalicelib.errors import Conflict, StaleError
 from chalicelib.store.dynamodb import (
@@ -53,10 +53,10 @@ from chalicelib.store.recent_changes import ListPart, write_and_record
 _NEVER_UPDATED: Final = {"created_at", "id", "member_count"}
 
 
-def load_image(image_id: str, member_id: str) -> Found:
+def load_image(image_id: str, member_id: str) -> ImageAndMembership:
     """AP-1: an image with one project's membership in it, strongly consistent."""
     if not is_image_id(image_id):
-        return Found(image_id, member_id, None, None)
+        return ImageAndMembership(image_id, member_id, None, None)
     keys = [image_key(image_id)]
     if is_project_id(member_id):
         keys.append(member_key(image_id, member_id))

@@ -9,7 +9,7 @@ from pynamodb.expressions.condition import Condition
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Visibility
 from chalicelib.domain.list_queries import ALL, ListQuery
-from chalicelib.domain.members import Found, MemberStatus
+from chalicelib.domain.members import ImageAndMembership, MemberStatus
 from chalicelib.domain.projects import is_project_id
 from chalicelib.store.dynamodb import get_items, query_page
 from chalicelib.store.items import (
@@ -195,7 +195,9 @@ def _accepts(query: ListQuery, *, has_name: bool) -> Condition:
     return either
 
 
-def load_listed(rows: Iterable[Row], project_id: str | None) -> dict[str, Found]:
+def load_listed(
+    rows: Iterable[Row], project_id: str | None
+) -> dict[str, ImageAndMembership]:
     """AP-11: the truth of a page's candidates, strongly consistent, by image id.
 
     With a project, its memberships come too, where the row may be one.

@@ -20,7 +20,7 @@ from pynamodb.models import Model
 
 from chalicelib import settings
 from chalicelib.domain.images import Content, Image, ImageStatus, Visibility
-from chalicelib.domain.members import Found, Member, MemberStatus
+from chalicelib.domain.members import ImageAndMembership, Member, MemberStatus
 from chalicelib.domain.uploads import UPLOAD_KEPT, Progress, Upload, UploadState
 from chalicelib.store.keys import (
     DELETED,
@@ -414,11 +414,13 @@ def unswept_image_of(raw: Raw | None) -> str | None:
     return image_id_of_tombstone(raw)
 
 
-def found_in(items: Mapping[Key, Raw], image_id: str, member_id: str) -> Found:
+def found_in(
+    items: Mapping[Key, Raw], image_id: str, member_id: str
+) -> ImageAndMembership:
     """Find an image, and one project's membership in it, among items that were read."""
     image = items.get(image_key(image_id))
     member = items.get(member_key(image_id, member_id))
-    return Found(
+    return ImageAndMembership(
         image_id,
         member_id,
         image_of(image) if image else None,
