@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from tools.access import RefusedError, Service, ToolError, connect
 from tools.parts import Arrived, Sending, Source
@@ -32,7 +32,9 @@ def main(words: Sequence[str] | None = None) -> int:
     """Do what the command line says; give the exit status."""
     asked = _parser().parse_args(words)
     if asked.abort != (asked.file is None) or (asked.abort and not asked.image):
-        _parser().error("say FILE to upload, or --abort --image ID to give up")
+        _parser().error(
+            "pass FILE to upload it, or --abort --image ID to cancel an upload"
+        )
     try:
         service = connect()
         if asked.abort:
@@ -50,8 +52,16 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Ends a wrong use in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where the right use is described."""
+        self.exit(2, f"upload: {message}. See tools/upload --help.\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         "upload",
         description="Send a file to S3, in parts, as the data of an image.",
         epilog="Who you are is told as to the openstack command: by the OS_* variables"

@@ -25,5 +25,24 @@ def event(found: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
     }
 
 
+def main() -> None:
+    """Read what the command line of AWS printed; print the event."""
+    if len(sys.argv) > 1 or sys.stdin.isatty():
+        sys.exit("Usage: python3 -m infra.tools.records < found.json > event.json")
+    try:
+        made = event(json.load(sys.stdin))
+    except (ValueError, LookupError, TypeError):
+        sys.exit(
+            "records: the input is not the output of `aws dynamodbstreams get-records"
+            " --output json`. Run that command first and pass what it prints."
+        )
+    if not made["Records"]:
+        sys.exit(
+            "records: the input has no records. The stream keeps them for 24 hours;"
+            " check the shard and the sequence number."
+        )
+    json.dump(made, sys.stdout)
+
+
 if __name__ == "__main__":
-    json.dump(event(json.load(sys.stdin)), sys.stdout)
+    main()

@@ -5,9 +5,10 @@ All that TO has no more, or one; docs/operations.md tells when.
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 from botocore.session import get_session
 
 BATCH: Final = 25
@@ -75,9 +76,22 @@ def _put(client: Any, target: str, items: list[Any]) -> None:  # noqa: ANN401 - 
             time.sleep(PAUSE_SECONDS)
 
 
-if __name__ == "__main__":
-    if len(sys.argv) not in (3, 4):
-        sys.exit(__doc__)
-    back, left = restore(*sys.argv[1:])
+def main(words: Sequence[str]) -> None:
+    """Do what the command line says; end in one line where that is not possible."""
+    if len(words) not in (2, 3) or not all(words) or words[0] == words[1]:
+        sys.exit(
+            "Usage: python -m infra.tools.restore FROM TO [IMAGE], where FROM is the"
+            " restored table and TO the table of the stack."
+        )
+    try:
+        back, left = restore(*words)
+    except NoRegionError:
+        sys.exit("restore: no region is set. Set AWS_DEFAULT_REGION.")
+    except (BotoCoreError, ClientError) as error:
+        sys.exit(f"restore: {error} Check both names, the region and the credentials.")
     print(f"{back} images were put back.")  # noqa: T201 - for who ran it
     print(f"{left} were left: there, or not yet deleted to the end.")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -524,11 +524,13 @@ def test_what_is_no_file_is_refused(tool: Tool, words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", [[], ["--abort"], ["file", "--jobs", "0"]])
 def test_a_wrong_command_line_is_refused(tool: Tool, words: list[str]) -> None:
-    """As every command does."""
+    """In one line, which names the help."""
     done = tool.run(*words)
 
     assert (done.status, done.out) == (2, "")
-    assert done.told.startswith("usage: upload ")
+    (line,) = done.told.splitlines()
+    assert line.startswith("upload: ")
+    assert line.endswith(". See tools/upload --help.")
 
 
 def test_on_a_terminal_there_is_a_bar(tool: Tool, file: Path) -> None:
