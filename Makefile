@@ -17,7 +17,7 @@ PYTHON ?= $(shell for python in $(realpath $(BIN)/python) \
 	python3.11; do $$python -V >/dev/null 2>&1 && exec echo $$python; done; echo python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check bench format package docs lock clean
+.PHONY: help run test test-all check bench format package deploy docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -47,10 +47,24 @@ format: $(READY) ## Set the code in its form
 	@$(BIN)/ruff format
 
 STAGE ?= dev
-OUT ?= dist
+OUT ?= dist/$(STAGE)
 ARCH ?= arm64
-package: $(READY) ## Make what is deployed [STAGE=dev|prod OUT=dist ARCH=arm64|x86_64]
+package: $(READY) ## Make what is deployed [STAGE=dev|prod OUT=dist/dev ARCH=arm64|x86_64]
 	@$(BIN)/python -m infra.package $(STAGE) $(OUT) $(ARCH)
+
+STACK ?= cloud-images-$(STAGE)
+PARAMETERS ?= infra/stages/$(STAGE).json
+deploy: ## Package and deploy a stage [STAGE= PARAMETERS=infra/stages/dev.json STACK= ARCH=]
+	@test -f $(PARAMETERS) || { echo "$(PARAMETERS) is missing:" \
+		"copy infra/stages/example.json and fill it in." >&2; exit 1; }
+	@bucket=$$(aws cloudformation describe-stacks --stack-name cloud-images-account \
+		--output text --query "Stacks[0].Outputs[?OutputKey=='Artifacts'].OutputValue") && \
+	$(MAKE) --no-print-directory package && \
+	aws cloudformation package --template-file $(OUT)/sam.yaml --s3-bucket "$$bucket" \
+		--output-template-file $(OUT)/deploy.yaml && \
+	aws cloudformation deploy --stack-name $(STACK) --template-file $(OUT)/deploy.yaml \
+		--s3-bucket "$$bucket" --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND \
+		--no-fail-on-empty-changeset --parameter-overrides file://$(PARAMETERS)
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' \

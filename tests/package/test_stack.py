@@ -30,7 +30,10 @@ def test_the_service_runs_on_what_the_template_makes(
             for one in functions
             if one["FunctionName"].startswith(f"images-{stage}-APIHandler")
         ]
-        variables = ours[0]["Environment"]["Variables"] | {"AUTH": "development"}
+        # CloudFormation makes text of a number; moto does not.
+        found = ours[0]["Environment"]["Variables"].items()
+        variables = {name: str(value) for name, value in found}
+        variables["AUTH"] = "development"
         # The processor of this machine; the code is the same.
         with running(dev.unzipped, aws, **variables) as function:
             send = through_gateway(package, function)
