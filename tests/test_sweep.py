@@ -139,7 +139,7 @@ def test_an_import_that_stands_still_is_taken_up_again(
     image = producer.get(f"/v2/images/{image_id}").document
     assert image["status"] == "queued"
     assert image["os_glance_failed_import"] == (
-        "The source is at no address that anything may be fetched from."
+        "The source's port must be 80 or 443 (IMPORT_ALLOW permits others)."
     )
 
 

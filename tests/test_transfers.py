@@ -163,7 +163,9 @@ def test_a_source_that_stays_broken_is_given_up(
 
     pump.settle()
 
-    message = "Tried 5 times: The source ended before all its data came."
+    message = (
+        "Tried 5 times: The source closed the connection before the end of its data."
+    )
     assert_failed(producer, image_id, message)
     assert len(source.asked) == transfers.TRIES_MAX
     source.cut_at = []
@@ -195,8 +197,8 @@ def test_a_source_that_lies_about_its_length_is_never_believed(
 
     pump.settle()
 
-    few = "Tried 5 times: The source ended before all its data came."
-    many = "The source sends more than it announced."
+    few = "Tried 5 times: The source closed the connection before the end of its data."
+    many = "The source sends more than its Content-Length."
     assert_failed(producer, image_id, few if announced > len(CONTENT) else many)
 
 
@@ -215,25 +217,27 @@ def test_a_redirect_to_a_private_address_is_refused(
 
     pump.settle()
 
-    message = "The source is at no address that anything may be fetched from."
+    message = (
+        "The source does not resolve to a public address (IMPORT_ALLOW permits others)."
+    )
     assert_failed(producer, image_id, message)
     assert len(source.asked) == 1
 
 
-def test_private_addresses_are_refused_unless_allowed(
+def test_only_a_source_that_is_allowed_may_have_another_port(
     producer: Actor,
     image_id: str,
     source: WebSource,
     pump: Pump,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By default none is allowed."""
+    """By default ports 80 and 443 alone are allowed, of public addresses."""
     allow(monkeypatch)
     ask_import(producer, image_id, source)
 
     pump.settle()
 
-    message = "The source is at no address that anything may be fetched from."
+    message = "The source's port must be 80 or 443 (IMPORT_ALLOW permits others)."
     assert_failed(producer, image_id, message)
     assert source.asked == []
 
@@ -249,7 +253,7 @@ def test_a_server_that_heals_is_asked_again(
 
     pump.settle()
 
-    assert waiting == [("processing", "The source answers 503.")]
+    assert waiting == [("processing", "The source responds with status 503.")]
     assert_imported(producer, image_id)
 
 
@@ -262,7 +266,7 @@ def test_what_is_not_there_is_a_failure_at_once(
 
     pump.settle()
 
-    assert_failed(producer, image_id, "The source answers 404.")
+    assert_failed(producer, image_id, "The source responds with status 404.")
     assert len(source.asked) == 1
 
 

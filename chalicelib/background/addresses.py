@@ -1,17 +1,24 @@
-"""The addresses of an import's source, and whether they may be connected to.
+"""The addresses of an import's source, and whether a connection to them is allowed.
 
-What a URI names is the owner's choice, and what it redirects to is anyone's: none of it
-is believed. A name is looked up once for each connection, each of its addresses is
-checked, and the connection is to be made to just what was checked (OWASP's Server-Side
-Request Forgery Prevention Cheat Sheet).
+A URI is the choice of the image's owner, a redirect that of any server: neither is
+trusted. A name is resolved once for each connection, each of its addresses is checked,
+and the connection must be made to a checked address (OWASP's Server-Side Request
+Forgery Prevention Cheat Sheet).
 """
 
 import socket
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
-from typing import Any
+from typing import Any, Final
 
 from chalicelib.domain.import_uris import Place, SourceRefused, Target
 
+PORTS: Final = frozenset({80, 443})
+"""The ports that may be connected to, beside those that `IMPORT_ALLOW` names."""
+
+# The same for a name that does not exist: it must not tell which private names do.
+_NOT_PUBLIC: Final = (
+    "The source does not resolve to a public address (IMPORT_ALLOW permits others)."
+)
 _NO_SUCH_NAME = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 # IANA IPv4 Special-Purpose Address Registry, and multicast.
 _FORBIDDEN_IPV4 = tuple(
@@ -21,7 +28,7 @@ _FORBIDDEN_IPV4 = tuple(
         "10.0.0.0/8",
         "100.64.0.0/10",  # Carrier-grade NAT, and Alibaba's metadata.
         "127.0.0.0/8",
-        "168.63.129.16/32",  # Azure's metadata, though the registry does not know it.
+        "168.63.129.16/32",  # Azure's metadata, which is not in the registry.
         "169.254.0.0/16",  # Link-local, and AWS's metadata.
         "172.16.0.0/12",
         "192.0.0.0/24",
@@ -35,9 +42,9 @@ _FORBIDDEN_IPV4 = tuple(
         "240.0.0.0/4",
     )
 )
-# IANA IPv6 Special-Purpose Address Registry. Out of 2000::/3 are loopback, link-local,
-# unique local (AWS's metadata, too) and multicast addresses, and those that hold one of
-# IPv4: mapped, compatible, and NAT64's 64:ff9b::/96 and 64:ff9b:1::/48.
+# IANA IPv6 Special-Purpose Address Registry. Outside 2000::/3 are loopback, link-local,
+# unique local (AWS's metadata, too) and multicast addresses, and those that embed an
+# IPv4 address: mapped, compatible, and NAT64's 64:ff9b::/96 and 64:ff9b:1::/48.
 _UNICAST_IPV6 = IPv6Network("2000::/3")
 _FORBIDDEN_IPV6 = tuple(
     IPv6Network(text)
@@ -51,34 +58,31 @@ _FORBIDDEN_IPV6 = tuple(
 
 
 class SourceBroken(Exception):  # noqa: N818 - as the API's errors are named
-    """The source fails just now; another try may help."""
+    """The source fails at the moment; a retry may succeed."""
 
 
-def look_up(target: Target, allowed: frozenset[Place]) -> list[tuple[Any, Any]]:
-    """Give the addresses to connect to, if each of them may be connected to.
-
-    Each is a family of sockets and what such a socket connects to.
+def resolve(target: Target, allowed: frozenset[Place]) -> list[tuple[Any, Any]]:
+    """Return the socket family and the address of each address of a target's host.
 
     Raises:
-        SourceRefused: One may not be, or the name is not known.
-        SourceBroken: The name cannot be looked up just now.
+        SourceRefused: The port or an address is not allowed, or the name is unknown.
+        SourceBroken: The name cannot be resolved at the moment.
     """
     host, port = target.host, target.port
+    is_allowed = bool(allowed & {(host, None), (host, port)})
+    if not is_allowed and port not in PORTS:
+        raise SourceRefused(
+            "The source's port must be 80 or 443 (IMPORT_ALLOW permits others)."
+        )
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as exc:
         if exc.errno in _NO_SUCH_NAME:
-            raise SourceRefused(
-                "The source is at no address that anything may be fetched from."
-            ) from exc
-        raise SourceBroken("The source cannot be looked up just now.") from exc
+            raise SourceRefused(_NOT_PUBLIC) from exc
+        raise SourceBroken("The source's name cannot be resolved; retry.") from exc
     addresses = [(family, address) for family, _, _, _, address in found]
-    if not allowed & {(host, None), (host, port)}:
-        for _, address in addresses:
-            if not _is_public(str(address[0])):
-                raise SourceRefused(
-                    "The source is at no address that anything may be fetched from."
-                )
+    if not is_allowed and not all(_is_public(str(each[0])) for _, each in addresses):
+        raise SourceRefused(_NOT_PUBLIC)
     return addresses
 
 

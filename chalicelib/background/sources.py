@@ -1,11 +1,12 @@
-"""A source of an image's data: asked for over http or https, and read to its end.
+"""A source of an image's data: requested over http or https, and read to its end.
 
-What it answers is anyone's choice: none of it is believed. Each connection is made to
-just what `targets` has checked. http.client reads status and headers, but not the body,
-as it takes `-1` for the size of a chunk and a cut line for a whole one.
+Nothing of its response is trusted. Each connection is made to an address that
+`addresses` has checked. http.client parses status and headers, but not the body: it
+accepts `-1` as the size of a chunk, and a truncated line as a whole one.
 
-Messages are for the image's owner, but the image shows them to all who see it: they
-tell the reason, and nothing of the URI, whose host and query may be nobody else's.
+The image shows messages to all who see it: they state the reason, and nothing of the
+URI, whose host and query may be secret. Until a source responds over HTTP every failure
+has the same message, so that nobody can scan ports by it.
 """
 
 import io
@@ -23,42 +24,45 @@ from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from typing import Any, Final, NoReturn, Self, cast
 
-from chalicelib.background.addresses import SourceBroken, look_up
+from chalicelib.background.addresses import SourceBroken, resolve
 from chalicelib.domain.import_uris import (
     Place,
     SourceRefused,
     Target,
-    follow,
     parse_uri,
+    resolve_redirect,
 )
 
 CONNECT_SECONDS: Final = 10.0
-"""How long the connection to one address may take."""
+"""Time limit of the connection to one address, in seconds."""
+
 OPEN_SECONDS: Final = 60.0
-"""How long all may take from the first connection to the last answer's headers."""
+"""Time limit from the first connection to the last response's headers, in seconds."""
+
 READ_SECONDS: Final = 30.0
-"""How long one `read` may take, however its bytes drip: 1 MiB at 35 kB/s."""
+"""Time limit of one `read`, in seconds: 1 MiB at 35 kB/s."""
+
 SURPLUS_SECONDS: Final = 0.5
-"""How long the end of a connection is awaited after the end of the body."""
-REDIRECTS_MAX: Final = 5
+"""Wait for the end of a connection after the end of the body, in seconds."""
+
+REDIRECTS_MAX: Final = 10
+"""Maximum number of redirects that are followed."""
 
 _STRONG_TAG = re.compile(r'"[!#-~]{0,254}"')
 _DATE = re.compile(r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r\n")
-_LINE_MAX = 4096
+_CHUNK_HEADER = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r\n")
+_LINE_BYTES_MAX = 4096
 _TRAILERS_MAX = 100
-_BUFFER = 1 << 16
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_MAY_HEAL = frozenset({408, 425, 429})
+_BUFFER_BYTES = 1 << 16
+_REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
+_RETRIED_STATUSES = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """
-    The rest of a source that was read up to `start`, as long as it did not change.
-    """
+class _Rest:
+    """The rest of a source from the byte `start`, of the version of `validator`."""
 
     start: int
     validator: str
@@ -72,65 +76,74 @@ def open_source(
     validator: str | None = None,
     length: int | None = None,
 ) -> "Source":
-    """Ask for a source, after all redirects; what was not read before, if that can be.
+    """Request a source, follow its redirects, and return it from the byte *start* on.
 
-    *validator* and *length* are what the source had when its first bytes were read.
-    Without a validator nothing tells whether it is still the same: it is read anew.
+    *validator* and *length* are those of the response whose first bytes were read. A
+    source without a validator, or that does not resume, is read from its first byte.
 
     Raises:
-        SourceRefused: It is nothing to fetch, or may not be fetched.
-        SourceBroken: It fails just now.
+        SourceRefused: It must not or cannot be fetched.
+        SourceBroken: It fails at the moment.
     """
     target = parse_uri(uri)
-    part = _Part(start, validator, length) if start > 0 and validator else None
-    give_up = time.monotonic() + OPEN_SECONDS
+    rest = _Rest(start, validator, length) if start > 0 and validator else None
+    deadline = time.monotonic() + OPEN_SECONDS
     for _ in range(REDIRECTS_MAX + 1):
         with ExitStack() as opened:
-            wire, answer = _ask(target, part, allowed, give_up, opened)
-            if answer.status in _REDIRECTS:
-                target = follow(target, str(answer.headers.get("Location", "")))
+            connection, response = _request(target, rest, allowed, deadline, opened)
+            if response.status in _REDIRECT_STATUSES:
+                target = resolve_redirect(
+                    target, str(response.headers.get("Location", ""))
+                )
                 continue
-            if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and part:
+            if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and rest:
                 break
-            source = Source(wire, answer, part)
+            source = Source(connection, response, rest)
             opened.pop_all()
             return source
     else:
-        raise SourceRefused("The source redirects too often.")
-    # The source became shorter, or cannot say: it begins anew.
+        raise SourceRefused(f"The source redirects more than {REDIRECTS_MAX} times.")
+    # The source became shorter, or does not tell: read it from its first byte.
     return open_source(uri, allowed)
 
 
 class Source:
-    """An answer that holds the data of an image, read from its start to its end.
+    """A response with the data of an image, read from its start to its end.
 
-    `length` is that of the whole source, None if only its end will tell. `validator`
-    tells whether it is the same later (RFC 9110, 8.8), if anything can. `resumes` is
-    whether reading goes on where it was asked to, and does not begin anew.
+    `length` is that of the whole source, or None until its end. `validator` identifies
+    its version (RFC 9110, 8.8), if it has one. `resumes` is false if it is read from
+    its first byte although a later one was requested.
     """
 
-    def __init__(self, wire: "_Wire", answer: HTTPResponse, part: _Part | None) -> None:
-        self._wire = wire
-        self._answer = answer  # It would close the connection if it were dropped.
+    def __init__(
+        self, connection: "_Connection", response: HTTPResponse, rest: _Rest | None
+    ) -> None:
+        self._connection = connection
+        self._response = response  # Garbage collection would close the connection.
         self._chunk = 0
         self._ended = False
-        headers = answer.headers
-        self.resumes = answer.status == HTTPStatus.PARTIAL_CONTENT and part is not None
-        if not self.resumes and answer.status != HTTPStatus.OK:
-            _refuse_status(answer.status)
+        headers = response.headers
+        self.resumes = (
+            response.status == HTTPStatus.PARTIAL_CONTENT and rest is not None
+        )
+        if not self.resumes and response.status != HTTPStatus.OK:
+            _refuse_status(response.status)
         if headers.defects:
-            raise SourceRefused("The source sends headers that cannot be read.")
+            raise SourceRefused("The source sends malformed headers.")
         if set(_values(headers, "Content-Encoding")) - {"identity", ""}:
             raise SourceRefused(
-                "The source sends its data encoded, which was not asked."
+                "The source sends a Content-Encoding that was not requested; use a URI"
+                " that serves the image's own bytes."
             )
         left, self._chunked = _framing(headers)
         self.length = left
-        if part and self.resumes:
-            self.length = _check_part(headers, part)
-            if left not in (None, self.length - part.start):
-                raise SourceRefused("The source sends another part than was asked for.")
-            left = self.length - part.start
+        if rest and self.resumes:
+            self.length = _check_rest(headers, rest)
+            if left not in (None, self.length - rest.start):
+                raise SourceRefused(
+                    "The source sends another range than was requested."
+                )
+            left = self.length - rest.start
         self._left = left
         self.validator = _validator(headers)
 
@@ -141,105 +154,109 @@ class Source:
         self.close()
 
     def close(self) -> None:
-        """End the connection."""
-        self._answer.close()
-        self._wire.close()
+        """Close the connection."""
+        self._response.close()
+        self._connection.close()
 
     def read(self, n: int) -> bytes:
-        """Give the next *n* bytes; fewer, or none, only at the end of a whole body.
+        """Return the next *n* bytes; fewer only at the end of a complete body.
 
         Raises:
-            SourceBroken: The body is cut, or comes too slowly.
-            SourceRefused: More follows than was announced.
+            SourceBroken: The body is truncated, or arrives too slowly.
+            SourceRefused: The source sends more than its Content-Length.
         """
         if n < 1:
-            raise ValueError("At least one byte must be asked for.")
-        self._wire.give_up = time.monotonic() + READ_SECONDS
+            raise ValueError("At least one byte must be requested.")
+        self._connection.deadline = time.monotonic() + READ_SECONDS
         data = bytearray()
-        with _telling():
+        with _translated_errors(has_responded=True):
             while len(data) < n and not self._ended:
-                if self._chunked and not self._start_chunk():
+                if self._chunked and not self._begin_chunk():
                     break
                 data += self._read_some(n - len(data))
         return bytes(data)
 
     def _read_some(self, most: int) -> bytes:
         bounds = [most, self._left, self._chunk if self._chunked else None]
-        data = self._exactly(min(bound for bound in bounds if bound is not None))
+        data = self._read_exactly(min(bound for bound in bounds if bound is not None))
         if self._left is not None:
             self._left -= len(data)
         if self._chunked:
             self._chunk -= len(data)
-            if self._chunk == 0 and self._exactly(2) != b"\r\n":
-                raise SourceBroken("The source sends broken chunks.")
+            if self._chunk == 0 and self._read_exactly(2) != b"\r\n":
+                raise SourceBroken("The source sends malformed chunks.")
             if self._left == 0:
-                self._start_chunk()
+                self._begin_chunk()
         elif self._left == 0:
             self._end()
         return data
 
-    def _start_chunk(self) -> bool:
-        """See that a chunk is being read, or end: after the last one come trailers."""
+    def _begin_chunk(self) -> bool:
+        """Read the header of the next chunk, if due; return False at the end."""
         if self._chunk == 0 and not self._ended:
-            size = _CHUNK.fullmatch(self._line())
+            size = _CHUNK_HEADER.fullmatch(self._read_line())
             if size is None:
-                raise SourceBroken("The source sends broken chunks.")
+                raise SourceBroken("The source sends malformed chunks.")
             self._chunk = int(size[1], 16)
             if self._chunk == 0:
                 for _ in range(_TRAILERS_MAX):
-                    if self._line() in (b"\r\n", b"\n"):
+                    if self._read_line() in (b"\r\n", b"\n"):
                         self._end()
                         return False
                 raise SourceRefused("The source sends too many trailers.")
         if self._left is not None and self._chunk > self._left:
-            raise SourceRefused("The source sends more than it announced.")
+            raise SourceRefused("The source sends more than its Content-Length.")
         return not self._ended
 
     def _end(self) -> None:
         if self._ended:
             return
         if self._left:
-            raise SourceBroken("The source sent less than it announced.")
+            raise SourceBroken("The source sends less than its Content-Length.")
         self._ended = True
-        self._wire.give_up = time.monotonic() + SURPLUS_SECONDS
+        self._connection.deadline = time.monotonic() + SURPLUS_SECONDS
         try:
-            surplus = self._wire.reader.read(1)
+            surplus = self._connection.reader.read(1)
         except OSError:
-            return  # The connection stays open, or broke: all that was due has come.
+            return  # The connection stays open, or broke: the body is complete.
         if surplus:
-            raise SourceRefused("The source sends more than it announced.")
+            raise SourceRefused("The source sends more than its Content-Length.")
 
-    def _exactly(self, count: int) -> bytes:
-        data = self._wire.reader.read(count)
+    def _read_exactly(self, count: int) -> bytes:
+        data = self._connection.reader.read(count)
         if len(data) < count:
-            raise SourceBroken("The source ended before all its data came.")
+            raise SourceBroken(
+                "The source closed the connection before the end of its data."
+            )
         return data
 
-    def _line(self) -> bytes:
-        line = self._wire.reader.readline(_LINE_MAX)
+    def _read_line(self) -> bytes:
+        line = self._connection.reader.readline(_LINE_BYTES_MAX)
         if not line.endswith(b"\n"):
-            raise SourceBroken("The source ended before all its data came.")
+            raise SourceBroken(
+                "The source closed the connection before the end of its data."
+            )
         return line
 
 
-class _Wire(io.RawIOBase):
-    """A connection where no wait outlasts a moment, however slowly bytes drip."""
+class _Connection(io.RawIOBase):
+    """A connection whose every read ends at a deadline, however slowly bytes arrive."""
 
-    def __init__(self, sock: socket.socket, give_up: float) -> None:
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
-        self.give_up = give_up
+        self.deadline = deadline
         self.ended = False
-        self.reader = io.BufferedReader(self, _BUFFER)
+        self.reader = io.BufferedReader(self, _BUFFER_BYTES)
 
-    def makefile(self, _mode: str) -> "io.BufferedReader[_Wire]":
-        """Give what http.client reads."""
+    def makefile(self, _mode: str) -> "io.BufferedReader[_Connection]":
+        """Return the reader, as http.client asks for it."""
         return self.reader
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - whatever holds bytes
-        self._sock.settimeout(_seconds_until(self.give_up))
+        self._sock.settimeout(_seconds_until(self.deadline))
         count = self._sock.recv_into(buffer)
         self.ended = count == 0
         return count
@@ -249,14 +266,14 @@ class _Wire(io.RawIOBase):
         super().close()
 
 
-def _ask(
+def _request(
     target: Target,
-    part: _Part | None,
+    rest: _Rest | None,
     allowed: frozenset[Place],
-    give_up: float,
+    deadline: float,
     opened: ExitStack,
-) -> tuple[_Wire, HTTPResponse]:
-    """Send one request, and read the answer's status and headers."""
+) -> tuple[_Connection, HTTPResponse]:
+    """Send one request, and read the response's status and headers."""
     headers = {
         "Host": target.authority,
         "User-Agent": "cloud-images",
@@ -264,37 +281,37 @@ def _ask(
         "Accept-Encoding": "identity",
         "Connection": "close",
     }
-    if part:
-        headers |= {"Range": f"bytes={part.start}-", "If-Range": part.validator}
+    if rest:
+        headers |= {"Range": f"bytes={rest.start}-", "If-Range": rest.validator}
     lines = [f"GET {target.path} HTTP/1.1", *map(": ".join, headers.items()), "", ""]
-    addresses = look_up(target, allowed)
-    with _telling():
-        sock = opened.enter_context(_connect(addresses, give_up))
-        sock.settimeout(_seconds_until(give_up))
+    addresses = resolve(target, allowed)
+    with _translated_errors(has_responded=False):
+        sock = opened.enter_context(_connect(addresses, deadline))
+        sock.settimeout(_seconds_until(deadline))
         if target.scheme == "https":
             tls = ssl.create_default_context()
             tls.set_alpn_protocols(["http/1.1"])
             sock = tls.wrap_socket(sock, server_hostname=target.host)
-        wire = _Wire(sock, give_up)
-        opened.callback(wire.close)
+        connection = _Connection(sock, deadline)
+        opened.callback(connection.close)
         sock.sendall("\r\n".join(lines).encode("ascii"))
-        answer = HTTPResponse(cast("socket.socket", wire), method="GET")
-        opened.callback(answer.close)
+        response = HTTPResponse(cast("socket.socket", connection), method="GET")
+        opened.callback(response.close)
         try:
-            answer.begin()
+            response.begin()
         except HTTPException:
-            if not wire.ended:
+            if not connection.ended:
                 raise
-        if wire.ended:  # http.client takes the end for that of the headers.
+        if connection.ended:  # http.client takes it for the end of the headers.
             raise ConnectionResetError
-    return wire, answer
+    return connection, response
 
 
-def _connect(addresses: list[tuple[Any, Any]], give_up: float) -> socket.socket:
+def _connect(addresses: list[tuple[Any, Any]], deadline: float) -> socket.socket:
     last: OSError = ConnectionRefusedError()
     for family, address in addresses:
         with ExitStack() as opened:
-            seconds = min(CONNECT_SECONDS, _seconds_until(give_up))
+            seconds = min(CONNECT_SECONDS, _seconds_until(deadline))
             try:
                 sock = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
                 sock.settimeout(seconds)
@@ -304,46 +321,47 @@ def _connect(addresses: list[tuple[Any, Any]], give_up: float) -> socket.socket:
                 last = exc
                 continue
             if peer[:2] != address[:2]:
-                raise SourceRefused("The source is not where it was looked for.")
+                raise SourceRefused(
+                    "The source's connection has an unexpected address."
+                )
             opened.pop_all()
             return sock
     raise last
 
 
-def _seconds_until(moment: float) -> float:
-    left = moment - time.monotonic()
+def _seconds_until(deadline: float) -> float:
+    left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError
     return left
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
-    """Tell what fails in the owner's words."""
+def _translated_errors(*, has_responded: bool) -> Iterator[None]:
+    """Raise the source's errors in the words of the image's owner.
+
+    A port that is closed, silent, or not of HTTP has one message, and is retried.
+    """
     try:
         yield
     except ssl.SSLCertVerificationError as exc:
-        # What follows a comma names whom the certificate should be for.
-        why = exc.verify_message.partition(",")[0].rstrip(".")
-        raise SourceRefused(f"The source has no valid certificate: {why}.") from exc
-    except ssl.SSLError as exc:
-        raise SourceBroken("The source makes no connection of TLS.") from exc
-    except TimeoutError as exc:
-        raise SourceBroken("The source is too slow.") from exc
-    except ConnectionRefusedError as exc:
-        raise SourceBroken("The source refuses connections.") from exc
-    except ConnectionError as exc:
+        # After a comma OpenSSL names whom the certificate should be for.
+        reason = exc.verify_message.partition(",")[0].rstrip(".")
+        raise SourceRefused(f"The source has no valid certificate: {reason}.") from exc
+    except (OSError, HTTPException) as exc:
+        if not has_responded:
+            # Without its cause, which may repeat the request.
+            raise SourceBroken(
+                "The source did not respond over HTTP; check its URI."
+            ) from None
+        if isinstance(exc, TimeoutError):
+            raise SourceBroken("The source is too slow.") from exc
         raise SourceBroken("The source broke the connection.") from exc
-    except OSError as exc:
-        raise SourceBroken("The source cannot be reached.") from exc
-    except HTTPException:
-        # Without its cause, which may repeat the request.
-        raise SourceRefused("The source does not answer in HTTP.") from None
 
 
 def _refuse_status(status: int) -> NoReturn:
-    message = f"The source answers {status}."
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _MAY_HEAL:
+    message = f"The source responds with status {status}."
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _RETRIED_STATUSES:
         raise SourceBroken(message)
     raise SourceRefused(message)
 
@@ -353,37 +371,35 @@ def _values(headers: Message, name: str) -> list[str]:
 
 
 def _framing(headers: Message) -> tuple[int | None, bool]:
-    """
-    Give how the end of the body is told: its length, or whether it comes in chunks.
-    """
+    """Return the body's length, or None and that it is chunked (RFC 9112, 6.3)."""
     lengths = set(_values(headers, "Content-Length"))
     codings = _values(headers, "Transfer-Encoding")
     if codings == ["chunked"] and not lengths:
         return None, True
     if not codings and len(lengths) == 1 and _LENGTH.fullmatch(text := lengths.pop()):
         return int(text), False
-    raise SourceRefused("The source does not say clearly how long its data is.")
+    raise SourceRefused("The source does not send one valid Content-Length.")
 
 
-def _check_part(headers: Message, part: _Part) -> int:
-    """Give the length of the whole source, whose rest is as it was asked for."""
+def _check_rest(headers: Message, rest: _Rest) -> int:
+    """Return the length of the whole source, after a check of the requested range."""
     match = _RANGE.fullmatch(str(headers.get("Content-Range", "")).strip())
     first, last, length = map(int, match.groups()) if match else (0, 0, 0)
-    if not match or (first, last) != (part.start, length - 1) or first > last:
-        raise SourceRefused("The source sends another part than was asked for.")
-    # RFC 9110, 15.3.7: the tag must be told again, the date need not be.
-    is_tag = part.validator.startswith('"')
+    if not match or (first, last) != (rest.start, length - 1) or first > last:
+        raise SourceRefused("The source sends another range than was requested.")
+    # RFC 9110, 15.3.7: the ETag must be repeated, the date need not be.
+    is_tag = rest.validator.startswith('"')
     told = headers.get("ETag" if is_tag else "Last-Modified", None)
-    is_same = told == part.validator or (told is None and not is_tag)
-    if not is_same or part.length not in (None, length):
-        raise SourceRefused("The source has other data than it had before.")
+    is_same = told == rest.validator or (told is None and not is_tag)
+    if not is_same or rest.length not in (None, length):
+        raise SourceRefused("The source changed while it was read.")
     return length
 
 
 def _validator(headers: Message) -> str | None:
-    """Give what `If-Range` may hold: a strong tag; a date only if there is no tag.
+    """Return the value of `If-Range`: a strong ETag, else a strong date, else None.
 
-    RFC 9110, 13.1.5 and 8.8.2.2: a date is strong if it is older than the answer.
+    A date is strong if it is older than the response (RFC 9110, 13.1.5 and 8.8.2.2).
     """
     tag, modified, date = (
         str(headers.get(name, "")).strip() for name in ("ETag", "Last-Modified", "Date")

@@ -93,24 +93,25 @@ def parse_uri(uri: str) -> Target:
     return Target(split.scheme, host, port or _PORTS[split.scheme], path)
 
 
-def follow(target: Target, location: str) -> Target:
-    """Give where a target redirects to, which is held to the same form.
+def resolve_redirect(target: Target, location: str) -> Target:
+    """Return the target of a redirect, after the checks of an import's URI.
 
     Raises:
-        SourceRefused: Nothing that could be fetched, or from https back to http.
+        SourceRefused: The location is invalid, or leads from https to http.
     """
     if not location:
-        raise SourceRefused("The source redirects without saying where to.")
+        raise SourceRefused("The source sends a redirect without a Location header.")
     try:
         # As browsers and urllib.request do, where a server forgets to.
         escaped = quote(location, safe=string.punctuation, encoding="iso-8859-1")
         there = parse_uri(urljoin(target.uri, escaped))
     except ValueError:
-        raise SourceRefused(
-            "The source redirects to what is no URI of http or https with a host."
-        ) from None
+        raise SourceRefused("The source redirects to an invalid URI.") from None
     if target.scheme == "https" and there.scheme != "https":
-        raise SourceRefused("The source redirects from https to http.")
+        raise SourceRefused(
+            "The source redirects from https to http, which is refused; use the URI"
+            " that it redirects to."
+        )
     return there
 
 

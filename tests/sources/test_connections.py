@@ -33,6 +33,8 @@ from tests.sources.servers import (
     refusal,
 )
 
+NO_RESPONSE = "The source did not respond over HTTP; check its URI."
+
 
 def test_nobody_there_may_heal() -> None:
     """The server may be started again."""
@@ -41,7 +43,7 @@ def test_nobody_there_may_heal() -> None:
     with pytest.raises(SourceBroken) as broken:
         open_source(uri, allowed)
 
-    assert str(broken.value) == "The source refuses connections."
+    assert str(broken.value) == NO_RESPONSE
 
 
 def reset(client: socket.socket) -> None:
@@ -63,11 +65,12 @@ def test_a_connection_that_breaks_may_heal() -> None:
             server.open()
         with server.open() as source:
             assert source.read(10) == DATA[:10]
-            source._wire._sock.sendall(b"x")  # noqa: SLF001 - tells the server to
+            source._connection._sock.sendall(b"x")  # noqa: SLF001 - tells the server to
             with pytest.raises(SourceBroken) as amid:
                 source.read(10)
 
-    assert str(before.value) == str(amid.value) == "The source broke the connection."
+    assert str(before.value) == NO_RESPONSE
+    assert str(amid.value) == "The source broke the connection."
 
 
 def drip(data: bytes, stop: threading.Event) -> Callable[[socket.socket], None]:
@@ -83,17 +86,21 @@ def drip(data: bytes, stop: threading.Event) -> Callable[[socket.socket], None]:
 
 
 @pytest.mark.parametrize(
-    ("fast", "slow"),
+    ("fast", "slow", "words"),
     [
-        (b"", answer()),
-        (answer(b"", length=len(DATA)), DATA),
-        (chunked(end=b""), b"1;" + b"x" * 500),
+        (b"", answer(), NO_RESPONSE),
+        (answer(b"", length=len(DATA)), DATA, "The source is too slow."),
+        (chunked(end=b""), b"1;" + b"x" * 500, "The source is too slow."),
     ],
     ids=["headers", "body", "chunk size"],
 )
 @pytest.mark.parametrize("silent", [True, False])
 def test_a_slow_source_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, fast: bytes, slow: bytes, silent: object
+    monkeypatch: pytest.MonkeyPatch,
+    fast: bytes,
+    slow: bytes,
+    words: str,
+    silent: object,
 ) -> None:
     """
     Be it silent, or with a byte now and then that would keep each single wait short.
@@ -114,7 +121,7 @@ def test_a_slow_source_is_given_up(
             read_all(server.open(), 5000)
         stop.set()
 
-    assert str(broken.value) == "The source is too slow."
+    assert str(broken.value) == words
     assert time.monotonic() - begun < 4
 
 
@@ -144,7 +151,7 @@ def test_a_connection_that_is_not_taken_is_given_up(
     with pytest.raises(SourceBroken) as broken:
         open_source("http://files.example.com/", NOBODY)
 
-    assert str(broken.value) == "The source is too slow."
+    assert str(broken.value) == NO_RESPONSE
     assert seconds == [0.2, 0.2]
 
 
@@ -158,9 +165,31 @@ def test_all_redirects_share_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with (
         Server(*[redirect_slowly] * 6) as server,
-        pytest.raises(SourceBroken, match="too slow"),
+        pytest.raises(SourceBroken, match="did not respond"),
     ):
         server.open()
+
+
+def test_no_message_tells_an_open_port_from_a_closed_one() -> None:
+    """A closed port, a silent one, one of another protocol and TLS are one failure."""
+
+    def hang_up(client: socket.socket) -> None:
+        client.close()
+
+    with Server() as closed:
+        uris = [closed.uri()]
+    with (
+        Server(b"SSH-2.0-OpenSSH_9.9\r\n\r\n", hang_up, reset) as server,
+        Server(b"220 mail.example ESMTP\r\n") as mail,
+    ):
+        uris += [server.uri()] * 3 + [f"https://localhost:{mail.port}/"]
+        outcomes = set()
+        for uri in uris:
+            with pytest.raises(SourceBroken) as broken:
+                open_source(uri, parse_allowed("127.0.0.1,localhost"))
+            outcomes.add(str(broken.value))
+
+    assert outcomes == {NO_RESPONSE}
 
 
 # TLS.
@@ -255,7 +284,8 @@ def test_https_does_not_lead_to_http(
         up = opened.enter_context(Server(redirect(f"https://localhost:{secure.port}/")))
         allowed = plain.allowed | secure.allowed | up.allowed
         assert refusal(f"https://localhost:{secure.port}/", allowed) == (
-            "The source redirects from https to http."
+            "The source redirects from https to http, which is refused; use the URI"
+            " that it redirects to."
         )
         assert read_all(open_source(up.uri(), allowed)) == DATA
 
@@ -279,4 +309,4 @@ def test_https_where_there_is_none_may_heal() -> None:
             open_source(uri, parse_allowed("localhost"))
         thread.join()
 
-    assert str(broken.value) == "The source makes no connection of TLS."
+    assert str(broken.value) == NO_RESPONSE

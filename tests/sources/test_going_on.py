@@ -110,7 +110,7 @@ def test_another_part_is_refused(text: str) -> None:
     with Server(part(text=text)) as server, pytest.raises(SourceRefused) as refused:
         server.open(100, validator=TAG)
 
-    assert str(refused.value) == "The source sends another part than was asked for."
+    assert str(refused.value) == "The source sends another range than was requested."
 
 
 def test_a_part_of_another_length_is_refused() -> None:
@@ -118,26 +118,36 @@ def test_a_part_of_another_length_is_refused() -> None:
     nothing = part(text="bytes 100-99/100", body=b"")
     with Server(part(body=DATA[101:]), nothing) as server:
         for _ in range(2):
-            with pytest.raises(SourceRefused, match="sends another part"):
+            with pytest.raises(SourceRefused, match="sends another range"):
                 server.open(100, validator=TAG)
 
 
 @pytest.mark.parametrize(
     ("chunks", "end", "kind", "words"),
     [
-        ([DATA[100:-1]], b"0\r\n\r\n", SourceBroken, "sent less than it announced."),
-        ([DATA[100:]], b"", SourceBroken, "ended before all its data came."),
+        (
+            [DATA[100:-1]],
+            b"0\r\n\r\n",
+            SourceBroken,
+            "sends less than its Content-Length.",
+        ),
+        (
+            [DATA[100:]],
+            b"",
+            SourceBroken,
+            "closed the connection before the end of its data.",
+        ),
         (
             [DATA[100:], b"x"],
             b"0\r\n\r\n",
             SourceRefused,
-            "sends more than it announced.",
+            "sends more than",
         ),
         (
             [DATA[100:] + b"x"],
             b"0\r\n\r\n",
             SourceRefused,
-            "sends more than it announced.",
+            "sends more than",
         ),
     ],
     ids=["less", "cut", "one more", "longer"],
@@ -156,7 +166,7 @@ def test_a_part_in_chunks_is_as_long_as_it_says(
     ):
         source.read(len(DATA) - 100)
 
-    assert str(failed.value) == f"The source {words}"
+    assert words in str(failed.value)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +187,7 @@ def test_a_part_of_other_data_is_refused(
     with Server(rest) as server, pytest.raises(SourceRefused) as refused:
         server.open(100, validator=validator, length=length)
 
-    assert str(refused.value) == "The source has other data than it had before."
+    assert str(refused.value) == "The source changed while it was read."
 
 
 @pytest.mark.parametrize(

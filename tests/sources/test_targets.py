@@ -169,6 +169,12 @@ def test_a_setting_that_names_something_else_is_refused(text: str) -> None:
 
 # Where a source may be.
 
+NOT_PUBLIC = (
+    "The source does not resolve to a public address (IMPORT_ALLOW permits others)."
+)
+RETRY = "The source's name cannot be resolved; retry."
+PORT = "The source's port must be 80 or 443 (IMPORT_ALLOW permits others)."
+
 PRIVATE = [
     "0.0.0.0",  # noqa: S104 - nothing binds to it
     "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1",
@@ -190,14 +196,10 @@ def test_no_private_address_is_connected_to(
 ) -> None:
     """Neither written in the URI nor by a name; what is told names neither."""
     literal = f"[{address}]" if ":" in address else address
-    assert refusal(f"http://{literal}/image?signature=s3cr3t") == (
-        "The source is at no address that anything may be fetched from."
-    )
+    assert refusal(f"http://{literal}/image?signature=s3cr3t") == (NOT_PUBLIC)
 
     monkeypatch.setattr(socket, "getaddrinfo", Names([address]))
-    assert refusal("https://files.example.com/image?signature=s3cr3t") == (
-        "The source is at no address that anything may be fetched from."
-    )
+    assert refusal("https://files.example.com/image?signature=s3cr3t") == (NOT_PUBLIC)
     assert dialled == []
 
 
@@ -206,7 +208,7 @@ def test_localhost_is_private_however_it_is_written(
     dialled: list[str], host: str
 ) -> None:
     """By this machine's own names."""
-    assert "no address that anything may be fetched from" in refusal(f"http://{host}/")
+    assert "does not resolve to a public address" in refusal(f"http://{host}/")
     assert dialled == []
 
 
@@ -216,7 +218,7 @@ def test_an_address_with_a_scope_is_private(
     """Even if it looks public: it holds on one link alone."""
     monkeypatch.setattr(socket, "getaddrinfo", Names(["2606:4700::1111%1"]))
 
-    assert "no address that anything may be fetched from" in refusal(
+    assert "does not resolve to a public address" in refusal(
         "http://files.example.com/"
     )
     assert dialled == []
@@ -234,7 +236,7 @@ def test_a_public_address_is_connected_to(dialled: list[str], address: str) -> N
     with pytest.raises(SourceBroken) as broken:
         open_source(f"http://{literal}/", NOBODY)
 
-    assert str(broken.value) == "The source refuses connections."
+    assert str(broken.value) == "The source did not respond over HTTP; check its URI."
     assert dialled == [address]
 
 
@@ -244,7 +246,7 @@ def test_one_private_address_of_a_name_is_too_many(
     """Whichever of them would have been connected to."""
     for addresses in ([PUBLIC, "10.0.0.1"], ["::1", PUBLIC]):
         monkeypatch.setattr(socket, "getaddrinfo", Names(addresses))
-        assert "no address that anything may be fetched from" in refusal(
+        assert "does not resolve to a public address" in refusal(
             "http://files.example.com/"
         )
 
@@ -274,7 +276,7 @@ def test_a_name_that_turns_private_before_a_redirect_is_refused(
         Server(redirect("/again"), answer()) as server,
         internet(monkeypatch, server) as dialled,
     ):
-        assert "no address that anything may be fetched from" in refusal(
+        assert "does not resolve to a public address" in refusal(
             "http://files.example.com/"
         )
 
@@ -292,7 +294,7 @@ def test_a_connection_that_leads_elsewhere_is_refused(
         internet(monkeypatch, server, peer="127.0.0.1"),
     ):
         assert refusal("http://files.example.com/") == (
-            "The source is not where it was looked for."
+            "The source's connection has an unexpected address."
         )
 
     assert server.requests == []
@@ -322,41 +324,72 @@ def test_what_the_setting_names_may_be_anywhere(host: str, with_port: object) ->
 def test_what_the_setting_does_not_name_is_refused(dialled: list[str]) -> None:
     """Another port, another name, or the address of a name that it names."""
     allowed = parse_allowed("127.0.0.1:81,localhost:80,169.254.169.254:80")
-    for uri in (
-        "http://127.0.0.1/",
-        "https://localhost/",
-        "http://127.0.0.2:81/",
-        "http://169.254.169.254:8080/",
-    ):
-        assert "no address that anything may be fetched from" in refusal(uri, allowed)
+    for uri in ("http://127.0.0.1/", "https://localhost/", "http://127.0.0.2:80/"):
+        assert refusal(uri, allowed) == NOT_PUBLIC
+    for uri in ("http://127.0.0.2:81/", "http://169.254.169.254:8080/"):
+        assert refusal(uri, allowed) == PORT
 
     assert dialled == []
+
+
+@pytest.mark.parametrize("port", [1, 22, 79, 81, 444, 6379, 8080, 8443, 65535])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_only_ports_80_and_443_are_connected_to(
+    dialled: list[str], scheme: str, port: int
+) -> None:
+    """The service is no scanner of ports: the name is not even resolved."""
+    assert refusal(f"{scheme}://{PUBLIC}:{port}/") == PORT
+    assert refusal(f"{scheme}://no-such-name.invalid:{port}/") == PORT
+    assert dialled == []
+
+
+@pytest.mark.parametrize("uri", [f"http://{PUBLIC}:443/", f"https://{PUBLIC}:80/"])
+def test_either_port_may_be_used_by_either_scheme(dialled: list[str], uri: str) -> None:
+    """A port that is allowed is allowed for http and https."""
+    with pytest.raises(SourceBroken):
+        open_source(uri, NOBODY)
+
+    assert dialled == [PUBLIC]
+
+
+def test_a_redirect_to_another_port_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each connection is checked by itself."""
+    with (
+        Server(redirect(f"http://{PUBLIC}:8080/")) as server,
+        internet(monkeypatch, server) as connected,
+    ):
+        assert refusal(f"http://{PUBLIC}/") == PORT
+
+    assert connected == [(PUBLIC, 80)]
+
+
+def test_the_setting_may_name_another_port(dialled: list[str]) -> None:
+    """Of one host, or all ports of a host."""
+    for allowed in (f"{PUBLIC}:8080", PUBLIC):
+        with pytest.raises(SourceBroken):
+            open_source(f"http://{PUBLIC}:8080/", parse_allowed(allowed))
+
+    assert dialled == [PUBLIC, PUBLIC]
 
 
 @pytest.mark.parametrize(
     ("failure", "kind", "words"),
     [
-        (socket.EAI_AGAIN, SourceBroken, "cannot be looked up just now."),
-        (socket.EAI_FAIL, SourceBroken, "cannot be looked up just now."),
-        (
-            socket.EAI_NONAME,
-            SourceRefused,
-            "is at no address that anything may be fetched from.",
-        ),
-        (
-            socket.EAI_NODATA,
-            SourceRefused,
-            "is at no address that anything may be fetched from.",
-        ),
+        (socket.EAI_AGAIN, SourceBroken, RETRY),
+        (socket.EAI_FAIL, SourceBroken, RETRY),
+        (socket.EAI_NONAME, SourceRefused, NOT_PUBLIC),
+        (socket.EAI_NODATA, SourceRefused, NOT_PUBLIC),
     ],
 )
-def test_a_name_that_is_not_found_is_told(
+def test_a_name_that_does_not_exist_is_final(
     monkeypatch: pytest.MonkeyPatch, failure: int, kind: type[Exception], words: str
 ) -> None:
-    """DNS may fail for a while; a name that does not exist is no accident."""
+    """Another failure of DNS is retried."""
     names = Names(socket.gaierror(failure, "as told by DNS"))
     monkeypatch.setattr(socket, "getaddrinfo", names)
     with pytest.raises(kind) as failed:
         open_source("http://files.example.com/", NOBODY)
 
-    assert str(failed.value) == f"The source {words}"
+    assert str(failed.value) == words
