@@ -17,7 +17,7 @@ PYTHON ?= $(shell for python in $(realpath $(BIN)/python) \
 	python3.11; do $$python -V >/dev/null 2>&1 && exec echo $$python; done; echo python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check bench format package deploy docs lock clean
+.PHONY: help run test test-all check audit bench format package deploy docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,15 @@ check: $(READY) ## Check style, types and the infrastructure's template
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
 	@$(BIN)/cfn-lint infra/resources.yaml infra/account.yaml
+
+audit: $(READY) ## Look for known vulnerabilities in lock files, and for secrets
+	@$(BIN)/uv venv --quiet --allow-existing .cache/audit
+	@$(BIN)/uv pip sync --quiet --python .cache/audit --require-hashes .ci/audit.txt
+	@for lock in $$(git ls-files '*.txt' | xargs grep -l -- --hash); do \
+		.cache/audit/bin/pip-audit --progress-spinner off --strict --disable-pip \
+		--require-hashes --requirement $$lock || exit; done
+	@git ls-files -z ':!.ci/secrets.json' | xargs -0 .cache/audit/bin/detect-secrets-hook \
+		--baseline .ci/secrets.json
 
 bench: $(READY) ## Measure cold starts of what is deployed (needs Linux)
 	@$(BIN)/python -m tests.package.cold_start
@@ -78,7 +87,7 @@ lock: ## Compile the requirements of project, Keystone and clients [UPGRADE=1: t
 	@$(LOCK) --output-file requirements.txt pyproject.toml
 	@$(LOCK) --output-file requirements-dev.txt --group dev \
 		--constraint requirements.txt pyproject.toml
-	@for name in $(basename $(wildcard infra/local/*.in tests/*/*.in)); do \
+	@for name in $(basename $(wildcard .ci/*.in infra/local/*.in tests/*/*.in)); do \
 		$(LOCK) --output-file $$name.txt $$name.in || exit; done
 
 clean: ## Remove what the other targets made

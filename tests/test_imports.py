@@ -63,6 +63,17 @@ def test_a_room_imports_only_the_rooms_below_it(path: Path) -> None:
     assert all(room in OUTSIDE[package] for package in packages)
 
 
+def test_the_architecture_page_draws_these_rooms() -> None:
+    """Its arrows are the imports that are allowed between rooms."""
+    page = (ROOT.parent / "docs/architecture.md").read_text("utf-8")
+    picture = page.split("# Rooms\n", 1)[1].split("```mermaid\n", 1)[1].split("```")[0]
+    arrows = {tuple(line.split(" --> ")) for line in picture.splitlines()[1:]}
+
+    assert {(one.strip(), other) for one, other in arrows} == {
+        (room, other) for room, others in ROOMS.items() for other in others
+    }
+
+
 def test_only_the_keys_module_spells_keys() -> None:
     """No other module knows how a key is written."""
     prefixes = ("UPLOAD", "IMAGE", "PROJECT", "VISIBILITY", "RECENT", "MEMBER")
