@@ -33,6 +33,7 @@ class Settings:
     sort_images_max: int = 10_000
     upload_bytes_max: int = 4_500_000
     import_allow: str = ""
+    image_formats: str = "inspect"
     cors_origins: str = ""
     event_bus: str = ""
     log_projects: str = "hashed"
@@ -40,7 +41,10 @@ class Settings:
     oidc_refetch_seconds: int = 60
 
 
-_CHOICES: Final = {"log_projects": ("hashed", "plain")}
+_CHOICES: Final = {
+    "image_formats": ("inspect", "off"),
+    "log_projects": ("hashed", "plain"),
+}
 _DIGITS_MAX = 9
 _SHOWN = 40
 _MAY_BE_ZERO: Final = frozenset(

@@ -36,6 +36,7 @@ def make_active(image_id: str, content: bytes = CONTENT) -> None:
         size=len(content),
         md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
         sha512=hashlib.sha512(content).hexdigest(),
+        virtual_size=len(content) if image.disk_format == "raw" else None,
     )
     by = Caller("data", "data", Role.ADMIN, "req-data")
     image_store.update_image(image, image.with_data(upload_id, described), by)

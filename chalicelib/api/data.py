@@ -7,7 +7,7 @@ from typing import Final
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import ids
+from chalicelib import ids, settings
 from chalicelib.api import bodies, responses
 from chalicelib.api.requests import ANY_TYPE, body, caller
 from chalicelib.api.responses import TEXT_TYPE, answer, no_content
@@ -16,7 +16,7 @@ from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Content, Image, ImageStatus
 from chalicelib.domain.import_uris import BadUri, parse_uri
 from chalicelib.domain.uploads import GLANCE_DIRECT, Upload, UploadState
-from chalicelib.errors import BadRequest, Conflict, StaleError
+from chalicelib.errors import BadRequest, Conflict, StaleError, UnsupportedMediaType
 from chalicelib.store import images as image_store
 from chalicelib.store import objects
 from chalicelib.store import uploads as upload_store
@@ -50,7 +50,10 @@ def upload_data(image_id: str) -> Response:
     content = _content()
     image = _load_queued(image_id, me)
     bodies.check_formats(image)
-    after = image.with_data(ids.new_ordered_id(), _described(content))
+    described = _described(content, image)
+    if described.refusal:
+        raise UnsupportedMediaType(described.refusal)
+    after = image.with_data(ids.new_ordered_id(), described)
     _keep(image, after, content, me)
     return no_content()
 
@@ -66,7 +69,7 @@ def stage_data(image_id: str) -> Response:
         status=ImageStatus.UPLOADING,
         size=len(content),
         upload_id=ids.new_ordered_id(),
-        staged=_described(content),
+        staged=_described(content, image),
         failed_import=None,
     )
     _keep(image, after, content, me)
@@ -107,11 +110,27 @@ def _content() -> bytes:
     return content
 
 
-def _described(content: bytes) -> Content:
+def _described(content: bytes, image: Image) -> Content:
+    """Return what there is to say of an image's data, after a look into it."""
+    from chalicelib.domain import formats  # noqa: PLC0415 - few requests bring data
+
+    virtual_size = refusal = None
+    try:
+        virtual_size = formats.inspect(
+            lambda start, length: content[start : start + length],
+            len(content),
+            image.disk_format,
+            image.container_format,
+            trusted=settings.current.image_formats == "off",
+        )
+    except formats.FormatRefused as exc:
+        refusal = str(exc)
     return Content(
         size=len(content),
         md5=md5(content, usedforsecurity=False).hexdigest(),
         sha512=sha512(content).hexdigest(),
+        virtual_size=virtual_size,
+        refusal=refusal,
     )
 
 
@@ -142,11 +161,15 @@ def _keep(before: Image, after: Image, content: bytes, me: Caller) -> None:
 
 
 def _import_staged(image: Image, upload: Upload) -> tuple[Image, Upload]:
-    """Take staged data as it lies: its bytes were hashed, and checked, as they came."""
-    if image.status is not ImageStatus.UPLOADING or image.staged is None:
+    """Take staged data as it lies: it was hashed, and inspected, as it came."""
+    staged = image.staged
+    if image.status is not ImageStatus.UPLOADING or staged is None:
         raise Conflict(f"Data must be staged first; the image is {image.status}.")
     bodies.check_formats(image, Conflict)
-    after = image.with_data(image.upload_id or "", image.staged)
+    if staged.refusal:
+        failed = replace(upload, state=UploadState.FAILURE, message=staged.refusal)
+        return replace(image, failed_import=staged.refusal), failed
+    after = image.with_data(image.upload_id or "", staged)
     return after, replace(upload, state=UploadState.SUCCESS)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from hashlib import md5
 from math import ceil
 from typing import Any, Final
@@ -18,6 +19,7 @@ from chalicelib import clock, settings
 from chalicelib.background.addresses import SourceBroken
 from chalicelib.background.digests import Digests
 from chalicelib.background.sources import Source, open_source
+from chalicelib.domain.formats import FormatRefused, inspect
 from chalicelib.domain.images import Content, Image, ImageStatus
 from chalicelib.domain.import_uris import SourceRefused, parse_allowed
 from chalicelib.domain.uploads import WEB_DOWNLOAD, Progress, Upload, UploadState
@@ -83,7 +85,7 @@ def transfer(image_id: str, upload_id: str, out_of_time: OutOfTime) -> None:
         queue.send_job(image_id, upload_id)
     except StaleError:
         _tidy(run.upload)
-    except (SourceRefused, FailedError) as exc:
+    except (SourceRefused, FormatRefused, FailedError) as exc:
         fail(run.upload, str(exc))
     except (SourceBroken, Unavailable) as exc:
         _try_later(run, str(exc))
@@ -294,14 +296,33 @@ def _hash_on(run: _Run, digests: Digests, out_of_time: OutOfTime) -> None:
 
 def _succeed(run: _Run, digests: Digests) -> None:
     upload = run.upload
-    content = Content(size=digests.size, md5=digests.md5, sha512=digests.sha512)
 
     def change(image: Image) -> Image:
+        content = Content(
+            size=digests.size,
+            md5=digests.md5,
+            sha512=digests.sha512,
+            virtual_size=_inspect(upload, digests.size, image),
+        )
         return image.with_data(upload.id, content)
 
     done = replace(upload, state=UploadState.SUCCESS, message="", reached=digests.size)
     if upload_store.end_upload(upload, done, change) is None:
         raise FailedError("The image does not wait for this upload any more.")
+
+
+def _inspect(upload: Upload, size: int, image: Image) -> int | None:
+    """Inspect what is stored, by the formats of the record that it will belong to."""
+    try:
+        return inspect(
+            partial(objects.read_piece, upload),
+            size,
+            image.disk_format,
+            image.container_format,
+            trusted=settings.current.image_formats == "off",
+        )
+    except MissingError as exc:
+        raise Unavailable("What was stored got lost.") from exc
 
 
 def _try_later(run: _Run, reason: str) -> None:

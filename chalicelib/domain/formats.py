@@ -92,15 +92,24 @@ class FormatRefused(Exception):  # noqa: N818 - as the API's errors are named
 
 
 def inspect(
-    read: Read, size: int, disk_format: str, container_format: str
+    read: Read,
+    size: int,
+    disk_format: str | None,
+    container_format: str | None,
+    *,
+    trusted: bool = False,
 ) -> int | None:
     """Return how many bytes the disk in the data has: `None` where that is unknown.
+
+    Nothing is read where the formats are trusted, or where one is not known yet.
 
     Raises:
         FormatRefused: The data has another format, or must not be booted.
     """
-    if container_format != "bare":
+    if container_format != "bare" or disk_format is None:
         return None
+    if trusted:
+        return size if size and disk_format == "raw" else None
     data = _Data(read, size)
     kind = _recognize(data, disk_format)
     if kind is None and disk_format not in _UNMARKED:

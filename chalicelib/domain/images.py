@@ -56,11 +56,16 @@ def is_image_id(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What is told of data: its size in bytes, and its hashes in hex."""
+    """What is told of data: its bytes, those of the disk in it, its hashes in hex.
+
+    `refusal` says why it cannot be an image's data, where it cannot.
+    """
 
     size: int
     md5: str
     sha512: str
+    virtual_size: int | None = None
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +106,7 @@ class Image:
 
     def with_data(self, upload_id: str, content: Content) -> "Image":
         """
-        Give what the image becomes by an upload's data, which is never looked into.
+        Return what the image becomes by an upload's data.
         """
         return replace(
             self,
@@ -110,8 +115,7 @@ class Image:
             staged=None,
             failed_import=None,
             size=content.size,
-            # As recorded: of no data it is not known.
-            virtual_size=(content.size or None) if self.disk_format == "raw" else None,
+            virtual_size=content.virtual_size,
             checksum=content.md5,
             os_hash_algo="sha512",
             os_hash_value=content.sha512,

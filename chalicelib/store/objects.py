@@ -198,6 +198,24 @@ def read_data(upload: Upload, start: int, size: int) -> Iterator[bytes]:
         raise Unavailable(_NO_ANSWER) from exc
 
 
+def read_piece(upload: Upload, start: int, length: int) -> bytes:
+    """Read a piece of an object, which has it.
+
+    Raises:
+        MissingError: There is none.
+    """
+    answer = _ask(
+        "get_object",
+        Key=object_key(upload.image_id, upload.id),
+        Range=f"bytes={start}-{start + length - 1}",
+    )
+    try:
+        piece: bytes = answer["Body"].read()
+    except BotoCoreError as exc:
+        raise Unavailable(_NO_ANSWER) from exc
+    return piece
+
+
 def delete_upload(upload: Upload) -> None:
     """Remove what there is of an upload: its parts and its object."""
     if upload.multipart_id:

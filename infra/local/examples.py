@@ -34,7 +34,7 @@ DEVELOPERS: Final = People(PRODUCER, CONSUMER, ADMIN, "consumer")
 CONTENT: Final = b"No disk: an example. "
 """The data of the examples that are shared."""
 
-_DISK: Final = {"disk_format": "qcow2", "container_format": "bare"}
+_DISK: Final = {"disk_format": "raw", "container_format": "bare"}
 
 
 class RefusedError(Exception):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,12 @@ from infra.local.server import serve
 from tests.actors import Send, in_process, over_http
 from tests.contract.player import RECORDINGS, Conversation, read
 
-QUOTAS = {"quota": 2}
-"""The member quota that a recording was made with, where it is not the usual one."""
+SETTINGS: dict[str, dict[str, Any]] = {
+    "quota": {"member_quota": 2},
+    "list-filters": {"image_formats": "off"},
+    "list-pages": {"image_formats": "off"},
+}
+"""What a recording was made with, beside the default: some upload text as qcow2."""
 
 NAMES = sorted(path.stem for path in RECORDINGS.glob("*.json"))
 
@@ -33,10 +38,8 @@ def test_each_step_answers_as_recorded(
     name: str, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the reference answered, this service answers."""
-    quota = QUOTAS.get(name, settings.current.member_quota)
-    monkeypatch.setattr(
-        settings, "current", replace(settings.current, member_quota=quota)
-    )
+    changed = replace(settings.current, **SETTINGS.get(name, {}))
+    monkeypatch.setattr(settings, "current", changed)
     talk = Conversation(send)
 
     differences = {

@@ -24,8 +24,10 @@ from chalicelib.background import transfers
 from chalicelib.errors import Unavailable
 from chalicelib.store import objects
 from infra.local.worker import Pump
+from tests import disks
 from tests.actors import Actor, Answer, over_http
 from tests.clients.environments import install
+from tests.disks import put
 from tests.local.keystone import PASSWORD, keystone
 from tests.local.proxy import CUT, proxied
 from tests.local.service import ROOT, Run, running
@@ -42,7 +44,7 @@ NOBODY = (
     "Say who you are as for the openstack command: by OS_CLOUD, OS_AUTH_URL and"
     " the like, or OS_AUTH_TYPE=admin_token, OS_ENDPOINT and OS_TOKEN."
 )
-FORMATS = {"disk_format": "qcow2", "container_format": "bare"}
+FORMATS = {"disk_format": "raw", "container_format": "bare"}
 
 pytestmark = pytest.mark.xdist_group("run")
 
@@ -147,7 +149,8 @@ def tool(service: Run, tmp_path: Path) -> Tool:
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of three parts."""
     path = tmp_path_factory.mktemp("data") / "disk image.qcow2"
-    path.write_bytes(random.Random(5).randbytes(SIZE))  # noqa: S311 - any bytes do
+    content = random.Random(5).randbytes(SIZE)  # noqa: S311 - any bytes do
+    path.write_bytes(put(content, 0, disks.qcow2()))
     return path
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.contract.player import Conversation, read
-from tests.contract.test_replay import NAMES, QUOTAS
+from tests.contract.test_replay import NAMES, SETTINGS
 from tests.package.packaged import Lambda, Package, running, through_gateway
 
 
@@ -12,8 +12,9 @@ def test_the_package_answers_as_recorded(
     name: str, dev: Package, function: Lambda, aws: str
 ) -> None:
     """By API Gateway's events, under `/api`, in a Python that has nothing else."""
-    if name in QUOTAS:
-        with running(dev.unzipped, aws, MEMBER_QUOTA=str(QUOTAS[name])) as other:
+    if name in SETTINGS:
+        environ = {key.upper(): str(text) for key, text in SETTINGS[name].items()}
+        with running(dev.unzipped, aws, **environ) as other:
             talk = Conversation(through_gateway(dev, other))
             differences = [wrong for step in read(name) for wrong in talk.play(step)]
     else:
