@@ -28,9 +28,9 @@ class Settings:
     page_size_max: int = 1000
     index_lag_seconds: int = 60
     recent_changes_max: int = 5_000
-    page_rows_max: int = 20_000
+    page_rows_max: int = 50_000
     page_reads_max: int = 5_000
-    sort_images_max: int = 10_000
+    sort_images_max: int = 25_000
     upload_bytes_max: int = 4_500_000
     import_allow: str = ""
     image_formats: str = "inspect"

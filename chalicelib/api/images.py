@@ -12,7 +12,6 @@ from chalicelib.api import bodies, patch, responses
 from chalicelib.api.list_parameters import parse_list_query
 from chalicelib.api.requests import ANY_TYPE, base_url, body, caller, media_type, params
 from chalicelib.api.responses import answer, no_content
-from chalicelib.api.schemas import Json
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image, ImageStatus
@@ -58,8 +57,9 @@ def list_images() -> Response:
     me = caller(images)
     asked = params(images)
     policy.require_role("list_images", me)
-    page = lists.list_images(parse_list_query(asked), me, responses.weigh_image)
-    return answer(_present_page(page, asked))
+    page = lists.list_images(parse_list_query(asked), me, responses.encode_image)
+    links = _page_links(page, asked)
+    return responses.answer_encoded(responses.encode_images(page.images, links))
 
 
 @images.route("/v2/images/{image_id}", methods=["GET"], content_types=ANY_TYPE)
@@ -158,17 +158,13 @@ def _blank(me: Caller, asked: bodies.NewImage) -> Image:
     )
 
 
-def _present_page(page: lists.Page, asked: Params) -> Json:
-    """Make a list's document; `first` and `next` keep every parameter."""
+def _page_links(page: lists.Page, asked: Params) -> dict[str, str]:
+    """Return a list's links; `first` and `next` keep every parameter."""
     kept = [(key, value) for key, value in asked if key != "marker"]
-    document: Json = {
-        "images": [responses.present_image(image) for image in page.images],
-        "first": _link(kept),
-        "schema": "/v2/schemas/images",
-    }
+    links = {"first": _link(kept)}
     if page.next_marker is not None:
-        document["next"] = _link([*kept, ("marker", page.next_marker)])
-    return document
+        links["next"] = _link([*kept, ("marker", page.next_marker)])
+    return links
 
 
 def _link(asked: Params) -> str:

@@ -24,8 +24,17 @@ def answer(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Make an answer with a JSON body."""
+    return answer_encoded(json.dumps(document, ensure_ascii=False), status, headers)
+
+
+def answer_encoded(
+    text: str,
+    status: HTTPStatus = HTTPStatus.OK,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Make an answer with a body that is JSON already."""
     return Response(
-        json.dumps(document, ensure_ascii=False),
+        text,
         headers={"Content-Type": JSON_TYPE, **(headers or {})},
         status_code=status,
     )
@@ -56,12 +65,15 @@ def present_image(image: Image) -> Json:
     return document
 
 
-def weigh_image(image: Image) -> int:
-    """
-    Return the bytes that an image takes in Lambda's response: JSON within ASCII JSON.
-    """
-    text = json.dumps(present_image(image), ensure_ascii=False)
-    return len(json.dumps(text))
+def encode_image(image: Image) -> str:
+    """Encode an image's document as JSON."""
+    return json.dumps(present_image(image), ensure_ascii=False)
+
+
+def encode_images(images: Iterable[str], links: Mapping[str, str]) -> str:
+    """Encode the document of a list of encoded images."""
+    rest = json.dumps({**links, "schema": "/v2/schemas/images"}, ensure_ascii=False)
+    return f'{{"images": [{", ".join(images)}], {rest[1:]}'
 
 
 def present_member(member: Member) -> Json:

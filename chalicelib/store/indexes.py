@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from pynamodb.expressions.condition import Condition
@@ -26,13 +27,19 @@ from chalicelib.store.keys import (
     PART_OF,
     SHARED,
     image_key,
+    is_whole,
+    list_position,
     member_key,
+    name_in,
     name_prefix,
     own_part,
     project_partition,
     project_sort,
     visibility_partition,
 )
+
+_POSITION_LENGTH: Final = len(list_position(datetime(2026, 1, 1, tzinfo=UTC), "")) + 36
+"""How long every place in a list is: a time, and the id of an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +144,13 @@ def _visibility_range(visibility: Visibility, name: str | None) -> Range:
     return Range(ByVisibilityOrOwner.Meta.index_name, partition)
 
 
+def split_named(ranges: list[Range]) -> tuple[list[Range], list[str]]:
+    """Split ranges into those of one's own, and the partitions that `by-name` has."""
+    partitions = {visibility_partition(one) for one in NAMED}
+    rest = [run for run in ranges if run.partition not in partitions]
+    return rest, [run.partition for run in ranges if run.partition in partitions]
+
+
 _SORT_KEYS: Final = {
     ByProject.Meta.index_name: ByProject.project_sk,
     ByVisibilityOrOwner.Meta.index_name: ByVisibilityOrOwner.group_sk,
@@ -174,6 +188,47 @@ def query_range(
     last = answer.get("LastEvaluatedKey")
     resume = last[sort.attr_name]["S"].removeprefix(run.prefix) if last else None
     return rows, resume, answer["ScannedCount"]
+
+
+def query_names(
+    query: ListQuery,
+    partition: str,
+    *,
+    start: str | None,
+    after: str | None,
+    limit: int,
+) -> tuple[list[tuple[str, Row]], str | None, int]:
+    """AP-24: public or community images in the order of names, and where it goes on.
+
+    Each with how its key begins, up to the name's end. From the beginning of the names
+    with the prefix *start*, or *after* a key. The last is how many rows were looked at,
+    *limit* at most.
+    """
+    low, high = "0", "2"
+    if after is not None and query.descending:
+        high = _before(after)
+    elif after is not None:
+        low = f"{after}!"
+    elif start is not None and query.descending:
+        high = f"{start}~"
+    elif start is not None:
+        low = start
+    answer = query_page(
+        partition,
+        range_key_condition=ByName.name_sk.between(low, high),
+        filter_condition=_accepts(query, has_name=False),
+        index_name=ByName.Meta.index_name,
+        limit=limit,
+        scan_index_forward=not query.descending,
+    )
+    rows = []
+    for raw in answer["Items"]:
+        key = raw["name_sk"]["S"]
+        prefix, position = key[:-_POSITION_LENGTH], key[-_POSITION_LENGTH:]
+        name = name_in(prefix) if is_whole(prefix) else None
+        rows.append((prefix, Row(position, known=True, name=name, is_membership=False)))
+    last = answer.get("LastEvaluatedKey")
+    return rows, last["name_sk"]["S"] if last else None, answer["ScannedCount"]
 
 
 def _accepts(query: ListQuery, *, has_name: bool) -> Condition:
@@ -224,5 +279,10 @@ def _span(prefix: str, after: str | None, descending: bool) -> tuple[str, str]: 
     if after is None:
         return low, high
     if descending:
-        return low, f"{prefix}{after[:-1]}{chr(ord(after[-1]) - 1)}~"
+        return low, _before(f"{prefix}{after}")
     return f"{prefix}{after}!", high
+
+
+def _before(key: str) -> str:
+    """Return a text before a key that ends in an id, and after all keys before it."""
+    return f"{key[:-1]}{chr(ord(key[-1]) - 1)}~"

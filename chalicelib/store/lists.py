@@ -1,72 +1,82 @@
 """A page of images: candidates from the indexes, the truth from the table.
 
 The indexes only propose. Each candidate is read from the table before it is listed, so
-that what was deleted, unshared or answered a moment ago is told as it is now; what the
-indexes do not know yet is proposed by the project's own hints (`RECENT#`).
+that what was deleted, unshared or answered a moment ago is listed as it is now; what
+the indexes do not know yet is proposed by the project's own recent changes (`RECENT#`).
 """
 
-from collections import deque
+import json
+from bisect import insort
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
+from heapq import heappop, heappush
 from itertools import islice
-from typing import Any, Final
+from operator import itemgetter
+from typing import Final, TypeVar
 
 from chalicelib import settings
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
-from chalicelib.domain.images import Image, is_image_id
-from chalicelib.domain.list_queries import ListQuery, Sort
+from chalicelib.domain.images import Image
+from chalicelib.domain.list_queries import ListQuery
 from chalicelib.errors import BadRequest
-from chalicelib.store import dynamodb, indexes
 from chalicelib.store import images as image_store
-from chalicelib.store.indexes import Range, Row
-from chalicelib.store.items import stored
+from chalicelib.store import indexes
+from chalicelib.store.candidates import Budget, BudgetSpentError, Candidates
+from chalicelib.store.indexes import Row
 from chalicelib.store.keys import list_position
-from chalicelib.store.recent_changes import query_recent
+from chalicelib.store.sorted_candidates import (
+    SLICE_MAX,
+    Entry,
+    SortValues,
+    sort_values,
+    sorted_candidates,
+)
 
 PAGE_BYTES_MAX: Final = 4 * 2**20
-"""How many bytes of a page Lambda's answer may hold; it ends at 6 MB."""
+"""Maximum size of a page in Lambda's response, in bytes; the response ends at 6 MB."""
 
-# Of images of 384 KB, a slice takes some 300 MB of memory.
-_SLICE_MAX: Final = 250
 _CHUNK_MAX: Final = 5_000
-_SORT_CHUNK: Final = 1_000
-_IN_ROWS: Final = frozenset({"name", "created_at", "id"})
-_BY_PLACE: Final = ("created_at", "id")
+_BY_PLACE: Final = ["created_at", "id"]
+
+_T = TypeVar("_T")
+Encode = Callable[[Image], str]
+"""Encode an image as the response has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The images of a page, and the marker of the next one if there may be more."""
+    """The encoded images of a page, and the next marker if there may be more."""
 
-    images: list[Image]
+    images: list[str]
     next_marker: str | None
 
 
-def list_images(
-    query: ListQuery, caller: Caller, weigh: Callable[[Image], int]
-) -> Page:
-    """Find the page of images that a query asks for.
-
-    *weigh* returns the bytes that an image takes in the response.
+def list_images(query: ListQuery, caller: Caller, encode: Encode) -> Page:
+    """Return the page of images that a query asks for, each encoded once.
 
     Raises:
         BadRequest: The marker is not an image that the caller can see; or the filters
-            match nothing in as much as one request may read; or there are too many
-            images to sort.
+            match nothing in as much as a request may read; or there are too many images
+            to sort.
     """
     marker = _marker(query, caller)
     if query.limit == 0:
         return Page([], None)
-    budget = _Budget(settings.current.page_rows_max)
-    if _is_by_place(query.sort) and query.ids is None:
-        after = list_position(marker.created_at, marker.id) if marker else None
-        chunk = min(query.limit + 1, _CHUNK_MAX)
-        rows = _candidates(query, caller, after, budget, chunk)
-    else:
-        rows = _sorted(query, caller, marker)
-    return _page(query, caller, rows, budget, weigh)
+    budget = Budget(settings.current.page_rows_max)
+    page = _Page(query, encode)
+    try:
+        if _is_by_place(query):
+            _fill_by_place(page, query, caller, marker, budget)
+        else:
+            _fill_sorted(page, query, caller, marker, budget)
+    except BudgetSpentError:
+        return page.cut(f"{budget.looked_at} index rows")
+    except _ReadsSpentError as exc:
+        return page.cut(f"{exc.reads} images")
+    except _FullError:
+        return page.end(has_next=True)
+    return page.end(has_next=False)
 
 
 def _marker(query: ListQuery, caller: Caller) -> Image | None:
@@ -78,54 +88,152 @@ def _marker(query: ListQuery, caller: Caller) -> Image | None:
     return found.image
 
 
-def _is_by_place(sort: tuple[Sort, ...]) -> bool:
-    keys = tuple(by.key for by in sort)
-    return keys == _BY_PLACE and sort[0].descending == sort[1].descending
+def _is_by_place(query: ListQuery) -> bool:
+    by_place = [by.key for by in query.sort] == _BY_PLACE
+    same_way = len({by.descending for by in query.sort}) == 1
+    return by_place and same_way and query.ids is None
 
 
-def _page(
-    query: ListQuery,
-    caller: Caller,
-    rows: Iterator[Row],
-    budget: "_Budget",
-    weigh: Callable[[Image], int],
-) -> Page:
-    images: list[Image] = []
-    last_seen = None
-    reads, size, weight = 0, min(query.limit, _SLICE_MAX), 0
-    while some := list(islice(rows, size)):
-        if reads >= settings.current.page_reads_max:
-            budget.spent_on = f"{reads} images"
-            break
-        for image in _listed(query, caller, some):
-            if all(test(image) for test in query.tests):
-                weight += weigh(image)
-                if images and weight > PAGE_BYTES_MAX:
-                    return Page(images, last_seen)
-                images.append(image)
-            last_seen = image.id
-            if len(images) == query.limit:
-                return Page(images, last_seen)
-        reads += len(some)
-        size = min(2 * size, _SLICE_MAX)
-    if budget.spent_on is None:
-        return Page(images, None)
-    if images:
-        return Page(images, last_seen)
-    filters = ", ".join(query.filters) or "the list"
-    raise BadRequest(
-        f"No image that fits {filters} was found within {budget.spent_on}, which is"
-        " what one request may look at. Narrow the list by name, owner or visibility,"
-        " or start at its other end."
+class _FullError(Exception):
+    """The page holds what it may."""
+
+
+class _ReadsSpentError(Exception):
+    """More candidates are left than a request may read from the table."""
+
+    def __init__(self, reads: int) -> None:
+        super().__init__(reads)
+        self.reads = reads
+
+
+class _Page:
+    """A page while it is filled, in order."""
+
+    def __init__(self, query: ListQuery, encode: Encode) -> None:
+        self._query, self._encode = query, encode
+        self._images: list[tuple[SortValues, str]] = []
+        self._last: tuple[SortValues, str] | None = None
+        self._weight = 0
+
+    def add(self, values: SortValues, image: Image) -> None:
+        """Add an image that belongs in the list, if it passes the filters.
+
+        Raises:
+            _FullError: Now it holds all it may, or would hold too much.
+        """
+        if all(test(image) for test in self._query.tests):
+            text = self._encode(image)
+            # Lambda's response is ASCII JSON that holds the body as a string.
+            self._weight += len(json.dumps(text))
+            if self._images and self._weight > PAGE_BYTES_MAX:
+                raise _FullError
+            insort(self._images, (values, text), key=itemgetter(0))
+        if self._last is None or self._last[0] < values:
+            self._last = values, image.id
+        if len(self._images) == self._query.limit:
+            raise _FullError
+
+    def end(self, *, has_next: bool) -> Page:
+        """Return the page; the next one goes on behind the last image looked at."""
+        marker = self._last[1] if has_next and self._last else None
+        return Page([text for _, text in self._images], marker)
+
+    def cut(self, bound: str) -> Page:
+        """Return the page that ends early at a bound.
+
+        Raises:
+            BadRequest: It is empty: to clients, that would be the end of the list.
+        """
+        if self._images:
+            return self.end(has_next=True)
+        filters = ", ".join(self._query.filters) or "the list"
+        raise BadRequest(
+            f"No image that fits {filters} was found within {bound}, which is what one"
+            " request may look at. Narrow the list by name, owner or visibility, or"
+            " start at its other end."
+        )
+
+
+def _fill_by_place(
+    page: _Page, query: ListQuery, caller: Caller, marker: Image | None, budget: Budget
+) -> None:
+    """Fill a page of the list in order of creation."""
+    candidates = Candidates(
+        query,
+        caller,
+        ranges=indexes.choose_ranges(query, caller),
+        budget=budget,
+        chunk=min(query.limit + 1, _CHUNK_MAX),
+        after=list_position(marker.created_at, marker.id) if marker else None,
     )
+    for rows in _slices(query, candidates):
+        for image in _read(query, caller, rows):
+            page.add(sort_values(query.sort, image), image)
 
 
-def _listed(query: ListQuery, caller: Caller, rows: list[Row]) -> Iterator[Image]:
+def _fill_sorted(
+    page: _Page, query: ListQuery, caller: Caller, marker: Image | None, budget: Budget
+) -> None:
+    """Fill a page of the list in the order of other keys.
+
+    An image whose row has an old name is put where it belongs now; one that belonged
+    before the marker is left out, as it would be had its row been in time.
+    """
+
+    def read(rows: list[Row]) -> list[Image]:
+        return list(_read(query, caller, rows))
+
+    after = sort_values(query.sort, marker) if marker else None
+    entries = sorted_candidates(query, caller, marker, budget, read)
+    waiting: list[tuple[SortValues, int, Image]] = []
+    seen: set[str] = set()
+    for batch in _slices(query, entries):
+        for image in _read_entries(batch, read):
+            values = sort_values(query.sort, image)
+            if image.id not in seen and (after is None or after < values):
+                heappush(waiting, (values, len(seen), image))
+            seen.add(image.id)
+        while waiting and not batch[-1].values < waiting[0][0]:
+            _add_first(page, waiting)
+    while waiting:
+        _add_first(page, waiting)
+
+
+def _add_first(page: _Page, waiting: list[tuple[SortValues, int, Image]]) -> None:
+    values, _, image = heappop(waiting)
+    page.add(values, image)
+
+
+def _read_entries(
+    batch: list[Entry], read: Callable[[list[Row]], list[Image]]
+) -> Iterator[Image]:
+    yield from read([entry.row for entry in batch if entry.image is None])
+    yield from (entry.image for entry in batch if entry.image is not None)
+
+
+def _slices(query: ListQuery, candidates: Iterable[_T]) -> Iterator[list[_T]]:
+    """Cut candidates into slices to read: the first of as many as the page may hold.
+
+    Raises:
+        _ReadsSpentError: More are left than a request may read.
+    """
+    left = iter(candidates)
+    reads, size = 0, min(query.limit, SLICE_MAX)
+    while batch := list(islice(left, size)):
+        if reads >= settings.current.page_reads_max:
+            raise _ReadsSpentError(reads)
+        yield batch
+        reads += len(batch)
+        size = min(2 * size, SLICE_MAX)
+
+
+def _read(query: ListQuery, caller: Caller, rows: Iterable[Row]) -> Iterator[Image]:
     """Read candidates from the table, and keep those that belong in the caller's list.
 
-    A hint may tell of a place where the image never was: that of a new image whose id
-    was taken.
+    A recent change may have a place where the image never was: that of a new image
+    whose id was taken.
     """
+    rows = list(rows)
     truth = indexes.load_listed(rows, None if caller.is_admin else caller.project_id)
     for row in rows:
         image = policy.listed(
@@ -133,183 +241,3 @@ def _listed(query: ListQuery, caller: Caller, rows: list[Row]) -> Iterator[Image
         )
         if image and list_position(image.created_at, image.id).endswith(row.position):
             yield image
-
-
-@dataclass(slots=True)
-class _Budget:
-    """How many index rows a request may look at, how many it did, and what ended it."""
-
-    rows: int
-    looked_at: int = 0
-    spent_on: str | None = None
-
-
-@dataclass(slots=True)
-class _Head:
-    """
-    Where the merge stands in one range: rows fetched, and where to fetch the next.
-    """
-
-    run: Range
-    after: str | None
-    rows: deque[Row] = field(default_factory=deque)
-    done: bool = False
-
-    def fetch(self, query: ListQuery, limit: int) -> int:
-        """Fetch the next rows; give how many the index looked at."""
-        rows, self.after, looked_at = indexes.query_range(
-            query, self.run, self.after, limit
-        )
-        self.rows.extend(rows)
-        self.done = self.after is None
-        return looked_at
-
-    def take(self, position: str) -> list[Row]:
-        """
-        Take the rows at a place: none, one, or two where the owner is also a member.
-        """
-        taken = []
-        while self.rows and self.rows[0].position == position:
-            taken.append(self.rows.popleft())
-        return taken
-
-
-def _candidates(
-    query: ListQuery,
-    caller: Caller,
-    after: str | None,
-    budget: _Budget,
-    chunk: int,
-) -> Iterator[Row]:
-    """Merge the ranges and the hints into one run of candidates, each image once.
-
-    A row is passed on only when no range can still hold an earlier one.
-    """
-    heads = [_Head(run, after) for run in indexes.choose_ranges(query, caller)]
-    recents = _Head(Range("", ""), None, done=True)
-
-    places: list[str] = []
-
-    def recent(part: str) -> int:
-        places.extend(query_recent(caller.project_id, part))
-        return 0
-
-    parts = indexes.recent_parts(query, caller) if heads else []
-    first: list[Any] = [partial(recent, part) for part in parts]
-    while True:
-        empty = [head for head in heads if not head.rows and not head.done]
-        fetches = [partial(head.fetch, query, chunk) for head in empty]
-        if fetches or first:
-            if budget.looked_at >= budget.rows:
-                budget.spent_on = f"{budget.looked_at} index rows"
-                return
-            budget.looked_at += sum(dynamodb.together(*fetches, *first))
-            if first:
-                rows = _in_order(places, after, descending=query.descending)
-                recents.rows.extend(rows)
-            first, chunk = [], min(2 * chunk, _CHUNK_MAX)
-            continue
-        waiting = [head for head in (*heads, recents) if head.rows]
-        if not waiting:
-            return
-        nearest = max if query.descending else min
-        best = nearest(head.rows[0].position for head in waiting)
-        yield _one([row for head in waiting for row in head.take(best)])
-
-
-def _in_order(
-    places: Iterable[str], after: str | None, *, descending: bool
-) -> list[Row]:
-    left = {
-        place
-        for place in places
-        if after is None or (place < after if descending else place > after)
-    }
-    return [Row(place) for place in sorted(left, reverse=descending)]
-
-
-def _one(rows: list[Row]) -> Row:
-    """Make one candidate of the rows that propose the same image."""
-    first = rows[0]
-    known = all(row.known for row in rows)
-    return Row(
-        first.position,
-        known=known,
-        name=first.name if known else None,
-        is_membership=any(row.is_membership for row in rows),
-    )
-
-
-def _sorted(query: ListQuery, caller: Caller, marker: Image | None) -> Iterator[Row]:
-    """Gather all that may be in the list, and sort it by what was asked for.
-
-    The index knows names; for anything else, every candidate is read.
-    """
-    rows = _gathered(query, caller)
-    in_rows = _IN_ROWS.issuperset(by.key for by in query.sort)
-    entries = [
-        (_values(query.sort, partial(_of_row, row)), row)
-        for row in rows
-        if in_rows and row.known
-    ]
-    unknown = (row for row in rows if not (in_rows and row.known))
-    while some := list(islice(unknown, _SLICE_MAX)):
-        entries += [
-            (
-                _values(query.sort, partial(_of_image, image)),
-                Row(list_position(image.created_at, image.id)),
-            )
-            for image in _listed(query, caller, some)
-        ]
-    for place, by in reversed(list(enumerate(query.sort))):
-        entries.sort(key=lambda entry: entry[0][place], reverse=by.descending)
-    if marker is None:
-        return (row for _, row in entries)
-    last = _values(query.sort, partial(_of_image, marker))
-    return (row for values, row in entries if _is_after(values, last, query.sort))
-
-
-def _gathered(query: ListQuery, caller: Caller) -> list[Row]:
-    if query.ids is not None:
-        return [Row(f"#{one}") for one in dict.fromkeys(query.ids) if is_image_id(one)]
-    most = settings.current.sort_images_max
-    budget = _Budget(2 * most)
-    candidates = _candidates(query, caller, None, budget, chunk=_SORT_CHUNK)
-    rows = list(islice(candidates, most + 1))
-    if len(rows) > most or budget.spent_on:
-        raise BadRequest(
-            f"More than {most} images, or {budget.rows} index rows, are too many to"
-            " sort. Narrow the list by name, owner or visibility, or sort by"
-            " created_at alone."
-        )
-    return rows
-
-
-def _of_row(row: Row, key: str) -> str | None:
-    if key == "name":
-        return row.name
-    created_at, _, image_id = row.position.rpartition("#")
-    return image_id if key == "id" else created_at
-
-
-def _of_image(image: Image, key: str) -> Any:  # noqa: ANN401 - whatever the key holds
-    return stored(getattr(image, key))
-
-
-def _values(
-    sort: tuple[Sort, ...], get: Callable[[str], Any]
-) -> list[tuple[bool, Any]]:
-    """Give what to compare, key by key; null comes before everything, as recorded."""
-    values = [get(by.key) for by in sort]
-    return [(value is not None, "" if value is None else value) for value in values]
-
-
-def _is_after(
-    values: list[tuple[bool, Any]],
-    last: list[tuple[bool, Any]],
-    sort: tuple[Sort, ...],
-) -> bool:
-    for value, bound, by in zip(values, last, sort, strict=True):
-        if value != bound:
-            return bool(value < bound if by.descending else value > bound)
-    return False
