@@ -13,7 +13,12 @@ from chalicelib.background.events import event_of, publish
 from chalicelib.store import images as image_store
 from chalicelib.store import objects, queue
 from chalicelib.store import uploads as upload_store
-from chalicelib.store.items import Raw, pending_upload_of, unswept_image_of
+from chalicelib.store.items import (
+    Raw,
+    pending_upload_of,
+    recopied_image_of,
+    unswept_image_of,
+)
 
 log = logging.getLogger("cloud-images")
 
@@ -59,6 +64,13 @@ def enqueue_upload(record: Record) -> None:
         queue.send_job(*upload)
 
 
+def enqueue_copies(record: Record) -> None:
+    """Have the worker update what memberships copy from an image that has changed."""
+    image_id = recopied_image_of(record.old, record.new)
+    if image_id:
+        queue.send_copy_job(image_id)
+
+
 def clean_up_deleted_image(record: Record) -> None:
     """Remove a deleted image's memberships, data and uploads.
 
@@ -82,6 +94,7 @@ def publish_change(record: Record) -> None:
 
 HANDLERS: Final[tuple[Handler, ...]] = (
     enqueue_upload,
+    enqueue_copies,
     clean_up_deleted_image,
     publish_change,
 )

@@ -6,7 +6,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pynamodb.attributes import (
     BooleanAttribute,
@@ -48,6 +48,9 @@ from chalicelib.store.keys import (
 _T = TypeVar("_T")
 Raw = dict[str, dict[str, Any]]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+COPIED: Final = ("owner", "name", "os_hidden")
+"""What a membership copies from its image."""
 
 
 def _time(text: str) -> datetime:
@@ -390,6 +393,20 @@ def pending_upload_of(raw: Raw | None) -> Key | None:
     if raw is None or raw.get("state") != {"S": UploadState.PENDING}:
         return None
     return raw["pk"]["S"].removeprefix(upload_partition("")), raw["sk"]["S"]
+
+
+def recopied_image_of(old: Raw | None, new: Raw | None) -> str | None:
+    """Return which image's memberships have old copies now, if a change left any.
+
+    A member that comes later copies what the image is then.
+    """
+    if old is None or new is None or "member_count" not in new or "deleted" in new:
+        return None
+    if int(new["member_count"]["N"]) == 0:
+        return None
+    if all(old.get(name) == new.get(name) for name in COPIED):
+        return None
+    return image_id_in(new["pk"]["S"])
 
 
 def _read(kind: type[_T], document: dict[str, Any]) -> _T:

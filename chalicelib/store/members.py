@@ -1,9 +1,12 @@
 """The access patterns of memberships: each write with the condition that it needs."""
 
 from dataclasses import replace
+from functools import partial
+from typing import Final
 
 from pynamodb.exceptions import PynamoDBException, TransactWriteError
 from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from chalicelib import clock, settings
@@ -11,6 +14,7 @@ from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image, Visibility
 from chalicelib.domain.members import Member, MemberStatus
 from chalicelib.errors import Conflict, LimitExceeded, StaleError
+from chalicelib.store import dynamodb
 from chalicelib.store.dynamodb import (
     PASSED,
     change_by,
@@ -19,25 +23,32 @@ from chalicelib.store.dynamodb import (
     get_item,
     is_ours,
     query_collection,
+    query_page,
     reasons_of,
     settle,
 )
 from chalicelib.store.items import (
     ImageItem,
     MemberItem,
+    Raw,
     image_of,
     member_item,
     member_of,
 )
 from chalicelib.store.keys import (
+    MEMBER,
     PART_OF,
     image_key,
     list_position,
     member_key,
     moment,
+    owner_partition,
     project_sort,
 )
 from chalicelib.store.recent_changes import write_and_record
+
+COPIES_AT_ONCE: Final = 500
+"""Maximum number of memberships that a job copies an image to."""
 
 
 def list_members(image: Image) -> list[Member]:
@@ -61,7 +72,7 @@ def add_member(image: Image, member_id: str, caller: Caller) -> Member:
     Raises:
         Conflict: The project is a member already.
         LimitExceeded: The image has as many members as the quota allows.
-        StaleError: The image is no longer shared or owned as it was, or is gone.
+        StaleError: The image is no longer shared, or changed what a membership copies.
     """
     now = clock.now()
     member = Member(
@@ -86,7 +97,9 @@ def add_member(image: Image, member_id: str, caller: Caller) -> Member:
                     ImageItem.member_count.add(1),
                     ImageItem.changed.set(change_by(caller)),
                 ],
-                condition=_still_shared(image) & (ImageItem.member_count < quota),
+                condition=_still_shared(image)
+                & _still_copied(image)
+                & (ImageItem.member_count < quota),
                 return_values="ALL_OLD",
             )
 
@@ -101,7 +114,12 @@ def add_member(image: Image, member_id: str, caller: Caller) -> Member:
                 f"Member {member_id} is duplicated for image {image.id}"
             ) from exc
         latest = image_of(old_image) if old_image else None
-        if latest and _same_owner_and_shared(latest, image):
+        copied = (image.name, image.os_hidden)
+        if (
+            latest
+            and _same_owner_and_shared(latest, image)
+            and (latest.name, latest.os_hidden) == copied
+        ):
             raise LimitExceeded(
                 f"Image member limit exceeded for image {image.id}: it has"
                 f" {latest.member_count} of the {quota} members allowed."
@@ -181,6 +199,74 @@ def remove_member(image: Image, member: Member, caller: Caller) -> None:
         reasons_of(exc, 2)
         if not is_ours(get_item(image_key(image.id)), caller):
             raise StaleError from exc
+
+
+def update_copies(image_id: str, after: str = "") -> str | None:
+    """AP-25: copy an image's name, `os_hidden` and owner to its next memberships.
+
+    Those after a project's id, `COPIES_AT_ONCE` at most; return the last one's, if more
+    may follow. The image is read after them: a membership that came later copied it as
+    late. No version is written over a newer one, `changed` stays, and no event follows.
+    """
+    partition, _ = image_key(image_id)
+    page = query_page(
+        partition,
+        range_key_condition=MemberItem.sk.startswith(MEMBER),
+        consistent_read=True,
+        exclusive_start_key=_raw_key(image_id, after) if after else None,
+        limit=COPIES_AT_ONCE,
+    )
+    raw_image = get_item(image_key(image_id))
+    image = image_of(raw_image) if raw_image else None
+    if image is None:
+        return None
+    items = [MemberItem.from_raw_data(raw) for raw in page["Items"]]
+    dynamodb.together(
+        *[
+            partial(_copy, image, item)
+            for item in items
+            if item.image_version is None or item.image_version < image.version
+        ]
+    )
+    return items[-1].member_id if page.get("LastEvaluatedKey") else None
+
+
+def _copy(image: Image, item: MemberItem) -> None:
+    older = MemberItem.image_version.does_not_exist() | (
+        MemberItem.image_version < image.version
+    )
+    name = MemberItem.name
+    actions: list[Action] = [
+        name.remove() if image.name is None else name.set(image.name),
+        MemberItem.os_hidden.set(image.os_hidden),
+        MemberItem.owner.set(image.owner),
+        MemberItem.group_pk.set(owner_partition(image.owner)),
+        MemberItem.image_version.set(image.version),
+    ]
+    try:
+        settle(
+            lambda: MemberItem(item.pk, item.sk).update(
+                actions=actions,
+                condition=older & (MemberItem.created_at == item.created_at),
+            )
+        )
+    except PynamoDBException as exc:
+        # Refused, it has a newer version, or is no longer the same membership.
+        if not condition_failed(exc):
+            raise
+
+
+def _raw_key(image_id: str, member_id: str) -> Raw:
+    pk, sk = member_key(image_id, member_id)
+    return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
+def _still_copied(image: Image) -> Condition:
+    """Return the condition that a new membership's copies are the image's still."""
+    name = ImageItem.name
+    same_name = name.does_not_exist() if image.name is None else name == image.name
+    both: Condition = same_name & (ImageItem.os_hidden == image.os_hidden)
+    return both
 
 
 def _still_shared(image: Image) -> Condition:

@@ -77,6 +77,10 @@ def _use_data(send: Send, pump: Pump) -> None:
     path = f"/ext/v1/images/{given_up}/uploads"
     upload = producer.post(path, {"size": len(CONTENT)}).document
     producer.delete(f"{path}/{upload['id']}")
+    producer.share(sent, "consumer")
+    patch = [{"op": "replace", "path": "/name", "value": "renamed"}]
+    producer.patch(f"/v2/images/{sent}", patch)
+    pump.settle()
     for image_id in (imported, sent):
         producer.delete(f"/v2/images/{image_id}")
     open_upload = producer.make_image(**disk)

@@ -1,0 +1,63 @@
+"""Actors that take turns, one call of DynamoDB at a time, in a random order."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Semaphore, Thread, current_thread
+from typing import Any
+from unittest.mock import patch
+
+from chalicelib.store import dynamodb
+
+
+@dataclass
+class Stage:
+    """Runs actors, each in a thread of its own, one call of DynamoDB at a time."""
+
+    chance: random.Random
+    turns: dict[str, Semaphore] = field(default_factory=dict)
+    resting: Semaphore = field(default_factory=lambda: Semaphore(0))
+    done: set[str] = field(default_factory=set)
+    errors: list[BaseException] = field(default_factory=list)
+
+    def wait(self, **_: Any) -> None:
+        """Let another actor go on, until it is this one's turn again."""
+        turn = self.turns.get(current_thread().name)
+        if turn:
+            self.resting.release()
+            turn.acquire()
+
+    def play(self, actors: dict[str, Callable[[], None]], after: Any) -> None:
+        """Run all actors to their ends, and call *after* between their steps."""
+        for name, act in actors.items():
+            self.turns[name] = Semaphore(0)
+            Thread(target=self._run, args=[name, act], name=name, daemon=True).start()
+            self.resting.acquire()
+        while left := sorted(self.turns.keys() - self.done):
+            self.turns[self.chance.choice(left)].release()
+            self.resting.acquire()
+            after()
+        if self.errors:
+            raise self.errors[0]
+
+    def _run(self, name: str, act: Callable[[], None]) -> None:
+        self.wait()
+        try:
+            act()
+        except BaseException as error:  # noqa: BLE001 - raised by `play`
+            self.errors.append(error)
+        self.done.add(name)
+        self.resting.release()
+
+
+@contextmanager
+def stepping(stage: Stage) -> Iterator[None]:
+    """Make each call of DynamoDB a step of the actor that makes it."""
+    events = dynamodb.connection.connection.client.meta.events
+    events.register("before-call.dynamodb.*", stage.wait)
+    try:
+        with patch.object(dynamodb, "together", lambda *calls: [c() for c in calls]):
+            yield
+    finally:
+        events.unregister("before-call.dynamodb.*", stage.wait)
