@@ -1,32 +1,28 @@
-"""
-What an application credential's access rules allow: paths, by patterns of its user's.
-"""
+"""The path patterns of an application credential's access rules."""
 
 import re
 from typing import Final
 
-PATH_MAX: Final = 512
-"""
-How long a path may be that a rule allows: users write patterns, and what they take to
-compare grows with it.
+PATH_CHARACTERS_MAX: Final = 512
+"""Maximum length of a path that a rule can allow, in characters.
+
+Users write patterns, and the time to match one grows with the path.
 """
 
 RULES_MAX: Final = 50
-"""
-How many rules on images count, for the same reason; what is left out allows nothing.
-"""
+"""Maximum number of rules matched, for the same reason; others are ignored."""
 
-_PATTERN: Final = re.compile(r"(?P<any>\*\*)|(?P<one>\*|{[^}]*})|(?P<text>[^*{}]+)")
+_PATTERN: Final = re.compile(r"(?P<any>\*\*)|(?P<segment>\*|{[^}]*})|(?P<text>[^*{}]+)")
 
 
 def allows(pattern: str, path: str) -> bool:
-    """Tell whether a rule's path allows a request's, as keystonemiddleware reads it.
+    """Return whether a rule's pattern matches a path, as keystonemiddleware does.
 
-    `*` and `{name}` stand for a part of a path, `**` for any number of parts, and the
-    rest for itself. Users write rules: no regular expression, which could take for
-    ever. What is kept are the places in the path that the pattern so far may end at.
+    `*` and `{name}` match one segment of a path, `**` any number, all else itself. A
+    regular expression of a user's could run for ever; this keeps the set of positions
+    in the path at which the pattern so far may end.
     """
-    if len(path) > PATH_MAX:
+    if len(path) > PATH_CHARACTERS_MAX:
         return False
     ends = {0}
     for token in _PATTERN.finditer(pattern):
@@ -37,10 +33,10 @@ def allows(pattern: str, path: str) -> bool:
             ends = set(range(min(ends), len(path) + 1))
         else:
             inside, after = False, set()
-            for place, character in enumerate(path):
-                inside = (inside or place in ends) and character != "/"
+            for position, character in enumerate(path):
+                inside = (inside or position in ends) and character != "/"
                 if inside:
-                    after.add(place + 1)
+                    after.add(position + 1)
             ends = after
         if not ends:
             return False

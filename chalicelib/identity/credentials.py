@@ -1,6 +1,4 @@
-"""
-What every way of identification shares: who asks, their token, and the one refusal.
-"""
+"""What all methods of identification share: the token, the settings, the refusal."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -17,15 +15,15 @@ ROLES: Final = {
     "admin": Role.ADMIN,
 }
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,8192}")
-"""What can be a token: API Gateway ends all headers at 10,240 bytes."""
+"""The form of a token; API Gateway limits all headers to 10,240 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A request before it is known whose it is.
+    """A request whose caller is not identified yet.
 
-    The path is that of the API, as sent: without a stage or a domain's prefix, and not
-    decoded. Names of headers are found in any case.
+    The path is the API's, as sent: without a stage or a domain's prefix, and not
+    decoded. The names of headers are case-insensitive.
     """
 
     method: str
@@ -34,9 +32,9 @@ class Incoming:
     request_id: str
 
     def token(self, *, bearer: bool = False) -> str | None:
-        """Give the token that it carries, or nothing where that can't be one.
+        """Return the token of `X-Auth-Token`, or None if it is malformed or absent.
 
-        From `X-Auth-Token`; without it, where *bearer* is set, from `Authorization`.
+        Without that header, *bearer* permits `Authorization`.
         """
         text = self.headers.get("x-auth-token")
         if text is None and bearer:
@@ -48,56 +46,56 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """The settings of one way of identification, as they were given; none is empty."""
+class MethodSettings:
+    """The settings of one method of identification; none is empty."""
 
-    way: str
+    method: str
     values: Mapping[str, str] = field(repr=False)
 
-    def needed(self, name: str) -> str:
-        """Give a setting that must be there.
+    def require(self, name: str) -> str:
+        """Return a mandatory setting.
 
         Raises:
-            SettingError: It is not.
+            SettingError: It is missing.
         """
         if name not in self.values:
             raise SettingError(
-                f"The setting {name} is missing: AUTH={self.way} needs it."
+                f"The setting {name} is missing: AUTH={self.method} requires it."
             )
         return self.values[name]
 
-    def get(self, name: str, otherwise: str = "") -> str:
-        """Give a setting, or what holds where it is missing."""
-        return self.values.get(name, otherwise)
+    def get(self, name: str, default: str = "") -> str:
+        """Return a setting, or its default."""
+        return self.values.get(name, default)
 
 
-def given(way: str, names: Iterable[str], environ: Mapping[str, str]) -> Given:
-    """Take the settings of a way of identification from where they are.
+def read_method_settings(
+    method: str, names: Iterable[str], environ: Mapping[str, str]
+) -> MethodSettings:
+    """Read the settings of a method of identification from environment variables.
 
     Raises:
-        SettingError: One has a blank at an end, or a control character: the mark of a
-            slip, which nobody would see in what goes wrong later. It is not quoted, as
-            it may be a secret in a wrong place.
+        SettingError: A value has leading or trailing blanks, or control characters:
+            a mistake that would be invisible in later errors. The message does not
+            quote it, as it may be a misplaced secret.
     """
     values = {name: environ[name] for name in names if environ.get(name)}
     for name, text in values.items():
         if not text.isprintable() or text != text.strip():
             raise SettingError(
-                f"The setting {name} begins or ends with a blank, or has a character"
-                " that does not print."
+                f"The setting {name} has a leading or trailing blank, or a character"
+                " that does not print; remove it."
             )
-    return Given(way, values)
+    return MethodSettings(method, values)
 
 
 def highest_role(names: Iterable[str]) -> Role:
-    """
-    Give the widest of the roles named; names that mean nothing here count for none.
-    """
+    """Return the highest of the named roles; unknown names count for none."""
     return max((ROLES.get(name, Role.NONE) for name in names), default=Role.NONE)
 
 
 def unauthorized(challenge: str) -> Unauthorized:
-    """Make the one answer to every missing or bad token."""
+    """Return the error of every missing or invalid token."""
     return Unauthorized(
         "The request you have made requires authentication.",
         {"WWW-Authenticate": challenge},

@@ -1,4 +1,4 @@
-"""Identity on a laptop: a token that is believed as it reads."""
+"""Identification for development: the token itself names the caller."""
 
 from urllib.parse import unquote
 
@@ -10,13 +10,13 @@ _PARTS = 3
 
 
 def identify_in_development(incoming: Incoming) -> Caller:
-    """Believe a token that reads `user:project:role,role`, three parts, none empty.
+    """Return the caller of a token of the form `user:project:role,role`.
 
-    A user's id is bound as a project's is: both are stored. The token may come
+    The id of a user has the limits of a project's: both are stored. The token may be
     percent-encoded, as python-glanceclient sends it.
 
     Raises:
-        Unauthorized: The token is missing or does not read so.
+        Unauthorized: The token is missing or has another form.
     """
     parts = unquote(incoming.headers.get("x-auth-token", "")).split(":")
     if len(parts) != _PARTS or not all(map(is_project_id, parts[:2])) or not parts[2]:

@@ -1,4 +1,4 @@
-"""One question to another service over HTTP, answered within a bound or not at all."""
+"""An HTTP client for the identity service, with one deadline for each request."""
 
 import json
 import re
@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS: Final = 8.0
-"""How long a request may wait for other services, all their answers together."""
+WAIT_SECONDS_MAX: Final = 8.0
+"""Time limit of all requests to other services for one of a client, in seconds."""
 
-ANSWER_MAX: Final = 1_000_000
-"""The largest answer that is read, in bytes."""
+RESPONSE_BYTES_MAX: Final = 1_000_000
+"""Maximum size of a response's body, in bytes."""
 
 
 _NAME = r"[A-Za-z\d_](?:[\w-]*\w)?"
@@ -34,75 +34,66 @@ _QUERY: Final = re.compile(r"[!-~]*", re.ASCII)
 _LOOPBACK: Final = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(?:[:/]|$)")
 
 
-class RemoteError(Exception):
-    """No answer, or none that can be understood; the message holds no secret."""
+class UpstreamError(Exception):
+    """Another service sent no valid response; the message has no secret."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What another service answered; header names are in lower case."""
+class Response:
+    """A response of another service; the names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def document(self) -> dict[str, Any]:
-        """Give the JSON object that the body is.
+        """Return the JSON object of the body.
 
         Raises:
-            RemoteError: It is none.
+            UpstreamError: The body is something else.
         """
         try:
             document = json.loads(self.body)
         except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
-            raise RemoteError("The answer is no JSON object.")
+            raise UpstreamError("The response is not a JSON object.")
         return document
 
 
 def is_url(text: str) -> bool:
-    """
-    Tell whether *text* is an address that can be asked, without user, query, fragment.
-    """
+    """Return whether *text* is an http(s) URL without user, query and fragment."""
     if not _URL.fullmatch(text):
         return False
     try:
         return urlsplit(text).port != 0
-    except ValueError:  # A port above 65,535, or no address between the brackets.
+    except ValueError:  # A port above 65,535, or no IPv6 address in brackets.
         return False
 
 
 def is_safe_url(text: str) -> bool:
-    """Tell whether nobody in between can answer in the place of an address.
-
-    By TLS, or as nothing leaves this machine.
-    """
+    """Return whether a URL is safe from interception: of https, or of this machine."""
     is_private = text.startswith("https://") or _LOOPBACK.match(text)
     return is_url(text) and bool(is_private)
 
 
 def is_query(text: str) -> bool:
-    """Tell whether *text* can stand behind the `?` of an address."""
+    """Return whether *text* is a valid query of a URL."""
     return bool(_QUERY.fullmatch(text)) and "#" not in text
 
 
-def patience() -> float:
-    """
-    Give the moment, on the monotonic clock, until which a request starting now waits.
-    """
-    return time.monotonic() + PATIENCE_SECONDS
+def new_deadline() -> float:
+    """Return the deadline of a request that starts now, on the monotonic clock."""
+    return time.monotonic() + WAIT_SECONDS_MAX
 
 
 @cache
-def trust(ca_file: str | None) -> ssl.SSLContext:
-    """
-    Give what checks a server's certificate, by the system's authorities or a file's.
-    """
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Return a TLS context that trusts the CAs of a file, or of the system."""
     return ssl.create_default_context(cafile=ca_file)
 
 
-def ask(  # noqa: PLR0913 - a request has that many parts
+def send_request(  # noqa: PLR0913 - a request has that many parts
     method: str,
     url: str,
     *,
@@ -110,96 +101,98 @@ def ask(  # noqa: PLR0913 - a request has that many parts
     deadline: float,
     document: Any = None,  # noqa: ANN401 - any JSON
     ca_file: str | None = None,
-) -> Reply:
-    """Ask once, on a connection of its own, and wait until *deadline* at the most.
+) -> Response:
+    """Send a request on a new connection, and return its response before *deadline*.
 
-    A thread asks, since nothing else bounds all of a look-up of the name, a handshake
-    and an answer that comes in drops. No proxy, no redirect, no second try: a kept
-    connection might be dead after a frozen container's sleep, and would need one.
+    The request runs in a thread, since nothing else bounds name resolution, handshake
+    and a response that drips. No proxy, redirect or retry: a connection that is kept
+    might be dead after Lambda froze the container, and would need a retry.
 
     Raises:
-        RemoteError: There was no answer in time, or it is too large.
+        UpstreamError: There was no response in time, or it is too large.
     """
     parts = urlsplit(url)
     left = deadline - time.monotonic()
     if left <= 0:
-        raise RemoteError(f"No time is left to ask {parts.netloc}.")
+        raise UpstreamError(
+            f"The deadline passed before the request to {parts.netloc}."
+        )
     if parts.scheme == "https":
         connection: HTTPConnection = HTTPSConnection(
-            parts.netloc, timeout=left, context=trust(ca_file)
+            parts.netloc, timeout=left, context=tls_context(ca_file)
         )
     else:
         connection = HTTPConnection(parts.netloc, timeout=left)
     body = None if document is None else json.dumps(document).encode()
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     sockets: list[socket.socket] = []
-    answers: SimpleQueue[Reply | Exception] = SimpleQueue()
+    results: SimpleQueue[Response | Exception] = SimpleQueue()
 
     def exchange() -> None:
         try:
             connection.connect()
             sockets.append(connection.sock)
             connection.request(method, target, body, dict(headers))
-            answer = connection.getresponse()
-            content = answer.read(ANSWER_MAX + 1)
-            names = {name.lower(): value for name, value in answer.getheaders()}
-            answers.put(Reply(answer.status, names, content))
+            response = connection.getresponse()
+            content = response.read(RESPONSE_BYTES_MAX + 1)
+            names = {name.lower(): value for name, value in response.getheaders()}
+            results.put(Response(response.status, names, content))
         except (OSError, HTTPException, ValueError) as error:
-            answers.put(error)
+            results.put(error)
         finally:
             connection.close()
 
     Thread(target=exchange, daemon=True).start()
     try:
-        got = answers.get(timeout=left)
+        result = results.get(timeout=left)
     except Empty:
-        for each in sockets:  # The thread ends with its socket.
+        for sock in sockets:  # Closing its socket ends the thread.
             with suppress(OSError):
-                socket.socket.shutdown(each, socket.SHUT_RDWR)
-        raise RemoteError(f"{parts.netloc} did not answer in time.") from None
-    if isinstance(got, Exception):
-        # Not its text: that may quote a header.
-        raise RemoteError(f"{parts.netloc}: {type(got).__name__}.") from None
-    if len(got.body) > ANSWER_MAX:
-        raise RemoteError(f"{parts.netloc} answers too much.")
-    return got
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        raise UpstreamError(f"{parts.netloc} did not respond in time.") from None
+    if isinstance(result, Exception):
+        # Without its text, which may quote a header.
+        raise UpstreamError(f"{parts.netloc}: {type(result).__name__}.") from None
+    if len(result.body) > RESPONSE_BYTES_MAX:
+        raise UpstreamError(f"{parts.netloc} sent too large a response.")
+    return result
 
 
 @contextmanager
-def turn(lock: Lock, deadline: float) -> Iterator[None]:
-    """Take a turn at what threads do one after the other, waiting until *deadline*.
+def acquired(lock: Lock, deadline: float) -> Iterator[None]:
+    """Hold a lock, after waiting for it until *deadline* at most.
 
     Raises:
-        RemoteError: The others took all the time.
+        UpstreamError: Other threads held it until then.
     """
     if not lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
-        raise RemoteError("Others were asking, and no time is left.")
+        raise UpstreamError("Another request to the service took all the time.")
     try:
         yield
     finally:
         lock.release()
 
 
-def within(deadline: float, name: str, call: Callable[[], T]) -> T:
-    """Make a call that has no bound of its own, and wait until *deadline* at the most.
+def call_with_deadline(deadline: float, name: str, call: Callable[[], T]) -> T:
+    """Run a call that has no time limit of its own in a thread, until *deadline*.
 
     Raises:
-        RemoteError: It gave nothing in time; what is named is told.
-        Exception: What the call raised.
+        UpstreamError: It did not return in time; the message has *name*.
+        Exception: The call raised it.
     """
-    answers: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
+    results: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
 
     def run() -> None:
         try:
-            answers.put((call(), None))
-        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
-            answers.put((None, error))
+            results.put((call(), None))
+        except Exception as error:  # noqa: BLE001 - raised in the waiting thread
+            results.put((None, error))
 
-    Thread(target=run, name="remote", daemon=True).start()
+    Thread(target=run, daemon=True).start()
     try:
-        found, error = answers.get(timeout=max(deadline - time.monotonic(), 0))
+        value, error = results.get(timeout=max(deadline - time.monotonic(), 0))
     except Empty:
-        raise RemoteError(f"{name} did not answer in time.") from None
+        raise UpstreamError(f"{name} did not respond in time.") from None
     if error is not None:
         raise error
-    return cast("T", found)
+    return cast("T", value)

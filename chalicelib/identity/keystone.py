@@ -1,4 +1,4 @@
-"""Tokens of a Keystone v3: validated, remembered shortly, and kept to their rules."""
+"""Tokens of a Keystone v3: validated, cached, and held to their access rules."""
 
 import hashlib
 import time
@@ -15,14 +15,19 @@ from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.projects import is_project_id
 from chalicelib.errors import Unauthorized, Unavailable
 from chalicelib.identity.access_rules import RULES_MAX, allows
-from chalicelib.identity.credentials import Incoming, given, highest_role, unauthorized
+from chalicelib.identity.credentials import (
+    Incoming,
+    highest_role,
+    read_method_settings,
+    unauthorized,
+)
 from chalicelib.identity.http_client import (
-    RemoteError,
-    Reply,
-    ask,
-    patience,
-    turn,
-    within,
+    Response,
+    UpstreamError,
+    acquired,
+    call_with_deadline,
+    new_deadline,
+    send_request,
 )
 from chalicelib.identity.service_credentials import (
     SETTINGS,
@@ -33,23 +38,25 @@ from chalicelib.identity.service_credentials import (
 )
 from chalicelib.settings import SettingError
 
-TOKEN_MAX: Final = 4096
-"""How long a token may be: Keystone's have some hundred characters, and a server before
-it may break off a request at 8,000.
+TOKEN_CHARACTERS_MAX: Final = 4096
+"""Maximum length of a token, in characters.
+
+Keystone's have some hundred; a server in front of it may reject a header of 8,000.
 """
 
-REMEMBERED_MAX: Final = 2000
-"""How many tokens are remembered, and how many refusals."""
+CACHED_TOKENS_MAX: Final = 2000
+"""Maximum number of tokens in each cache: of valid tokens, and of refused ones."""
 
-REFUSED_FOR: Final = timedelta(seconds=5)
-"""How long a refusal is remembered."""
+REFUSAL_LIFETIME: Final = timedelta(seconds=5)
+"""Lifetime of a refusal in the cache."""
 
-RENEWED_BEFORE: Final = timedelta(seconds=60)
-"""How long before its end the service's own token is renewed."""
+RENEWAL_MARGIN: Final = timedelta(seconds=60)
+"""Time before its expiry at which the service's own token is renewed."""
 
-PAUSE_SECONDS: Final = 5.0
-"""
-How long the service does not sign in after Keystone refused it, lest it be locked out.
+SIGN_IN_PAUSE_SECONDS: Final = 5.0
+"""Pause after Keystone refused the service's credential, in seconds.
+
+Frequent attempts could lock the service's user out.
 """
 
 _SERVICE: Final = "image"
@@ -59,148 +66,153 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Identity:
-    """What a token says; `rules`, where there are any, are all that it may do here."""
+    """The content of a token; `rules`, if not None, are all that it permits."""
 
     project_id: str
     user_id: str
     role: Role
     rules: tuple[tuple[str, str], ...] | None
 
-    def may(self, incoming: Incoming) -> bool:
+    def permits(self, incoming: Incoming) -> bool:
         return self.rules is None or any(
             method == incoming.method and allows(pattern, incoming.path)
             for method, pattern in self.rules
         )
 
 
-class _Memory(Generic[T]):
-    """So many values under the hash of a token, each until a moment."""
+class _TokenCache(Generic[T]):
+    """A bounded cache of values by the hash of a token, each with its expiry."""
 
     def __init__(self) -> None:
-        self._kept: dict[bytes, tuple[T, datetime]] = {}
+        self._entries: dict[bytes, tuple[T, datetime]] = {}
         self._lock = Lock()
 
     def get(self, key: bytes) -> T | None:
         now = clock.now()
-        value, until = self._kept.get(key, (None, now))
-        return value if now < until else None
+        value, expires = self._entries.get(key, (None, now))
+        return value if now < expires else None
 
-    def keep(self, key: bytes, value: T, until: datetime) -> None:
+    def put(self, key: bytes, value: T, expires: datetime) -> None:
         with self._lock:
-            self._kept.pop(key, None)
-            while len(self._kept) >= REMEMBERED_MAX:
-                del self._kept[next(iter(self._kept))]
-            self._kept[key] = (value, until)
+            self._entries.pop(key, None)
+            while len(self._entries) >= CACHED_TOKENS_MAX:
+                del self._entries[next(iter(self._entries))]
+            self._entries[key] = (value, expires)
 
 
 class Keystone:
-    """A Keystone, which the service asks with a credential of its own."""
+    """A client of Keystone, with a credential of its own."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """Take the settings; nothing is asked yet.
+        """Read the settings; send no request yet.
 
         Raises:
-            SettingError: One is missing or wrong.
+            SettingError: A setting is missing or wrong.
         """
-        self._given = given("keystone", SETTINGS, environ)
-        self._url = auth_url(self._given)
+        self._settings = read_method_settings("keystone", SETTINGS, environ)
+        self._url = auth_url(self._settings)
         if "AWS_LAMBDA_FUNCTION_NAME" in environ and self._url.startswith("http://"):
             raise SettingError(
                 "The setting OS_AUTH_URL must start with https:// in Lambda."
             )
-        self._ca_file = ca_file(self._given)
-        self._secret = self._given.get("KEYSTONE_CREDENTIAL")
+        self._ca_file = ca_file(self._settings)
+        self._secret = self._settings.get("KEYSTONE_CREDENTIAL")
         self._auth: Any = None
         self._signing_in = Lock()
-        self._own: tuple[str, datetime] | None = None
+        self._service_token: tuple[str, datetime] | None = None
         self._known_at = clock.now()
         self._signs_in_from = time.monotonic()
-        self._known: _Memory[_Identity] = _Memory()
-        self._refused: _Memory[bool] = _Memory()
+        self._valid: _TokenCache[_Identity] = _TokenCache()
+        self._refused: _TokenCache[bool] = _TokenCache()
         if self._secret:
             check_arn(self._secret)
         else:
-            self._auth = sign_in_request(self._given)
+            self._auth = sign_in_request(self._settings)
 
     def identify(self, incoming: Incoming) -> Caller:
-        """Give the caller whom Keystone knows by the token of a request.
+        """Return the caller of a request, by its token.
 
-        A token for no project, or for a domain or the whole system, has no role here:
-        the reference gives it only what needs none.
+        A token without a project, or for a domain or the whole system, has no role:
+        the reference permits it only what needs none.
 
         Raises:
-            Unauthorized: Keystone does not know the token, or it may not do this.
-            Unavailable: Keystone can't be asked; what is remembered still counts.
+            Unauthorized: The token is invalid, or its access rules forbid the request.
+            Unavailable: Keystone is unavailable, and the token is not in the cache.
         """
-        # Keystone reads a Fernet token with any number of `=` behind it.
+        # Keystone accepts a Fernet token with any number of `=` appended.
         token = (incoming.token() or "").rstrip("=")
-        found = self._find(token) if 0 < len(token) <= TOKEN_MAX else None
-        if found is None or not found.may(incoming):
+        identity = None
+        if 0 < len(token) <= TOKEN_CHARACTERS_MAX:
+            identity = self._identity_of(token)
+        if identity is None or not identity.permits(incoming):
             raise self._refusal()
-        return Caller(found.project_id, found.user_id, found.role, incoming.request_id)
+        return Caller(
+            identity.project_id, identity.user_id, identity.role, incoming.request_id
+        )
 
     def _refusal(self) -> Unauthorized:
         return unauthorized(f'Keystone uri="{self._url}"')
 
-    def _find(self, token: str) -> _Identity | None:
+    def _identity_of(self, token: str) -> _Identity | None:
         key = hashlib.sha256(token.encode()).digest()
         if self._refused.get(key):
             return None
-        known = self._known.get(key)
+        known = self._valid.get(key)
         if known is not None:
             return known
         try:
-            found = self._validate(token, patience())
-        except (RemoteError, SettingError) as error:
-            raise Unavailable("Keystone can't be asked just now.") from error
+            found = self._validate(token, new_deadline())
+        except (UpstreamError, SettingError) as error:
+            raise Unavailable("The identity service is unavailable; retry.") from error
         now = clock.now()
         if found is None or found[1] <= now:
-            self._refused.keep(key, value=True, until=now + REFUSED_FOR)
+            self._refused.put(key, value=True, expires=now + REFUSAL_LIFETIME)
             return None
         identity, expires = found
         shortly = timedelta(seconds=settings.current.token_cache_seconds)
-        self._known.keep(key, identity, min(expires, now + shortly))
+        self._valid.put(key, identity, min(expires, now + shortly))
         return identity
 
     def _validate(
         self, token: str, deadline: float
     ) -> tuple[_Identity, datetime] | None:
-        """Give what a token says and until when; nothing where Keystone knows it not.
+        """Return a token's identity and expiry, or None if Keystone does not know it.
 
         Raises:
-            RemoteError: Keystone gave no answer, or refuses the service itself.
-            SettingError: The secret lacks something.
+            UpstreamError: Keystone did not respond, or refuses the service's own token.
+            SettingError: The secret lacks a setting.
         """
         own = self._own_token(deadline)
-        reply = self._ask_about(token, own, deadline)
-        if reply.status == HTTPStatus.UNAUTHORIZED or (
-            reply.status == HTTPStatus.NOT_FOUND and not self._is_known(own, deadline)
+        response = self._request_validation(token, own, deadline)
+        if response.status == HTTPStatus.UNAUTHORIZED or (
+            response.status == HTTPStatus.NOT_FOUND
+            and not self._is_known(own, deadline)
         ):
             own = self._own_token(deadline, refused=own)
-            reply = self._ask_about(token, own, deadline)
-        if reply.status == HTTPStatus.NOT_FOUND:
+            response = self._request_validation(token, own, deadline)
+        if response.status == HTTPStatus.NOT_FOUND:
             return None
-        if reply.status != HTTPStatus.OK:
-            raise RemoteError(f"Keystone answers {reply.status} to the service.")
+        if response.status != HTTPStatus.OK:
+            raise UpstreamError(f"Keystone responds with status {response.status}.")
         self._known_at = clock.now()
-        return _read(reply)
+        return _read(response)
 
     def _is_known(self, own: str, deadline: float) -> bool:
-        """Tell whether Keystone knows the service's *own* token, once in a while.
+        """Return whether Keystone knows the service's *own* token, by a check at times.
 
-        It answers 404, as to a bad token, where the service's own user, project or
-        application credential is gone.
+        Keystone responds with 404, as to an invalid token, when the service's own user,
+        project or application credential was deleted.
 
         Raises:
-            RemoteError: Keystone gave no answer.
+            UpstreamError: Keystone did not respond.
         """
-        if clock.now() - self._known_at >= REFUSED_FOR:
-            if self._ask_about(own, own, deadline).status != HTTPStatus.OK:
+        if clock.now() - self._known_at >= REFUSAL_LIFETIME:
+            if self._request_validation(own, own, deadline).status != HTTPStatus.OK:
                 return False
             self._known_at = clock.now()
         return True
 
-    def _ask_about(self, token: str, own: str, deadline: float) -> Reply:
+    def _request_validation(self, token: str, own: str, deadline: float) -> Response:
         headers = {
             "X-Auth-Token": own,
             "X-Subject-Token": token,
@@ -208,62 +220,62 @@ class Keystone:
             "OpenStack-Identity-Access-Rules": "1.0",
         }
         url = f"{self._url}/auth/tokens?nocatalog"
-        return ask(
+        return send_request(
             "GET", url, headers=headers, deadline=deadline, ca_file=self._ca_file
         )
 
     def _own_token(self, deadline: float, *, refused: str = "") -> str:
-        """
-        Give the service's own token, a new one where what it has ends or was *refused*.
-        """
-        with turn(self._signing_in, deadline):
-            own = self._own
+        """Return the service's own token; renew it if it expires or was *refused*."""
+        with acquired(self._signing_in, deadline):
+            own = self._service_token
             if (
                 own is None
                 or own[0] == refused
-                or own[1] - clock.now() < RENEWED_BEFORE
+                or own[1] - clock.now() < RENEWAL_MARGIN
             ):
-                self._own = None
-                self._own = own = self._sign_in(deadline)
+                self._service_token = None
+                self._service_token = own = self._sign_in(deadline)
                 self._known_at = clock.now()
             return own[0]
 
     def _sign_in(self, deadline: float) -> tuple[str, datetime]:
-        """Give a new token of the service's own, and its end.
+        """Return a new token of the service, and its expiry.
 
-        A secret that was known is read again once Keystone refuses it: it may have
-        been rotated.
+        When Keystone refuses the credential, the secret is read again: it may have been
+        rotated.
         """
         if time.monotonic() < self._signs_in_from:
-            raise RemoteError("Keystone refused the service just now.")
+            raise UpstreamError(
+                "Keystone refused the service's credential; the next attempt is paused."
+            )
         known = self._auth
         if known is None:
-            self._signs_in_from = time.monotonic() + PAUSE_SECONDS
+            self._signs_in_from = time.monotonic() + SIGN_IN_PAUSE_SECONDS
             self._auth = self._read_secret(deadline)
             self._signs_in_from = time.monotonic()
-        reply = self._ask_for_token(deadline)
+        response = self._request_token(deadline)
         # 401, or 404 for an application credential that is gone.
-        if reply.status != HTTPStatus.CREATED and self._secret and known:
+        if response.status != HTTPStatus.CREATED and self._secret and known:
             self._auth = None
-            self._signs_in_from = time.monotonic() + PAUSE_SECONDS
+            self._signs_in_from = time.monotonic() + SIGN_IN_PAUSE_SECONDS
             self._auth = self._read_secret(deadline)
             self._signs_in_from = time.monotonic()
             if self._auth != known:
-                reply = self._ask_for_token(deadline)
-        if reply.status != HTTPStatus.CREATED:
-            self._signs_in_from = time.monotonic() + PAUSE_SECONDS
+                response = self._request_token(deadline)
+        if response.status != HTTPStatus.CREATED:
+            self._signs_in_from = time.monotonic() + SIGN_IN_PAUSE_SECONDS
             if self._secret:
                 self._auth = None
-            raise RemoteError(
-                f"Keystone answers {reply.status} as the service signs in."
+            raise UpstreamError(
+                f"Keystone responds to the service's credential with {response.status}."
             )
-        token = reply.headers.get("x-subject-token", "")
+        token = response.headers.get("x-subject-token", "")
         if not (token and token.isascii() and token.isprintable()):
-            raise RemoteError("Keystone gave the service no token.")
-        return token, _expiry(reply.document().get("token"))
+            raise UpstreamError("Keystone's response has no token.")
+        return token, _expiry(response.document().get("token"))
 
-    def _ask_for_token(self, deadline: float) -> Reply:
-        return ask(
+    def _request_token(self, deadline: float) -> Response:
+        return send_request(
             "POST",
             f"{self._url}/auth/tokens?nocatalog",
             headers={"Content-Type": "application/json"},
@@ -276,19 +288,21 @@ class Keystone:
         from chalicelib.identity.secret import read_secret  # noqa: PLC0415 - in AWS alone
 
         arn = str(self._secret)
-        values = within(deadline, arn, partial(read_secret, arn))
+        values = call_with_deadline(deadline, arn, partial(read_secret, arn))
         return sign_in_request(
-            given("keystone", SETTINGS, {**self._given.values, **values})
+            read_method_settings(
+                "keystone", SETTINGS, {**self._settings.values, **values}
+            )
         )
 
 
-def _read(reply: Reply) -> tuple[_Identity, datetime]:
-    """Read what a token says and until when.
+def _read(response: Response) -> tuple[_Identity, datetime]:
+    """Parse the identity of a token and its expiry.
 
     Raises:
-        RemoteError: It says what no Keystone does.
+        UpstreamError: The response is not of the form of a Keystone's.
     """
-    token: Any = reply.document().get("token")
+    token: Any = response.document().get("token")
     expires = _expiry(token)
     try:
         user_id = token["user"]["id"]
@@ -303,13 +317,15 @@ def _read(reply: Reply) -> tuple[_Identity, datetime]:
             )[:RULES_MAX]
         project_id = "" if project is None else project["id"]
     except (AttributeError, KeyError, TypeError):
-        raise RemoteError("Keystone describes a token in no known form.") from None
+        raise UpstreamError(
+            "Keystone's description of the token has an unknown form."
+        ) from None
     if not isinstance(user_id, str) or not isinstance(project_id, str):
-        raise RemoteError("Keystone gives ids that are no texts.")
+        raise UpstreamError("Keystone's ids are not strings.")
     if project is None:
         return _Identity("", user_id, Role.NONE, rules), expires
     if not (is_project_id(project_id) and is_project_id(user_id)):
-        raise RemoteError("Keystone gives ids that can be none.")
+        raise UpstreamError("Keystone's ids are invalid.")
     return _Identity(project_id, user_id, highest_role(names), rules), expires
 
 
@@ -317,7 +333,7 @@ def _expiry(token: Any) -> datetime:  # noqa: ANN401 - any JSON
     try:
         expires = datetime.fromisoformat(token["expires_at"])
     except (KeyError, TypeError, ValueError):
-        raise RemoteError("Keystone gives a token that never ends.") from None
+        raise UpstreamError("Keystone's token has no expiry.") from None
     if expires.tzinfo is None:
-        raise RemoteError("Keystone gives a time without its zone.")
+        raise UpstreamError("Keystone's expiry has no time zone.")
     return expires

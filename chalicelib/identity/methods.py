@@ -1,4 +1,4 @@
-"""The ways to identify a caller; the setting `AUTH` chooses one."""
+"""The methods of identification; the setting `AUTH` chooses one."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,33 +8,33 @@ from chalicelib.identity.development import identify_in_development
 from chalicelib.settings import SettingError
 
 Identify = Callable[[Incoming], Caller]
-"""Takes a request, and gives its caller.
+"""Returns the caller of a request.
 
-Raises `Unauthorized` where there is none that is known, and `Unavailable` where that
-cannot be found out just now; it never guesses.
+Raises `Unauthorized` if the token is invalid, and `Unavailable` if that cannot be
+determined at the moment.
 """
 
 
-def choose_identity(way: str, environ: Mapping[str, str]) -> Identify:
-    """Give the way of identification that the setting `AUTH` names.
+def choose_identity(method: str, environ: Mapping[str, str]) -> Identify:
+    """Return the method of identification that the setting `AUTH` names.
 
-    Only the modules of that way are imported: each costs a cold start.
+    Only the modules of that method are imported: each adds to the cold start.
 
     Raises:
-        SettingError: The way is unknown, is not allowed where the service runs, or
-            lacks a setting of its own.
+        SettingError: The method is unknown or not allowed in Lambda, or one of its
+            settings is missing or wrong.
     """
-    if way == "keystone":
+    if method == "keystone":
         from chalicelib.identity.keystone import Keystone  # noqa: PLC0415 - see above
 
         return Keystone(environ).identify
-    if way == "oidc":
+    if method == "oidc":
         from chalicelib.identity.oidc import Oidc  # noqa: PLC0415 - see above
 
         return Oidc(environ).identify
-    if way != "development":
+    if method != "development":
         raise SettingError(
-            f"The setting AUTH must be keystone, oidc or development, not {way!r}."
+            f"The setting AUTH must be keystone, oidc or development, not {method!r}."
         )
     if "AWS_LAMBDA_FUNCTION_NAME" in environ:
         raise SettingError("AUTH=development trusts everyone: never inside Lambda.")

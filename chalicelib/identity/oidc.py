@@ -1,6 +1,4 @@
-"""
-Tokens of an OpenID Connect issuer: JWTs, checked against the keys that it publishes.
-"""
+"""JWTs of an OpenID Connect issuer, verified with the keys that it publishes."""
 
 import re
 from collections.abc import Mapping
@@ -17,19 +15,19 @@ from chalicelib.domain.projects import is_project_id
 from chalicelib.errors import Unavailable
 from chalicelib.identity.credentials import (
     ROLES,
-    Given,
     Incoming,
-    given,
+    MethodSettings,
     highest_role,
+    read_method_settings,
     unauthorized,
 )
 from chalicelib.identity.http_client import (
-    RemoteError,
-    ask,
+    UpstreamError,
+    acquired,
     is_query,
     is_safe_url,
-    patience,
-    turn,
+    new_deadline,
+    send_request,
 )
 from chalicelib.settings import SettingError
 
@@ -41,23 +39,23 @@ SETTINGS: Final = (
     "OIDC_ROLES_CLAIM",
     "OIDC_ROLE_MAP",
 )
-"""The settings of this way alone; `docs/settings.md` tells what each is for."""
+"""The settings of this method; docs/settings.md describes each."""
 
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 LEEWAY: Final = timedelta(seconds=30)
-"""By how much clocks may differ."""
+"""Maximum difference of the issuer's clock."""
 
-KEYS_FOR: Final = timedelta(minutes=10)
-"""How long the issuer's keys are used before they are fetched again."""
+KEYS_LIFETIME: Final = timedelta(minutes=10)
+"""Lifetime of the issuer's keys in the cache."""
 
-PAUSE: Final = timedelta(seconds=5)
-"""How long nothing is fetched after the issuer failed to answer."""
+FETCH_PAUSE: Final = timedelta(seconds=5)
+"""Pause after the issuer failed to respond."""
 
-_SILENT = "The issuer of tokens can't be asked just now."
-_USER_ID_CHARACTERS = 255
+_UNAVAILABLE = "The identity service is unavailable; retry."
+_USER_ID_CHARACTERS_MAX = 255
 _CUT_URL = re.compile(r"://[^/]*$")
-_BROKEN = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
-"""What a token that was made to do harm may bring a parser to."""
+_PARSER_ERRORS = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
+"""What a parser may raise on a hostile token."""
 
 
 _KeyName = tuple[str, str]
@@ -65,23 +63,23 @@ _KeyName = tuple[str, str]
 
 
 class Oidc:
-    """An issuer of tokens, and how to read its claims."""
+    """A verifier of an issuer's tokens."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """Take the settings; nothing is asked yet.
+        """Read the settings; send no request yet.
 
         Raises:
-            SettingError: One is missing or wrong.
+            SettingError: A setting is missing or wrong.
         """
-        settings = given("oidc", SETTINGS, environ)
+        values = read_method_settings("oidc", SETTINGS, environ)
         self._issuer = _issuer(
-            settings, must_be_https="AWS_LAMBDA_FUNCTION_NAME" in environ
+            values, must_be_https="AWS_LAMBDA_FUNCTION_NAME" in environ
         )
-        self._audience = settings.needed("OIDC_AUDIENCE")
-        self._algorithms = _algorithms(settings.get("OIDC_ALGORITHMS", "RS256"))
-        self._project_claim = _path(settings, "OIDC_PROJECT_CLAIM", "project_id")
-        self._roles_claim = _path(settings, "OIDC_ROLES_CLAIM", "roles")
-        self._role_map = _role_map(settings.get("OIDC_ROLE_MAP"))
+        self._audience = values.require("OIDC_AUDIENCE")
+        self._algorithms = _algorithms(values.get("OIDC_ALGORITHMS", "RS256"))
+        self._project_claim = _path(values, "OIDC_PROJECT_CLAIM", "project_id")
+        self._roles_claim = _path(values, "OIDC_ROLES_CLAIM", "roles")
+        self._role_map = _role_map(values.get("OIDC_ROLE_MAP"))
         self._keys: dict[_KeyName, jwt.PyJWK] = {}
         self._fetched: datetime | None = None
         self._tried: datetime | None = None
@@ -89,31 +87,28 @@ class Oidc:
         self._lock = Lock()
 
     def identify(self, incoming: Incoming) -> Caller:
-        """Give the caller whom a JWT names, from `X-Auth-Token` or as a bearer's.
+        """Return the caller of a request, by the JWT of its token.
 
         Raises:
-            Unauthorized: The token is not the issuer's, not for this service, not of
-                this time, or its claims don't read as configured.
-            Unavailable: The issuer's keys can't be had.
+            Unauthorized: Signature, issuer, audience, time or claims are invalid.
+            Unavailable: The issuer's keys are unavailable.
         """
         token = incoming.token(bearer=True)
         claims = self._claims(token) if token else None
-        who = self._read(claims) if claims is not None else None
-        if who is None:
+        identity = self._identity_of(claims) if claims is not None else None
+        if identity is None:
             raise unauthorized(
                 f'Bearer realm="cloud-images", authorization_uri="{self._issuer}"'
             )
-        project_id, user_id, roles = who
+        project_id, user_id, roles = identity
         role = highest_role(self._role_map.get(name, "") for name in roles)
         return Caller(project_id, user_id, role, incoming.request_id)
 
     def _claims(self, token: str) -> dict[str, Any] | None:
-        """
-        Give what a token claims, where its signature, issuer, audience and time hold.
-        """
+        """Return the claims of a token, or None if it is invalid."""
         try:
             header = jwt.get_unverified_header(token)
-        except _BROKEN:
+        except _PARSER_ERRORS:
             return None
         key_id, algorithm = header.get("kid"), header.get("alg")
         if algorithm not in self._algorithms or not isinstance(key_id, str):
@@ -122,7 +117,7 @@ class Oidc:
         if key is None:
             return None
         try:
-            # The key is bound to its own algorithm: the token's word must be the same.
+            # A key has one algorithm; the token must name the same.
             return jwt.decode(
                 token,
                 key,
@@ -135,21 +130,23 @@ class Oidc:
                     "enforce_minimum_key_length": True,
                 },
             )
-        except _BROKEN:
+        except _PARSER_ERRORS:
             return None
 
-    def _read(self, claims: dict[str, Any]) -> tuple[str, str, list[str]] | None:
-        """Give project, user and names of roles, or nothing where one can't be that."""
+    def _identity_of(self, claims: dict[str, Any]) -> tuple[str, str, list[str]] | None:
+        """Return the project, the user and the roles, or None if one is invalid."""
         user_id = claims["sub"]
         project_id = _at(claims, self._project_claim)
         roles = _at(claims, self._roles_claim)
         if isinstance(roles, str):
             roles = roles.split(" ")  # As `scope` has them.
-        # A `/` is common in the names of users; nobody addresses them.
-        is_user_id = 0 < len(user_id) <= _USER_ID_CHARACTERS and user_id.isprintable()
+        # A `/` is common in the names of users, which are in no path.
+        is_user_id = (
+            0 < len(user_id) <= _USER_ID_CHARACTERS_MAX and user_id.isprintable()
+        )
         if not is_user_id or not isinstance(project_id, str):
             return None
-        # `#` parts the keys of the table.
+        # `#` is the separator in the table's keys.
         if not project_id.isprintable() or "#" in project_id:
             return None
         if not is_project_id(project_id) or not isinstance(roles, list | None):
@@ -159,114 +156,122 @@ class Oidc:
         return project_id, user_id, roles or []
 
     def _key(self, name: _KeyName) -> jwt.PyJWK | None:
-        """Give the issuer's key of an id and an algorithm, where it has one.
+        """Return the issuer's key of an id and an algorithm, or None.
 
-        Whoever invents ids makes us fetch once in `OIDC_REFETCH_SECONDS` at the most.
+        Tokens with unknown ids cause one fetch in `OIDC_REFETCH_SECONDS` at most.
 
         Raises:
-            Unavailable: The issuer does not tell its keys.
+            Unavailable: The issuer's keys are unavailable.
         """
         known = self._known(name)
         if known is not None:
-            return known  # Without a turn, which those who fetch may hold for long.
-        deadline = patience()
+            return known  # Without the lock, which a slow fetch may hold for long.
+        deadline = new_deadline()
         try:
-            with turn(self._lock, deadline):
+            with acquired(self._lock, deadline):
                 now = clock.now()
                 if not self._is_fresh(now):
                     self._fetch(now, deadline)
                 elif name not in self._keys:
                     self._fetch_seldom(now, deadline)
                 return self._keys.get(name)
-        except RemoteError as error:
-            raise Unavailable(_SILENT) from error
+        except UpstreamError as error:
+            raise Unavailable(_UNAVAILABLE) from error
 
     def _known(self, name: _KeyName) -> jwt.PyJWK | None:
         return self._keys.get(name) if self._is_fresh(clock.now()) else None
 
     def _fetch_seldom(self, now: datetime, deadline: float) -> None:
-        """Fetch, unless that was tried just now."""
+        """Fetch the keys, unless that was tried in the last `OIDC_REFETCH_SECONDS`."""
         seldom = timedelta(seconds=settings.current.oidc_refetch_seconds)
         if self._tried is None or now - self._tried >= seldom:
             self._fetch(now, deadline)
         elif self._tried != self._fetched:
-            raise RemoteError("The issuer failed to answer not long ago.")
+            raise UpstreamError(
+                "The issuer failed to respond; the next attempt is paused."
+            )
 
     def _is_fresh(self, now: datetime) -> bool:
-        return self._fetched is not None and now - self._fetched < KEYS_FOR
+        return self._fetched is not None and now - self._fetched < KEYS_LIFETIME
 
     def _fetch(self, now: datetime, deadline: float) -> None:
         if self._paused_until is not None and now < self._paused_until:
-            raise RemoteError("The issuer failed to answer just now.")
+            raise UpstreamError(
+                "The issuer failed to respond; the next attempt is paused."
+            )
         self._tried = now
         try:
             self._keys = self._published(deadline)
-        except RemoteError:
-            self._paused_until = clock.now() + PAUSE
+        except UpstreamError:
+            self._paused_until = clock.now() + FETCH_PAUSE
             raise
         self._fetched = now
 
     def _published(self, deadline: float) -> dict[_KeyName, jwt.PyJWK]:
-        """Give the keys that the issuer publishes for the configured algorithms.
+        """Return the keys that the issuer publishes for the configured algorithms.
 
         Raises:
-            RemoteError: It gives no answer, or none that can be understood.
+            UpstreamError: It did not respond, or its documents are invalid.
         """
         base = self._issuer.removesuffix("/")
-        about = _get(f"{base}/.well-known/openid-configuration", deadline)
-        where = about.get("jwks_uri")
-        if about.get("issuer") != self._issuer or not isinstance(where, str):
-            raise RemoteError(f"{self._issuer} describes another issuer, or no keys.")
-        if not self._is_as_safe(where):
-            raise RemoteError(f"{self._issuer} has its keys where anyone could be.")
-        published = _get(where, deadline).get("keys")
+        metadata = _get(f"{base}/.well-known/openid-configuration", deadline)
+        jwks_uri = metadata.get("jwks_uri")
+        if metadata.get("issuer") != self._issuer or not isinstance(jwks_uri, str):
+            raise UpstreamError(f"{self._issuer} names another issuer, or no jwks_uri.")
+        if not self._is_as_safe(jwks_uri):
+            raise UpstreamError(f"{self._issuer} has a jwks_uri that is not safe.")
+        published = _get(jwks_uri, deadline).get("keys")
         if not isinstance(published, list):
-            raise RemoteError(f"{self._issuer} publishes no list of keys.")
+            raise UpstreamError(f"{self._issuer} publishes no list of keys.")
         keys = {}
-        for one in published:
+        for jwk in published:
             if (
-                not isinstance(one, dict)
-                or one.get("use", "sig") != "sig"
-                or "d" in one
+                not isinstance(jwk, dict)
+                or jwk.get("use", "sig") != "sig"
+                or "d" in jwk
             ):
-                continue  # Not to check signatures with, or private.
+                continue  # For encryption, or private.
             try:
-                key = jwt.PyJWK(one)
-            except (*_BROKEN, NotImplementedError):
-                continue  # Of a kind that is not for us.
+                key = jwt.PyJWK(jwk)
+            except (*_PARSER_ERRORS, NotImplementedError):
+                continue  # Of an unsupported kind.
             if key.algorithm_name in self._algorithms and isinstance(key.key_id, str):
                 keys[key.key_id, key.algorithm_name] = key
         if not keys:
-            raise RemoteError(f"{self._issuer} publishes no key to check tokens with.")
+            raise UpstreamError(
+                f"{self._issuer} publishes no key to verify tokens with."
+            )
         return keys
 
     def _is_as_safe(self, url: str) -> bool:
-        """Tell whether nobody can answer at a URL who can't at the issuer's."""
+        """Return whether a URL is as safe from interception as the issuer's."""
         address, _, query = url.partition("?")
         is_as_safe = url.startswith("https://") or self._issuer.startswith("http://")
         return is_safe_url(address) and is_query(query) and is_as_safe
 
 
 def _get(url: str, deadline: float) -> dict[str, Any]:
-    reply = ask("GET", url, headers={"Accept": "application/json"}, deadline=deadline)
-    if reply.status != HTTPStatus.OK:
-        raise RemoteError(f"{url} answers {reply.status}.")
-    return reply.document()
+    response = send_request(
+        "GET", url, headers={"Accept": "application/json"}, deadline=deadline
+    )
+    if response.status != HTTPStatus.OK:
+        raise UpstreamError(f"{url} responds with status {response.status}.")
+    return response.document()
 
 
 def _at(claims: Any, path: list[str]) -> Any:  # noqa: ANN401 - any JSON
-    """Give the claim at a path, or nothing where there is none."""
+    """Return the claim at a path, or None."""
     for name in path:
         claims = claims.get(name) if isinstance(claims, dict) else None
     return claims
 
 
-def _issuer(given: Given, *, must_be_https: bool) -> str:
-    issuer = given.needed("OIDC_ISSUER")
+def _issuer(method_settings: MethodSettings, *, must_be_https: bool) -> str:
+    issuer = method_settings.require("OIDC_ISSUER")
     if not is_safe_url(issuer) or (must_be_https and issuer.startswith("http://")):
         raise SettingError(
-            "The setting OIDC_ISSUER must be an https:// URL, to the letter as the"
-            " issuer's tokens have it, without a user or a query."
+            "The setting OIDC_ISSUER must be an https:// URL without a user or a query,"
+            " exactly as in the tokens' `iss`."
         )
     return issuer
 
@@ -275,17 +280,15 @@ def _algorithms(text: str) -> list[str]:
     names = text.split(",")
     if not set(names) <= set(ALGORITHMS):
         raise SettingError(
-            "The setting OIDC_ALGORITHMS must be some of RS256,ES256,EdDSA,"
+            "The setting OIDC_ALGORITHMS must be a list of RS256, ES256 and EdDSA,"
             f" not {text!r}."
         )
     return names
 
 
-def _path(given: Given, name: str, otherwise: str) -> list[str]:
-    r"""
-    Read the path to a claim: names with `.` between; one that is a name's own is `\.`.
-    """
-    text = given.get(name, otherwise)
+def _path(method_settings: MethodSettings, name: str, default: str) -> list[str]:
+    r"""Parse the path of a claim: names separated by `.`; a dot in a name is `\.`."""
+    text = method_settings.get(name, default)
     parts = re.split(r"(?<!\\)\.", text)
     cut = any(_CUT_URL.search(part) for part in parts[:-1])
     if cut or not all(part and part == part.strip() for part in parts):
@@ -297,9 +300,7 @@ def _path(given: Given, name: str, otherwise: str) -> list[str]:
 
 
 def _role_map(text: str) -> dict[str, str]:
-    """
-    Read which of the issuer's roles is which role here: `theirs=reader,others=member`.
-    """
+    """Parse the map of the issuer's roles to ours: `theirs=reader,others=member`."""
     if not text:
         return {role: role for role in ROLES}
     pairs = [pair.rpartition("=") for pair in text.split(",")]

@@ -1,13 +1,11 @@
-"""
-What an `openrc` file tells: where a Keystone is, and how the service signs in there.
-"""
+"""The settings of Keystone: its URL, and the credential of the service's own user."""
 
 import re
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from chalicelib.identity.credentials import Given
-from chalicelib.identity.http_client import is_url, trust
+from chalicelib.identity.credentials import MethodSettings
+from chalicelib.identity.http_client import is_url, tls_context
 from chalicelib.settings import SettingError
 
 SETTINGS: Final = (
@@ -27,39 +25,38 @@ SETTINGS: Final = (
     "OS_SYSTEM_SCOPE",
     "KEYSTONE_CREDENTIAL",
 )
-"""The settings of this way alone; `docs/settings.md` tells what each is for."""
+"""The settings of this method; docs/settings.md describes each."""
 
 _VERSION: Final = re.compile(r"/(v\d[^/]*)", re.IGNORECASE)
 
 
-def auth_url(given: Given) -> str:
-    """Give Keystone's URL, up to its version.
+def auth_url(method_settings: MethodSettings) -> str:
+    """Return the URL of Keystone's version 3.
 
     Raises:
-        SettingError: It is missing, or is none.
+        SettingError: It is missing or invalid.
     """
-    url = given.needed("OS_AUTH_URL").rstrip("/")
+    url = method_settings.require("OS_AUTH_URL").rstrip("/")
     version = _VERSION.search(urlsplit(url).path) if is_url(url) else None
     has_version = version is not None and url.endswith("/v3")
     if not is_url(url) or (version and not (has_version and version[1] == "v3")):
         raise SettingError(
             "The setting OS_AUTH_URL must be the URL of a Keystone v3, without a user,"
-            " a query, or anything behind /v3."
+            " a query, or a path after /v3."
         )
     return url if has_version else f"{url}/v3"
 
 
-def ca_file(given: Given) -> str | None:
-    """
-    Give the file of authorities that Keystone's certificate may be of, if one is named.
+def ca_file(method_settings: MethodSettings) -> str | None:
+    """Return the path of the CA certificates for Keystone, or None for the system's.
 
     Raises:
-        SettingError: It is none.
+        SettingError: The file is missing or has no certificates.
     """
-    path = given.get("OS_CACERT") or None
+    path = method_settings.get("OS_CACERT") or None
     try:
         if path:
-            trust(path)
+            tls_context(path)
     except OSError:  # An SSLError, too.
         raise SettingError(
             f"The setting OS_CACERT must name a file of certificates, not {path!r}."
@@ -67,60 +64,61 @@ def ca_file(given: Given) -> str | None:
     return path
 
 
-def sign_in_request(given: Given) -> dict[str, Any]:
-    """Make the request by which the service signs in.
+def sign_in_request(method_settings: MethodSettings) -> dict[str, Any]:
+    """Return the body of the request for the service's own token.
 
     Raises:
-        SettingError: Something of it is missing, or says two things.
+        SettingError: A setting of the credential is missing, or contradicts another.
     """
     prefix = "OS_APPLICATION_CREDENTIAL"
-    if given.get(f"{prefix}_ID") or given.get(f"{prefix}_SECRET"):
+    if method_settings.get(f"{prefix}_ID") or method_settings.get(f"{prefix}_SECRET"):
         method = "application_credential"
         by = {
-            name: given.needed(f"{prefix}_{name.upper()}") for name in ("id", "secret")
+            name: method_settings.require(f"{prefix}_{name.upper()}")
+            for name in ("id", "secret")
         }
         return {"auth": {"identity": {"methods": [method], method: by}}}
-    password = given.needed("OS_PASSWORD")
-    user = {**_named(given, "OS_USER", "OS_USERNAME"), "password": password}
+    password = method_settings.require("OS_PASSWORD")
+    user = {**_named(method_settings, "OS_USER", "OS_USERNAME"), "password": password}
     identity = {"methods": ["password"], "password": {"user": user}}
-    return {"auth": {"identity": identity, "scope": _scope(given)}}
+    return {"auth": {"identity": identity, "scope": _scope(method_settings)}}
 
 
-def _scope(given: Given) -> dict[str, Any]:
-    system = given.get("OS_SYSTEM_SCOPE")
+def _scope(method_settings: MethodSettings) -> dict[str, Any]:
+    system = method_settings.get("OS_SYSTEM_SCOPE")
     if not system:
-        return {"project": _named(given, "OS_PROJECT", "OS_PROJECT_NAME")}
+        return {"project": _named(method_settings, "OS_PROJECT", "OS_PROJECT_NAME")}
     if system != "all":
         raise SettingError(f"The setting OS_SYSTEM_SCOPE must be all, not {system!r}.")
     for name in ("OS_PROJECT_ID", "OS_PROJECT_NAME"):
-        if given.get(name):
+        if method_settings.get(name):
             raise SettingError(
                 f"The settings OS_SYSTEM_SCOPE and {name} exclude each other."
             )
     return {"system": {"all": True}}
 
 
-def _named(given: Given, prefix: str, name: str) -> dict[str, Any]:
-    if given.get(f"{prefix}_ID"):
-        return {"id": given.get(f"{prefix}_ID")}
-    named = given.needed(name)
-    if given.get(f"{prefix}_DOMAIN_ID"):
-        domain = {"id": given.get(f"{prefix}_DOMAIN_ID")}
+def _named(method_settings: MethodSettings, prefix: str, name: str) -> dict[str, Any]:
+    if method_settings.get(f"{prefix}_ID"):
+        return {"id": method_settings.get(f"{prefix}_ID")}
+    named = method_settings.require(name)
+    if method_settings.get(f"{prefix}_DOMAIN_ID"):
+        domain = {"id": method_settings.get(f"{prefix}_DOMAIN_ID")}
     else:
-        domain = {"name": given.needed(f"{prefix}_DOMAIN_NAME")}
+        domain = {"name": method_settings.require(f"{prefix}_DOMAIN_NAME")}
     return {"name": named, "domain": domain}
 
 
 def check_arn(arn: str) -> None:
-    """See that what names the secret is an ARN.
+    """Raise unless the setting of the secret is an ARN.
 
     Raises:
-        SettingError: It is none; it is not quoted, as it may be the secret itself.
+        SettingError: It is not. The message does not quote it: it may be the secret.
     """
     from chalicelib.identity.secret import ARN  # noqa: PLC0415 - in AWS alone
 
     if not ARN.fullmatch(arn):
         raise SettingError(
             "The setting KEYSTONE_CREDENTIAL must be the ARN of a secret of Secrets"
-            " Manager or of a parameter of SSM, and not what that holds."
+            " Manager or of a parameter of SSM, not the secret itself."
         )

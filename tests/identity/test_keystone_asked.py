@@ -141,7 +141,7 @@ def test_the_memory_is_bounded(
     identify: Identify, way: Fickle, monkeypatch: pytest.MonkeyPatch, keystone: Keystone
 ) -> None:
     """The oldest is forgotten; bad tokens push out no good one."""
-    monkeypatch.setattr("chalicelib.identity.keystone.REMEMBERED_MAX", 2)
+    monkeypatch.setattr("chalicelib.identity.keystone.CACHED_TOKENS_MAX", 2)
     first, second, third = (token_of(keystone) for _ in range(3))
     for token in (first, second):
         ask(identify, token)
@@ -341,7 +341,7 @@ def test_a_slow_keystone_is_503(  # noqa: PLR0913 - a row
     token = token_of(keystone)
 
     with monkeypatch.context() as hurry:
-        hurry.setattr(http_client, "PATIENCE_SECONDS", 3.0)
+        hurry.setattr(http_client, "WAIT_SECONDS_MAX", 3.0)
         assert isinstance(refusal(identify, token), Unavailable)
     assert way.asked[-1].startswith(request_line)
     assert sum(line.startswith(request_line) for line in way.asked) == 1

@@ -122,11 +122,11 @@ def test_what_belongs_to_another_is_known(way: str, settings: tuple[str, ...]) -
         ),
         (
             {"AUTH": "keystone", "OS_AUTH_URL": "http://127.0.0.1:9"},
-            "The setting OS_PASSWORD is missing: AUTH=keystone needs it.\n",
+            "The setting OS_PASSWORD is missing: AUTH=keystone requires it.\n",
         ),
         (
             {"AUTH": "oidc", "OIDC_ISSUER": "https://issuer.example.org"},
-            "The setting OIDC_AUDIENCE is missing: AUTH=oidc needs it.\n",
+            "The setting OIDC_AUDIENCE is missing: AUTH=oidc requires it.\n",
         ),
     ],
 )

@@ -421,7 +421,7 @@ def test_a_slow_issuer_is_503(
     between: tuple[Issuer, Fickle], monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     """After so much patience, though it might send a byte now and then for ever."""
-    monkeypatch.setattr(http_client, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(http_client, "WAIT_SECONDS_MAX", 0.5)
     issuer, way = between
     setattr(way, fault, True)
 
@@ -517,7 +517,7 @@ def test_who_has_a_known_key_waits_for_nobody(
     between: tuple[Issuer, Fickle], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not for another request whose key is unknown, and an issuer that is slow."""
-    monkeypatch.setattr(http_client, "PATIENCE_SECONDS", 4.0)
+    monkeypatch.setattr(http_client, "WAIT_SECONDS_MAX", 4.0)
     issuer, way = between
     identify, token = choose(way.url), issuer.sign(claims(issuer))
     unknown = with_header({"alg": "RS256", "kid": "unknown"})(issuer)

@@ -14,7 +14,7 @@ import botocore.session
 import pytest
 
 from chalicelib.errors import Unavailable
-from chalicelib.identity.http_client import RemoteError, turn, within
+from chalicelib.identity.http_client import UpstreamError, acquired, call_with_deadline
 from chalicelib.identity.methods import choose_identity
 from chalicelib.identity.oidc import SETTINGS
 from chalicelib.settings import SettingError
@@ -50,22 +50,22 @@ NEEDED = {
 }
 
 
-MISSING = "The setting {} is missing: AUTH={} needs it."
+MISSING = "The setting {} is missing: AUTH={} requires it."
 BAD_URL = (
     "The setting OS_AUTH_URL must be the URL of a Keystone v3, without a user, a query,"
-    " or anything behind /v3."
+    " or a path after /v3."
 )
 BAD_ARN = (
     "The setting KEYSTONE_CREDENTIAL must be the ARN of a secret of Secrets Manager or"
-    " of a parameter of SSM, and not what that holds."
+    " of a parameter of SSM, not the secret itself."
 )
 BAD_FILE = "The setting OS_CACERT must name a file of certificates, not {!r}."
 BAD_ISSUER = (
-    "The setting OIDC_ISSUER must be an https:// URL, to the letter as the issuer's"
-    " tokens have it, without a user or a query."
+    "The setting OIDC_ISSUER must be an https:// URL without a user or a query, exactly"
+    " as in the tokens' `iss`."
 )
 BAD_ALGORITHMS = (
-    "The setting OIDC_ALGORITHMS must be some of RS256,ES256,EdDSA, not {!r}."
+    "The setting OIDC_ALGORITHMS must be a list of RS256, ES256 and EdDSA, not {!r}."
 )
 BAD_MAP = (
     "The setting OIDC_ROLE_MAP must read theirs=reader,others=member and so on, each of"
@@ -76,8 +76,8 @@ BAD_CLAIM = (
     " between, where a name's own dot is \\., not {!r}."
 )
 BAD_END = (
-    "The setting {} begins or ends with a blank, or has a character that does not"
-    " print."
+    "The setting {} has a leading or trailing blank, or a character that does not"
+    " print; remove it."
 )
 
 
@@ -343,7 +343,7 @@ def test_a_secret_that_was_mended_is_read_again(
     way: Fickle, keystone: Keystone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a new start."""
-    monkeypatch.setattr("chalicelib.identity.keystone.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("chalicelib.identity.keystone.SIGN_IN_PAUSE_SECONDS", 0.0)
     values = service_environment(way.url)
     url = values.pop("OS_AUTH_URL")
     arn = keep("ssm", values | {"OS_PASSWORD": "old"})
@@ -422,8 +422,8 @@ def test_a_secret_that_is_long_in_coming_is_not_waited_for() -> None:
     ended = Event()
     deadline = time.monotonic() + 0.2
 
-    with pytest.raises(RemoteError, match="the secret did not answer in time"):
-        within(deadline, "the secret", ended.wait)
+    with pytest.raises(UpstreamError, match="the secret did not respond in time"):
+        call_with_deadline(deadline, "the secret", ended.wait)
     ended.set()
 
 
@@ -432,13 +432,13 @@ def test_a_turn_is_not_waited_for_beyond_the_bound() -> None:
     lock = Lock()
 
     with (
-        turn(lock, time.monotonic()),
-        pytest.raises(RemoteError, match="no time is left"),
-        turn(lock, time.monotonic() + 0.1),
+        acquired(lock, time.monotonic()),
+        pytest.raises(UpstreamError, match="took all the time"),
+        acquired(lock, time.monotonic() + 0.1),
     ):
         pass
 
-    with turn(lock, time.monotonic()):
+    with acquired(lock, time.monotonic()):
         assert lock.locked()
 
 
@@ -450,6 +450,6 @@ def test_what_a_call_within_a_bound_gives_or_raises_comes_back() -> None:
 
     deadline = time.monotonic() + 30
 
-    assert within(deadline, "a call", lambda: "found") == "found"
+    assert call_with_deadline(deadline, "a call", lambda: "found") == "found"
     with pytest.raises(SettingError, match="wrong"):
-        within(deadline, "a call", fail)
+        call_with_deadline(deadline, "a call", fail)

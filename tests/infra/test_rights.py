@@ -14,7 +14,7 @@ import requests
 
 from chalicelib import clock, ids, settings
 from chalicelib.background import functions, sweep, transfers
-from chalicelib.identity.http_client import RemoteError
+from chalicelib.identity.http_client import UpstreamError
 from chalicelib.identity.secret import read_secret
 from chalicelib.store import objects
 from infra.local.worker import Pump
@@ -91,7 +91,7 @@ def _use_data(send: Send, pump: Pump) -> None:
 
 def _read_secrets() -> None:
     for place in SECRETS:
-        with suppress(RemoteError):  # There is none.
+        with suppress(UpstreamError):  # There is none.
             read_secret(f"arn:aws:{place}:us-east-1:123456789012:secret:keystone")
 
 
