@@ -2,6 +2,8 @@
 The deployment's template: the code's table, and no more rights than the code uses.
 """
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,3 +107,24 @@ def test_the_local_table_is_that_of_the_template(properties: Any) -> None:
         (one["IndexName"], one["KeySchema"], one["Projection"])
         for one in properties["GlobalSecondaryIndexes"]
     ]
+
+
+def test_a_release_changes_one_index_at_most(properties: Any) -> None:
+    """CloudFormation changes one index of a table in an update, and fails otherwise."""
+    file = Path(__file__).parent / "released_indexes.json"
+    released = {one["IndexName"]: one for one in json.loads(file.read_text("utf-8"))}
+    now = {one["IndexName"]: one for one in properties["GlobalSecondaryIndexes"]}
+    added, removed = now.keys() - released.keys(), released.keys() - now.keys()
+    different = {
+        name for name in now.keys() & released.keys() if now[name] != released[name]
+    }
+
+    assert not different, (
+        f"An index cannot be changed: {different}. Add another under a new name, and"
+        " remove the old one in a later release (docs/upgrade.md)."
+    )
+    assert len(added | removed) <= 1, (
+        f"A stack update changes one index at most, not {added | removed}. Release them"
+        " one by one, and after each write its indexes into"
+        " tests/infra/released_indexes.json (docs/upgrade.md)."
+    )
