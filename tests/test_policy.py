@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from chalicelib import clock
+from chalicelib.domain import policy
+from chalicelib.domain.caller import Caller, Role
+from chalicelib.errors import Forbidden
 from tests.actors import DATA_TYPE, Actor, Answer, Send
 from tests.aws_faults import Call, recording, stored
 from tests.scene import error
@@ -404,3 +407,24 @@ def test_a_membership_of_others_looks_absent(
     hidden = observe(send, ACTIONS[name], image_id, "another")
 
     assert absent == hidden
+
+
+def test_an_image_for_another_project_is_refused(producer: Actor) -> None:
+    """An administrator alone creates one, and the message says what is refused."""
+    answer = producer.post("/v2/images", {"owner": "heir"})
+
+    wanted = error(403, "Forbidden", "Images for another project cannot be created.")
+    assert wanted == (answer.status, answer.document)
+
+
+def test_an_action_of_three_words_is_refused_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A longer name of an action in RULES never turns a refusal into a 500."""
+    rule = policy.RULES["list_tasks"]
+    monkeypatch.setitem(policy.RULES, "list_image_locations", rule)
+
+    with pytest.raises(Forbidden, match="needed to list image locations"):
+        policy.require_role(
+            "list_image_locations", Caller("p", "u", Role.NONE, "req-1")
+        )

@@ -12,11 +12,11 @@ from chalicelib.api import bodies, patch, responses
 from chalicelib.api.list_parameters import parse_list_query
 from chalicelib.api.requests import ANY_TYPE, base_url, body, caller, media_type, params
 from chalicelib.api.responses import answer, no_content
+from chalicelib.api.schemas import Json
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image, ImageStatus
 from chalicelib.domain.list_queries import Params
-from chalicelib.domain.members import ImageAndMembership
 from chalicelib.domain.uploads import IMPORT_METHODS
 from chalicelib.errors import Forbidden, NotFound
 from chalicelib.store import images as image_store
@@ -32,13 +32,9 @@ images = Blueprint(__name__)
 def create_image() -> Response:
     """Register an image of your project."""
     me = caller(images)
-    asked = bodies.parse_new_image(body(images))
-    blank = _blank(me, asked)
-    image = replace(blank, **asked.fields, properties=asked.properties)
+    image = _new_image(me, bodies.parse_new_image(body(images)))
     bodies.check_limits(image)
-    found = ImageAndMembership(blank.id, me.project_id, blank, None)
-    policy.authorize("create_image", me, found)
-    policy.authorize_change(me, found, blank, image)
+    policy.authorize_creation(me, image)
     bodies.check_owner(image.owner)
     image_store.create_image(image, me)
     return answer(
@@ -147,14 +143,14 @@ def _switch(image_id: str, before: ImageStatus, after: ImageStatus) -> Response:
     return no_content()
 
 
-def _blank(me: Caller, asked: bodies.NewImage) -> Image:
+def _new_image(me: Caller, new: bodies.NewImage) -> Image:
     now = clock.now()
+    fields: Json = {"id": ids.new_id(), "owner": me.project_id} | new.fields
     return Image(
-        id=asked.fields.get("id") or ids.new_id(),
-        owner=me.project_id,
+        **fields,
         created_at=now,
         updated_at=now,
-        properties={},
+        properties=new.properties,
     )
 
 

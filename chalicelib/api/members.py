@@ -34,9 +34,11 @@ def list_members(image_id: str) -> Response:
     me = caller(members)
     found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("list_members", me, found)
-    everyone = policy.sees_all_members(me, image)
-    some = member_store.list_members(image) if everyone else [found.own_membership()]
-    return answer(responses.present_members(some))
+    if policy.sees_all_members(me, image):
+        memberships = member_store.list_members(image)
+    else:
+        memberships = [found.membership] if found.membership else []
+    return answer(responses.present_members(memberships))
 
 
 @members.route(MEMBER, methods=["GET"], content_types=ANY_TYPE)

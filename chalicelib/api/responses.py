@@ -9,6 +9,7 @@ from typing import Any, Final
 from chalice.app import Response
 
 from chalicelib.api.schemas import BASE, Json
+from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import STORE, Image, ImageStatus
 from chalicelib.domain.members import Member
@@ -97,11 +98,7 @@ def present_members(members: Iterable[Member]) -> Json:
 
 
 def present_tasks(uploads: Iterable[Upload], caller: Caller) -> Json:
-    """Make the document of an image's tasks: its imports.
-
-    A source's URL may hold a secret: it is told to the project that gave it, which need
-    not own the image any more, and to administrators.
-    """
+    """Return the document of an image's tasks: its imports."""
     return {
         "tasks": [
             _present_task(upload, caller)
@@ -113,8 +110,7 @@ def present_tasks(uploads: Iterable[Upload], caller: Caller) -> Json:
 
 def _present_task(upload: Upload, caller: Caller) -> Json:
     method = {"name": upload.method}
-    knows = caller.is_admin or caller.project_id == upload.project_id
-    if upload.uri is not None and knows:
+    if upload.uri is not None and policy.sees_source(caller, upload):
         method["uri"] = upload.uri
     done = upload.state is UploadState.SUCCESS
     ends = upload.updated_at + UPLOAD_KEPT if upload.is_over else None

@@ -8,7 +8,7 @@ from chalicelib.domain.images import Image
 
 
 class MemberStatus(StrEnum):
-    """A consumer's answer; it decides only whether the image is in its list."""
+    """Whether a consumer has accepted an image: its list depends on it, not access."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
@@ -17,7 +17,7 @@ class MemberStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One membership: a project that an image is shared with, and its answer."""
+    """A project that an image is shared with, and whether it accepted the image."""
 
     image_id: str
     member_id: str
@@ -28,19 +28,13 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class ImageAndMembership:
-    """What one read found: an image, and the membership of one project in it.
+    """An image and one project's membership in it, as one read returned them.
 
-    Either may be missing: for a caller who may not see it, an image that is there is
-    answered as one that never was.
+    Either may be None: a hidden image gets the same response as one that never
+    existed.
     """
 
     image_id: str
     member_id: str
     image: Image | None
     membership: Member | None
-
-    def own_membership(self) -> Member:
-        """Give the membership, where the rules promise that there is one."""
-        if self.membership is None:
-            raise LookupError(self.image_id)
-        return self.membership

@@ -1,4 +1,4 @@
-"""Who may do what: one table, and the three questions asked of it."""
+"""Who may do what: one table of rules, and the functions that apply it."""
 
 from enum import Enum
 from typing import Final, NamedTuple
@@ -6,11 +6,12 @@ from typing import Final, NamedTuple
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.images import Image, ImageStatus, Visibility
 from chalicelib.domain.members import ImageAndMembership, Member
+from chalicelib.domain.uploads import Upload
 from chalicelib.errors import ApiError, Forbidden, NotFound
 
 
 class Verdict(Enum):
-    """What a caller gets: the action, a refusal, or the look of an empty place."""
+    """Whether an action is allowed, refused, or answered as if nothing existed."""
 
     ALLOW = "yes"
     DENY = "403"
@@ -18,10 +19,10 @@ class Verdict(Enum):
 
 
 class Rule(NamedTuple):
-    """One action's row: the role it needs, and the verdict by what the caller is.
+    """The role that an action needs, and its verdict by what the caller is.
 
     `other` is another project that sees the image because it is public or community.
-    `unshared` is the answer where the image cannot have members, for member calls.
+    `unshared` is the verdict of a member call on an image that cannot have members.
     """
 
     role: Role
@@ -54,9 +55,9 @@ RULES: Final = {
     "delete_member":         Rule(MEMBER, ALLOW, ALLOW, DENY,  DENY, DENY),
 }  # fmt: skip
 
-OF_A_MEMBERSHIP: Final = frozenset({"show_member", "update_member", "delete_member"})
+_OF_A_MEMBERSHIP: Final = frozenset({"show_member", "update_member", "delete_member"})
 
-_WHO: Final = {
+_RELATIONS: Final = {
     "owner": "The owner of an image",
     "member": "A member of an image",
     "other": "A project that only sees an image",
@@ -64,7 +65,7 @@ _WHO: Final = {
 
 
 def require_role(action: str, caller: Caller) -> None:
-    """Let *caller* do *action*, as far as its role goes.
+    """Check that the caller's role is enough for *action*.
 
     Raises:
         Forbidden: The role is below what the action needs.
@@ -72,64 +73,82 @@ def require_role(action: str, caller: Caller) -> None:
     needed = RULES[action].role
     if caller.role < needed:
         role = needed.name.lower()
-        raise Forbidden(f"The role {role} is needed to {_words(action)}.")
+        raise Forbidden(f"The role {role} is needed to {_describe(action)}.")
 
 
-def authorize(action: str, caller: Caller, found: ImageAndMembership) -> Image:
-    """Let *caller* do *action* to the image that was *found*, and give the image.
+def authorize(action: str, caller: Caller, loaded: ImageAndMembership) -> Image:
+    """Return the image if *caller* may do *action* to it.
 
-    `found` holds the caller's own membership, or the addressed one for the actions
-    on a membership; the caller's own is then missing exactly when it addresses
-    another's, which it may not see.
+    *loaded* holds the membership of the caller's own project.
 
     Raises:
-        NotFound: The image does not exist, or must look so; both read the same.
+        NotFound: The image does not exist, or is hidden; both read the same.
         Forbidden: The caller may see the image, but not do this to it.
     """
-    image = found.image
-    if caller.role is Role.NONE:
-        require_role(action, caller)
-    if image is None or not sees(caller, found):
-        raise _hidden(action, found)
-    rule = RULES[action]
-    if image.visibility is not Visibility.SHARED and rule.unshared is not ALLOW:
-        raise _refusal(rule.unshared, action, found, "Only shared images have members.")
-    if action in OF_A_MEMBERSHIP and found.membership is None:
-        raise _hidden(action, found)
-    require_role(action, caller)
-    relation = _relation(caller, found)
-    verdict: Verdict = getattr(rule, relation)
-    if verdict is not ALLOW:
-        message = f"{_WHO[relation]} may not {_words(action, image='it')}."
-        raise _refusal(verdict, action, found, message)
+    image = _require_visible(action, caller, loaded)
+    _require_allowed(action, caller, loaded, image)
     return image
 
 
-def authorize_change(
-    caller: Caller, found: ImageAndMembership, before: Image, after: Image
-) -> None:
-    """Let *caller*, who may update *before*, make it into *after*.
+def authorize_membership(
+    action: str, caller: Caller, loaded: ImageAndMembership
+) -> tuple[Image, Member]:
+    """Return the image and the membership if *caller* may do *action* to the latter.
 
-    To make an image public, and to give it to another project, is more than to update
-    it.
+    *loaded* holds the membership that the request names. The caller's own is then
+    missing only if the caller names another's, which it may not see.
 
     Raises:
-        Forbidden: The caller may not do that much.
+        NotFound, Forbidden: As `authorize`; also not found where there is none.
+    """
+    image = _require_visible(action, caller, loaded)
+    if loaded.membership is None:
+        raise _hidden(action, loaded)
+    _require_allowed(action, caller, loaded, image)
+    return image, loaded.membership
+
+
+def authorize_creation(caller: Caller, image: Image) -> None:
+    """Check that *caller* may create *image*.
+
+    Raises:
+        Forbidden: The caller may create no image, no public one, or none for the
+            owner.
+    """
+    require_role("create_image", caller)
+    relation = "admin" if caller.is_admin else "owner"
+    publish, transfer = RULES["publish_image"], RULES["transfer_image"]
+    if image.visibility is Visibility.PUBLIC and _verdict(publish, relation) is DENY:
+        raise Forbidden("The owner of an image may not publish it.")
+    if image.owner != caller.project_id and _verdict(transfer, relation) is DENY:
+        raise Forbidden("Images for another project cannot be created.")
+
+
+def authorize_change(
+    caller: Caller, loaded: ImageAndMembership, before: Image, after: Image
+) -> None:
+    """Check that *caller*, who may update *before*, may turn it into *after*.
+
+    Publishing an image and transferring it to another project need more than the right
+    to update it.
+
+    Raises:
+        Forbidden: The caller may not publish or transfer the image.
     """
     if after.visibility is Visibility.PUBLIC is not before.visibility:
-        authorize("publish_image", caller, found)
+        authorize("publish_image", caller, loaded)
     if after.owner != before.owner:
-        authorize("transfer_image", caller, found)
+        authorize("transfer_image", caller, loaded)
 
 
-def authorize_download(caller: Caller, found: ImageAndMembership) -> Image:
-    """Let *caller* download the image that was *found*, and give the image.
+def authorize_download(caller: Caller, loaded: ImageAndMembership) -> Image:
+    """Return the image if *caller* may download its data.
 
     Raises:
-        NotFound, Forbidden: As `authorize`; and forbidden to all but administrators
+        NotFound, Forbidden: As `authorize`; also forbidden to all but administrators
             while the image is deactivated.
     """
-    image = authorize("download_image", caller, found)
+    image = authorize("download_image", caller, loaded)
     if image.status is ImageStatus.DEACTIVATED and not caller.is_admin:
         raise Forbidden(
             "The requested image has been deactivated. Image data download is"
@@ -138,51 +157,47 @@ def authorize_download(caller: Caller, found: ImageAndMembership) -> Image:
     return image
 
 
-def authorize_membership(
-    action: str, caller: Caller, found: ImageAndMembership
-) -> tuple[Image, Member]:
-    """Let *caller* do *action* to the membership that was *found*, and give it.
-
-    Raises:
-        NotFound, Forbidden: As `authorize`; also not found where there is none.
-    """
-    image = authorize(action, caller, found)
-    if found.membership is None:
-        raise _hidden(action, found)
-    return image, found.membership
-
-
-def sees(caller: Caller, found: ImageAndMembership) -> bool:
-    """Tell whether the image that was *found* exists for *caller*."""
-    if found.image is None:
+def sees(caller: Caller, loaded: ImageAndMembership) -> bool:
+    """Return whether the image exists for *caller*."""
+    image = loaded.image
+    if image is None:
         return False
     return (
         caller.is_admin
-        or found.image.owner == caller.project_id
-        or found.image.visibility in (Visibility.PUBLIC, Visibility.COMMUNITY)
-        or (found.image.visibility is Visibility.SHARED and _is_member(caller, found))
+        or image.owner == caller.project_id
+        or image.visibility in (Visibility.PUBLIC, Visibility.COMMUNITY)
+        or (image.visibility is Visibility.SHARED and _is_member(caller, loaded))
     )
 
 
 def sees_all_members(caller: Caller, image: Image) -> bool:
-    """Tell whether *caller* sees every member of an image, or itself alone."""
+    """Return whether *caller* sees every member of an image, or itself alone."""
     return caller.is_admin or image.owner == caller.project_id
+
+
+def sees_source(caller: Caller, upload: Upload) -> bool:
+    """Return whether *caller* may read the URI that an import reads from.
+
+    The URI may hold a secret of the project that sent it, which need not own the image
+    any more.
+    """
+    return caller.is_admin or upload.project_id == caller.project_id
 
 
 def listed(
     caller: Caller,
-    found: ImageAndMembership,
+    loaded: ImageAndMembership,
     visibility: str | None,
     member_status: str,
 ) -> Image | None:
-    """Give the image that was *found* if it belongs in the caller's list, else none.
+    """Return the image if it belongs in the caller's list, else None.
 
-    `visibility` and `member_status` are what was asked for: without a visibility,
-    community images are left to their owner's list; a membership counts if its status
-    is the one asked for, or any for `all` (recorded in `list-sharing.json`).
+    `visibility` and `member_status` are the list's parameters. Without a visibility,
+    community images are in their owner's list alone; a membership counts if its status
+    is `member_status`, or any for `all` (recorded in `list-sharing.json`).
     """
-    image, membership = found.image, found.membership
-    if image is None or not sees(caller, found):
+    image, membership = loaded.image, loaded.membership
+    if image is None or not sees(caller, loaded):
         return None
     own = image.owner == caller.project_id
     if visibility is None and image.visibility is Visibility.COMMUNITY and not own:
@@ -198,35 +213,60 @@ def listed(
     return image
 
 
-def _is_member(caller: Caller, found: ImageAndMembership) -> bool:
-    return (
-        found.membership is not None and found.membership.member_id == caller.project_id
-    )
+def _require_visible(action: str, caller: Caller, loaded: ImageAndMembership) -> Image:
+    if caller.role is Role.NONE:
+        require_role(action, caller)
+    image, unshared = loaded.image, RULES[action].unshared
+    if image is None or not sees(caller, loaded):
+        raise _hidden(action, loaded)
+    if image.visibility is not Visibility.SHARED and unshared is not ALLOW:
+        raise _refusal(unshared, action, loaded, "Only shared images have members.")
+    return image
 
 
-def _relation(caller: Caller, found: ImageAndMembership) -> str:
+def _require_allowed(
+    action: str, caller: Caller, loaded: ImageAndMembership, image: Image
+) -> None:
+    require_role(action, caller)
     if caller.is_admin:
-        return "admin"
-    if found.image is not None and found.image.owner == caller.project_id:
-        return "owner"
-    return "member" if _is_member(caller, found) else "other"
+        relation = "admin"
+    elif image.owner == caller.project_id:
+        relation = "owner"
+    else:
+        relation = "member" if _is_member(caller, loaded) else "other"
+    verdict = _verdict(RULES[action], relation)
+    if verdict is not ALLOW:
+        message = f"{_RELATIONS[relation]} may not {_describe(action, image='it')}."
+        raise _refusal(verdict, action, loaded, message)
 
 
-def _hidden(action: str, found: ImageAndMembership) -> NotFound:
-    if action in OF_A_MEMBERSHIP:
+def _verdict(rule: Rule, relation: str) -> Verdict:
+    verdict: Verdict = getattr(rule, relation)
+    return verdict
+
+
+def _is_member(caller: Caller, loaded: ImageAndMembership) -> bool:
+    membership = loaded.membership
+    return membership is not None and membership.member_id == caller.project_id
+
+
+def _hidden(action: str, loaded: ImageAndMembership) -> NotFound:
+    if action in _OF_A_MEMBERSHIP:
         return NotFound(
-            f"{found.member_id} not found in the member list"
-            f" of the image {found.image_id}."
+            f"{loaded.member_id} not found in the member list"
+            f" of the image {loaded.image_id}."
         )
-    return NotFound(f"No image found with ID {found.image_id}")
+    return NotFound(f"No image found with ID {loaded.image_id}")
 
 
 def _refusal(
-    verdict: Verdict, action: str, found: ImageAndMembership, message: str
+    verdict: Verdict, action: str, loaded: ImageAndMembership, message: str
 ) -> ApiError:
-    return _hidden(action, found) if verdict is HIDE else Forbidden(message)
+    return _hidden(action, loaded) if verdict is HIDE else Forbidden(message)
 
 
-def _words(action: str, image: str = "an image") -> str:
-    verb, what = action.split("_")
-    return f"{verb} {({'image': image, 'member': 'a member'}).get(what, what)}"
+def _describe(action: str, image: str = "an image") -> str:
+    """Return an action in words: `create_member` is `create a member`."""
+    verb, _, noun = action.partition("_")
+    nouns = {"image": image, "member": "a member"}
+    return f"{verb} {nouns.get(noun, noun.replace('_', ' '))}"
