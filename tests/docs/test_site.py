@@ -27,6 +27,10 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
     page = (tmp_path / "architecture.html").read_text("utf-8")
+    fences = [
+        path.name for path in tmp_path.rglob("*.html") if "```" in path.read_text()
+    ]
+    assert fences == []  # Below a list's item a block is indented by four.
     assert re.search(r'<pre class="mermaid"><code>flowchart', page)
 
 
