@@ -4,11 +4,13 @@
 BIN := .venv/bin
 # There once .venv holds what requirements-dev.txt says.
 READY := .venv/ready
+# There once .venv holds what `make run` needs, unless it holds all.
+RUNNABLE := $(if $(wildcard $(READY)),$(READY),.venv/runnable)
 
 # PYTHON= chooses the Python of .venv, which keeps it until another one is chosen.
 ifdef PYTHON
 ifneq ($(shell $(PYTHON) -V 2>&1 || :),$(shell $(BIN)/python -V 2>&1 || :))
-.PHONY: $(READY)
+.PHONY: $(READY) $(RUNNABLE)
 endif
 endif
 # Unless it is chosen: .venv's, Lambda's, or the newest.
@@ -24,7 +26,7 @@ help: ## List the targets
 
 # What is set here reaches the server: make puts it in the environment of its commands.
 # `exec` leaves no shell between, so that Ctrl-C and SIGTERM reach the server, too.
-run: $(READY) ## Run the API on this machine [PORT= DATA= SERVER= BACKEND= and each setting]
+run: $(RUNNABLE) ## Run the API on this machine [PORT= DATA= SERVER= BACKEND= and each setting]
 	@exec $(BIN)/python -m infra.local
 
 test: check ## Check, then run what needs no Java, Keystone or client (minutes)
@@ -85,8 +87,8 @@ docs: $(READY) ## Write the API's description and its page into docs/api
 lock: ## Compile the requirements of project, Keystone and clients [UPGRADE=1: to the newest]
 	@test -x $(BIN)/uv || $(MAKE) --no-print-directory $(READY)
 	@$(LOCK) --output-file requirements.txt pyproject.toml
-	@$(LOCK) --output-file requirements-dev.txt --group dev \
-		--constraint requirements.txt pyproject.toml
+	@for group in run dev; do $(LOCK) --output-file requirements-$$group.txt \
+		--group $$group --constraint requirements.txt pyproject.toml || exit; done
 	@for name in $(basename $(wildcard .ci/*.in infra/local/*.in tests/*/*.in)); do \
 		$(LOCK) --output-file $$name.txt $$name.in || exit; done
 
@@ -94,12 +96,21 @@ clean: ## Remove what the other targets made
 	rm -rf .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .venv dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-$(READY): requirements.txt requirements-dev.txt
+# pip names each package as it comes; `failed` carries its status past awk.
+define set-up
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
 		2>/dev/null || { echo "Python 3.11 to 3.14 is needed, $(PYTHON) is not:" \
 		"make PYTHON=<path>" >&2; exit 1; }
-	@echo "Setting up .venv with $$($(PYTHON) -V) (a minute, once)"
+	@echo "Setting up .venv with $$($(PYTHON) -V), once:"
 	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile \
-		--require-hashes -r requirements-dev.txt
+	@{ $(BIN)/python -m pip install --disable-pip-version-check --no-compile \
+		--require-hashes --progress-bar off -r $(1) || echo failed; } | \
+		awk '/^Collecting /{print "  " $$2} /^failed$$/{exit 1}'
 	@touch $@
+endef
+
+$(READY): requirements.txt requirements-dev.txt
+	$(call set-up,requirements-dev.txt)
+
+.venv/runnable: requirements.txt requirements-run.txt
+	$(call set-up,requirements-run.txt)

@@ -18,6 +18,7 @@ from infra.local.examples import People
 from infra.local.identities import Known
 from infra.local.keeping import Keeping, keeping
 from infra.local.server import HOST, serve
+from infra.local.spelling import misspelt
 from infra.local.storage import storage
 from infra.local.streams import LocalStream, MotoStream
 from infra.local.worker import Pump, pumping
@@ -28,6 +29,9 @@ ROOT = Path(__file__).parents[2]
 
 def main() -> None:
     """Serve as the environment's variables say, until SIGTERM or Ctrl-C."""
+    _keep_off_proxies()
+    for name, setting in misspelt(os.environ):
+        print(f"{name} is not a setting. Is {setting} meant?", file=sys.stderr)
     data = _choice("DATA", "examples", "none")
     way = _choice("AUTH", "development", "keystone", "oidc")
     server = _choice("SERVER", "waitress", "chalice")
@@ -49,12 +53,19 @@ def main() -> None:
         people = who.people if data == "examples" and is_new else None
         offered = _load_examples(app, people) if people else None
         serving = serve if server == "waitress" else _chalice_local
-        with serving(app, listener) as url, _work(kept):
+        with serving(app, listener) as url, _work(kept, has_examples=bool(offered)):
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: ended.set())
             print(_greeting(url, who, kept, offered), flush=True)
             ended.wait()
     backend.stop()
+
+
+def _keep_off_proxies() -> None:
+    """Have no call to this machine go through a proxy that the environment names."""
+    for name in ("no_proxy", "NO_PROXY"):
+        excepted = os.environ.get(name, "")
+        os.environ[name] = ",".join(filter(None, [excepted, HOST, "localhost"]))
 
 
 def _choice(name: str, *allowed: str) -> str:
@@ -72,7 +83,9 @@ def _listen(port: str) -> socket.socket:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             sys.exit(f"Port {port} cannot be used: {error.strerror}.")
-        sys.exit(f"Port {port} is taken. Choose another; any free one is: PORT=0")
+        with socket.create_server((HOST, 0)) as free:
+            other = free.getsockname()[1]
+        sys.exit(f"Port {port} is in use. Choose another: make run PORT={other}")
 
 
 def _start(objects: str, kept: Keeping | None) -> tuple[Chalice, bool]:
@@ -94,7 +107,6 @@ def _start(objects: str, kept: Keeping | None) -> tuple[Chalice, bool]:
         # They read the settings, and make DynamoDB's client, as they are imported.
         from app import app  # noqa: PLC0415
         from chalicelib.store.dynamodb import connection  # noqa: PLC0415
-        from chalicelib.telemetry import write_lines  # noqa: PLC0415
     except ValueError as wrong:  # A SettingError, whose module then has no import.
         sys.exit(str(wrong))
     client = connection.connection.client
@@ -108,17 +120,24 @@ def _start(objects: str, kept: Keeping | None) -> tuple[Chalice, bool]:
     backend.create_bucket(os.environ["BUCKET_NAME"])
     backend.create_queue()
     backend.create_bus(os.environ["EVENT_BUS"])
-    write_lines("cloud-images.events")
     return app, is_new
 
 
-def _work(kept: Keeping | None) -> AbstractContextManager[None]:
-    """Run the functions beside the API's on what the requests leave to them."""
+def _work(kept: Keeping | None, *, has_examples: bool) -> AbstractContextManager[None]:
+    """Run the functions beside the API's on what the requests leave to them.
+
+    What the examples leave is done at once, so that no event of theirs is printed.
+    """
     from chalicelib.background import functions  # noqa: PLC0415 - as above
+    from chalicelib.telemetry import write_lines  # noqa: PLC0415 - as above
 
     table = os.environ["TABLE_NAME"]
     stream = LocalStream(table, kept.reached) if kept else MotoStream(table)
-    return pumping(Pump(stream, functions.stream, functions.worker))
+    pump = Pump(stream, functions.stream, functions.worker)
+    if has_examples:
+        pump.settle()
+    write_lines("cloud-images.events")
+    return pumping(pump)
 
 
 def _load_examples(app: Chalice, people: People) -> str:

@@ -18,9 +18,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from infra.local.examples import CONSUMER, PRODUCER
+from infra.local.spelling import misspelt
 from tests.actors import Actor, over_http
 from tests.local.service import ROOT, RUN, Run, environment, running
 from tests.scene import CONTENT
+
+SHOWN = 100_000
+"""Bytes of the log that are read while the service runs; it writes fewer."""
 
 CHALICE = "from chalice.cli import main; main()"
 PENDING = "?visibility=shared&member_status=pending"
@@ -155,14 +159,15 @@ def test_the_member_quota_is_taken(quota: int) -> None:
     assert statuses == [200] * quota + [413] * (2 - quota)
 
 
-def test_a_taken_port_is_one_clear_line() -> None:
-    """It says which port, and how to choose another."""
+def test_a_port_in_use_is_one_clear_line() -> None:
+    """It says which port, and one that is free."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        told = failing(PORT=str(port))
+        status, out, stderr = failing(PORT=str(port))
 
-    line = f"Port {port} is taken. Choose another; any free one is: PORT=0\n"
-    assert told == (1, "", line)
+    line = rf"Port {port} is in use\. Choose another: make run PORT=\d+\n"
+    assert (status, out) == (1, "")
+    assert re.fullmatch(line, stderr)
 
 
 @pytest.mark.parametrize(
@@ -247,14 +252,59 @@ def test_a_signal_ends_all_of_it(number: signal.Signals, server: str) -> None:
 def test_it_notes_requests_without_their_secrets() -> None:
     """On stderr, a line each: no token, no query. Events stand there as well."""
     with running() as run:
-        run.actor("producer").get("/v2/images?name=secret")
+        producer = run.actor("producer")
+        producer.get("/v2/images?name=secret")
+        image_id = producer.make_image()
+        while "image.created" not in os.pread(run.log.fileno(), SHOWN, 0).decode():
+            time.sleep(0.1)
         _, stderr = run.end()
 
     lines = stderr.splitlines()
     events = [json.loads(line) for line in lines if line.startswith("{")]
-    assert {event["event"] for event in events} >= {"image.created", "member.added"}
-    (line,) = [line for line in lines if not line.startswith("{")]
-    assert re.fullmatch(r"GET /v2/images 200 \d+ ms", line)
+    seen = [(event["event"], event["image_id"]) for event in events]
+    assert seen == [("image.created", image_id)]
+    listed, created = [line for line in lines if not line.startswith("{")]
+    assert re.fullmatch(r"GET /v2/images 200 \d+ ms", listed)
+    assert re.fullmatch(r"POST /v2/images 201 \d+ ms", created)
+
+
+def test_a_proxy_stands_in_the_way_of_nothing() -> None:
+    """It talks to this machine alone, whatever proxy the shell names."""
+    with running(
+        http_proxy="http://127.0.0.1:9", HTTPS_PROXY="http://127.0.0.1:9"
+    ) as run:
+        status = run.actor("producer").get("/v2/images").status
+
+    assert status == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [("AUHT", "AUTH"), ("MEMBER_QOUTA", "MEMBER_QUOTA"), ("PAGESIZE", "PAGE_SIZE")],
+)
+def test_a_misspelt_setting_is_named(name: str, setting: str) -> None:
+    """It looks like one that is not set."""
+    environ = {name: "x", "PATH": "/bin", "HOME": "/root", "LANG": "C", "PORT": "0"}
+
+    assert list(misspelt(environ)) == [(name, setting)]
+
+
+def test_a_shell_has_no_misspelt_setting() -> None:
+    """The variables of a usual shell are not taken for settings."""
+    names = (
+        "PATH HOME LANG SHELL TERM USER PWD OLDPWD LOGNAME EDITOR DISPLAY DATE HOST"
+        " HOSTNAME AWS_PROFILE AWS_REGION OS_CLOUD OS_REGION_NAME http_proxy"
+    )
+
+    assert list(misspelt(dict.fromkeys(names.split(), "x"))) == []
+
+
+def test_misspelt_settings_are_warned_of() -> None:
+    """One line each, and the service starts."""
+    with running(AUHT="keystone", DATA="none") as run:
+        _, stderr = run.end()
+
+    assert stderr == "AUHT is not a setting. Is AUTH meant?\n"
 
 
 def test_it_never_calls_aws() -> None:
