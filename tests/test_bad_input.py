@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.actors import PATCH_TYPE, Actor, Answer, Send
 from tests.aws_faults import recording, stored
-from tests.scene import error
+from tests.scene import error, make_active
 
 NO_OBJECT = "The body must be a JSON object."
 NO_BODY = "Body expected in request."
@@ -380,3 +380,31 @@ def test_nothing_that_is_sent_makes_the_service_fail(  # noqa: PLR0913 - drawn
     answer = actor.ask(method, f"{path}?{pairs}", raw)
 
     assert answer.status < 500, (answer.status, answer.document)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "/v2/images/{image}"),
+        ("PUT", "/v2/images/{image}/tags/new"),
+        ("DELETE", "/v2/images/{image}/tags/lts"),
+        ("DELETE", "/v2/images/{image}/members/consumer"),
+        ("POST", "/v2/images/{image}/actions/deactivate"),
+        ("POST", "/v2/images/{image}/actions/reactivate"),
+        ("DELETE", "/ext/v1/images/{image}/uploads/{image}"),
+    ],
+)
+def test_a_body_where_none_belongs_is_refused_before_anything_happens(
+    method: str, path: str, producer: Actor
+) -> None:
+    """400, as in the reference, and the image stays as it is."""
+    image_id = producer.make_image(tags=["lts"])
+    producer.share(image_id, "consumer")
+    make_active(image_id)
+    before = stored()
+
+    answer = producer.ask(method, path.format(image=image_id), ["x"])
+
+    words = answer.document.get("message", answer.document.get("detail"))
+    assert (answer.status, words) == (400, "This call takes no body.")
+    assert stored() == before

@@ -38,6 +38,11 @@ UNRECORDED: dict[Route, set[int]] = {
     ("GET", "/v2/images/{image_id}/file"): {307},
     ("PUT", "/v2/images/{image_id}/stage"): {400, 403, 404, 415},
     ("POST", "/v2/images/{image_id}/import"): {202, 403},
+    ("DELETE", "/v2/images/{image_id}"): {400},
+    ("DELETE", "/v2/images/{image_id}/tags/{tag}"): {400},
+    ("DELETE", "/v2/images/{image_id}/members/{member_id}"): {400},
+    ("POST", "/v2/images/{image_id}/actions/deactivate"): {400},
+    ("POST", "/v2/images/{image_id}/actions/reactivate"): {400},
 }
 """What no recording has: a redirect that was followed, and calls that were not made."""
 

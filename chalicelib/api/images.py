@@ -86,6 +86,7 @@ def update_image(image_id: str) -> Response:
 def delete_image(image_id: str) -> Response:
     """Delete an image of your project, for its members too."""
     me = caller(images)
+    bodies.check_no_body(body(images))
     found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("delete_image", me, found)
     if image.protected:
@@ -112,6 +113,7 @@ def add_tag(image_id: str, tag: str) -> Response:
 def remove_tag(image_id: str, tag: str) -> Response:
     """Take a tag off an image of your project."""
     me = caller(images)
+    bodies.check_no_body(body(images))
     found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("update_image", me, found)
     if tag not in image.tags:
@@ -135,6 +137,7 @@ def reactivate_image(image_id: str) -> Response:
 
 def _switch(image_id: str, before: ImageStatus, after: ImageStatus) -> Response:
     me = caller(images)
+    bodies.check_no_body(body(images))
     found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize("update_image", me, found)
     if image.status not in (before, after):

@@ -57,7 +57,8 @@ def update_member(image_id: str, member_id: str) -> Response:
     status = bodies.parse_member_status(body(members))
     found = image_store.load_image(image_id, member_id)
     image, member = policy.authorize_membership("update_member", me, found)
-    member = member_store.set_member_status(image, member, status, me)
+    if member.status is not status:
+        member = member_store.set_member_status(image, member, status, me)
     return answer(responses.present_member(member))
 
 
@@ -65,6 +66,7 @@ def update_member(image_id: str, member_id: str) -> Response:
 def delete_member(image_id: str, member_id: str) -> Response:
     """Stop sharing an image of your project with another project."""
     me = caller(members)
+    bodies.check_no_body(body(members))
     found = image_store.load_image(image_id, member_id)
     image, member = policy.authorize_membership("delete_member", me, found)
     member_store.remove_member(image, member, me)

@@ -122,6 +122,7 @@ def complete_upload(image_id: str, upload_id: str) -> Response:
 @uploads.route(UPLOAD, methods=["DELETE"], content_types=ANY_TYPE)
 def abort_upload(image_id: str, upload_id: str) -> Response:
     """Give a direct upload up; the image waits for data again."""
+    bodies.check_no_body(body(uploads))
     upload = _load_upload(image_id, upload_id, caller(uploads))
     if upload.state is UploadState.SUCCESS:
         raise Conflict("The upload is over: the image has its data.")

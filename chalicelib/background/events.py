@@ -154,12 +154,12 @@ def _image_event_type(before: Image | None, after: Image | None) -> str | None:
     return "image.updated"
 
 
-def _member_event(old: Raw | None, new: Raw, sequence_number: str) -> Event:
+def _member_event(old: Raw | None, new: Raw, sequence_number: str) -> Event | None:
     before, after = member_of(old) if old else None, member_of(new)
     if before is None:
         event_type = "member.added"
     elif before.status is after.status:
-        event_type = "member.updated"
+        return None  # What the item copies from its image changed.
     else:
         event_type = "member.status_changed"
     return _event(

@@ -8,6 +8,7 @@ import pytest
 from chalicelib import settings
 from chalicelib.store import members as member_store
 from tests.actors import Actor, Send
+from tests.aws_faults import stored
 from tests.scene import at, error
 
 THEN, NOW = "2026-11-24T08:00:00Z", "2026-11-24T09:30:00Z"
@@ -339,3 +340,21 @@ def test_a_bug_is_told_in_the_same_form_and_says_nothing(
     assert wanted == (as_json.status, as_json.document)
     assert f"500 Internal Server Error\n\n{words}\n" == plain.body.decode()
     assert as_json.headers["x-openstack-request-id"] in caplog.text
+
+
+@pytest.mark.behaviour("S7")
+def test_the_same_status_again_writes_nothing(
+    producer: Actor, consumer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """200 with the membership as it is: `updated_at` stays, too."""
+    image_id = producer.make_image()
+    producer.share(image_id, "consumer")
+    consumer.answer(image_id, "accepted")
+    path = f"/v2/images/{image_id}/members/consumer"
+    before, member = stored(), consumer.get(path).document
+    at(monkeypatch, "2031-01-01T00:00:00+00:00")
+
+    answer = consumer.put(path, {"status": "accepted"})
+
+    assert (answer.status, answer.document) == (200, member)
+    assert stored() == before

@@ -56,14 +56,13 @@ def test_each_step_of_a_share_is_an_event(
         ("image.created", None, "producer"),
         ("member.added", "consumer", "producer"),
         ("member.status_changed", "consumer", "consumer"),
-        ("member.updated", "consumer", "consumer"),
         ("member.removed", "consumer", "producer"),
         ("image.deleted", None, "producer"),
     ]
     assert {(event["image_id"], event["producer_id"]) for event in sent} == {
         (image_id, "producer")
     }
-    end = sent[4]
+    end = sent[3]
     assert end["request_id"] == removed.headers["x-openstack-request-id"]
     assert end["before"] == {
         "image_id": image_id,
