@@ -143,7 +143,7 @@ def test_no_other_change_makes_a_job(
     pump.settle()
     producer.share(image_id, "consumer")
     pump.settle()
-    with patch.object(queue, "send_copy_job") as send:
+    with patch.object(queue, "send_copies") as send:
         act(producer, image_id)
         pump.settle()
 
@@ -168,7 +168,7 @@ def test_a_job_has_500_memberships_at_most(image_id: str, table: str) -> None:
     sent: list[tuple[str, str]] = [(image_id, "")]
     written = []
     with (
-        patch.object(queue, "send_copy_job", lambda *job: sent.append(job)),
+        patch.object(queue, "send_copies", lambda *job: sent.append(job)),
         patch.object(member_store, "settle", lambda call: written.append(call())),
     ):
         for number, job in enumerate(sent):
@@ -182,9 +182,9 @@ def test_a_job_has_500_memberships_at_most(image_id: str, table: str) -> None:
 
 def test_a_message_of_an_upload_is_read_as_before() -> None:
     """Messages of an older version may be on the queue while a new one starts."""
-    job = queue.read_job(json.dumps({"image_id": "i", "upload_id": "u"}))
+    job = queue.parse_message(json.dumps({"image_id": "i", "upload_id": "u"}))
 
-    assert job == queue.UploadJob("i", "u")
+    assert job == queue.UploadMessage("i", "u")
 
 
 def load(image_id: str) -> Image:
@@ -243,7 +243,7 @@ class Interleaving:
         for record in take_records(self.table):
             change = record["dynamodb"]
             changed = recopied_image_of(change.get("OldImage"), change.get("NewImage"))
-            if changed:  # A job may run twice.
+            if changed:  # A message may arrive twice.
                 self.jobs.extend([changed] * self.chance.choice([1, 1, 2]))
 
 

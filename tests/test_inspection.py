@@ -303,7 +303,7 @@ def test_an_upload_hashed_in_several_runs_is_inspected_in_the_last(
         runs.append(image_id)
         transfer(image_id, upload_id, lambda: True)
 
-    monkeypatch.setattr(transfers, "_PIECE", 100_000)
+    monkeypatch.setattr(transfers, "_PIECE_BYTES", 100_000)
     monkeypatch.setattr(transfers, "transfer", transfer_a_piece)
     good, bad = make(producer, "qcow2"), make(producer, "qcow2")
     send_direct(producer, good, disks.qcow2())

@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib import clock, ids
 from chalicelib.background import functions
-from chalicelib.background.sweep import ABANDONED, IDLE, LOST
+from chalicelib.background.sweep import ABANDONED, IDLE, STREAM_LOST
 from chalicelib.store import dynamodb, objects
 from chalicelib.store import images as image_store
 from chalicelib.store import uploads as upload_store
@@ -111,7 +111,7 @@ def test_an_upload_that_was_abandoned_is_ended(
     ended = producer.get(upload["self"]).document
     assert (ended["state"], ended["message"]) == (
         "failure",
-        "Its client left it alone for 7 days.",
+        "The client did not continue it for 7 days.",
     )
     assert multiparts(image_id) == []
     assert producer.upload(image_id, CONTENT).status == 204
@@ -154,17 +154,17 @@ def test_a_deletion_whose_record_was_lost_is_ended(
     )
     lost.turn()
 
-    sweep_in(LOST - timedelta(minutes=1))
+    sweep_in(STREAM_LOST - timedelta(minutes=1))
     pump.settle()
     _, member = dynamodb.query_collection(image_id)
     assert member["sk"] == {"S": "MEMBER#consumer"}
 
-    sweep_in(LOST + timedelta(minutes=1))
+    sweep_in(STREAM_LOST + timedelta(minutes=1))
     pump.settle()
     (tombstone,) = dynamodb.query_collection(image_id)
     assert tombstone.keys() == {"pk", "sk", "deleted", "changed"}
 
-    sweep_in(10 * LOST)
+    sweep_in(10 * STREAM_LOST)
     assert pump.turn() == 0
 
 

@@ -29,7 +29,7 @@ def _small_and_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small parts; no pause before another try; sources on loopback."""
     small_parts(monkeypatch)
     monkeypatch.setattr(transfers, "PART_BYTES", PART)
-    monkeypatch.setattr(transfers, "_PIECE", 100)
+    monkeypatch.setattr(transfers, "_PIECE_BYTES", 100)
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
     allow(monkeypatch, "127.0.0.1")
 
@@ -164,7 +164,7 @@ def test_a_source_that_stays_broken_is_given_up(
     pump.settle()
 
     message = (
-        "Tried 5 times: The source closed the connection before the end of its data."
+        "Failed 5 times: The source closed the connection before the end of its data."
     )
     assert_failed(producer, image_id, message)
     assert len(source.asked) == transfers.TRIES_MAX
@@ -197,7 +197,7 @@ def test_a_source_that_lies_about_its_length_is_never_believed(
 
     pump.settle()
 
-    few = "Tried 5 times: The source closed the connection before the end of its data."
+    few = "Failed 5 times: The source closed the connection before the end of its data."
     many = "The source sends more than its Content-Length."
     assert_failed(producer, image_id, few if announced > len(CONTENT) else many)
 
@@ -313,7 +313,7 @@ def test_a_worker_that_always_dies_is_given_up(
 
     transfers.transfer(image_id, upload_id, lambda: False)
 
-    assert_failed(producer, image_id, "Tried 5 times: Its worker broke down.")
+    assert_failed(producer, image_id, "Failed 5 times: The worker crashed.")
 
 
 def test_a_run_ends_before_its_time_and_another_goes_on(
@@ -347,7 +347,7 @@ def test_an_import_ends_after_a_day(
 
     pump.settle()
 
-    assert_failed(producer, image_id, "It took longer than 1 day, 0:00:00.")
+    assert_failed(producer, image_id, "The import took longer than 24 hours.")
 
 
 def test_of_two_runs_at_once_the_later_goes_on(
@@ -403,7 +403,7 @@ def test_a_part_that_was_exchanged_is_never_part_of_the_data(  # noqa: PLR0913 -
         pump.settle()
         assert_imported(producer, image_id)
     else:
-        message = "What was stored is not what was downloaded."
+        message = "The stored data differs from the downloaded data."
         assert_failed(producer, image_id, message)
 
 
@@ -449,7 +449,9 @@ def test_what_was_stored_by_a_dead_run_is_not_taken_for_another(
     source.content = b"second"
     transfers.transfer(image_id, upload_id, lambda: False)
 
-    assert_failed(producer, image_id, "What was stored is not what was downloaded.")
+    assert_failed(
+        producer, image_id, "The stored data differs from the downloaded data."
+    )
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
@@ -520,7 +522,7 @@ def test_a_source_that_is_too_large_is_refused(
 
     pump.settle()
 
-    message = "The source has 2560 bytes; 2000 can be imported."
+    message = "The source has 2560 bytes; the maximum is 2000."
     assert_failed(producer, image_id, message)
 
 

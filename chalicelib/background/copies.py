@@ -4,10 +4,10 @@ from chalicelib.store import members, queue
 
 
 def update_copies(image_id: str, after: str) -> None:
-    """Update the copies in the next memberships of an image; a job does the others.
+    """Update the copies in an image's next memberships; enqueue the others.
 
-    A job may run twice, or late: each row takes the newest version of the image alone.
+    A message may arrive twice, or late: each row takes only a newer version.
     """
     last = members.update_copies(image_id, after)
     if last is not None:
-        queue.send_copy_job(image_id, last)
+        queue.send_copies(image_id, last)

@@ -10,7 +10,7 @@ from chalice.app import Blueprint, CloudWatchEvent, DynamoDBEvent, Rate, SQSEven
 
 from chalicelib import settings
 from chalicelib.domain.import_uris import parse_allowed
-from chalicelib.store.queue import CopyJob, read_job
+from chalicelib.store.queue import CopyMessage, parse_message
 
 RESERVE_SECONDS: Final = 60
 """Time before the function's timeout at which a run of the worker stops, in seconds."""
@@ -21,7 +21,7 @@ parse_allowed(settings.current.import_allow)  # A wrong value fails the start.
 
 @functions.on_sqs_message(queue_arn="UploadQueue.Arn", name="worker")
 def worker(event: SQSEvent) -> None:
-    """Do the job of each message: an upload's data, or copies in memberships."""
+    """Process each message: an upload, or the copies of an image in memberships."""
     from chalicelib.background.copies import update_copies  # noqa: PLC0415 - see above
     from chalicelib.background.transfers import transfer  # noqa: PLC0415 - see above
 
@@ -30,12 +30,12 @@ def worker(event: SQSEvent) -> None:
         left: int = context.get_remaining_time_in_millis()
         return left < RESERVE_SECONDS * 1000
 
-    for message in event:
-        job = read_job(message.body)
-        if isinstance(job, CopyJob):
-            update_copies(job.image_id, job.after)
+    for record in event:
+        message = parse_message(record.body)
+        if isinstance(message, CopyMessage):
+            update_copies(message.image_id, message.after)
         else:
-            transfer(job.image_id, job.upload_id, is_out_of_time)
+            transfer(message.image_id, message.upload_id, is_out_of_time)
 
 
 @functions.on_dynamodb_record(stream_arn="ImagesTable.StreamArn", name="stream")

@@ -61,14 +61,14 @@ def enqueue_upload(record: Record) -> None:
     """Send an upload that has become pending to the worker's queue."""
     upload = pending_upload_of(record.new)
     if upload and pending_upload_of(record.old) is None:
-        queue.send_job(*upload)
+        queue.send_upload(*upload)
 
 
 def enqueue_copies(record: Record) -> None:
     """Have the worker update what memberships copy from an image that has changed."""
     image_id = recopied_image_of(record.old, record.new)
     if image_id:
-        queue.send_copy_job(image_id)
+        queue.send_copies(image_id)
 
 
 def clean_up_deleted_image(record: Record) -> None:

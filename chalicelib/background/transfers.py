@@ -1,8 +1,8 @@
-"""What a worker does: bring an upload's data into the bucket, and end the upload.
+"""The worker's part in an upload: move its data into the bucket, and end it.
 
-Everything here may run twice, or stop anywhere and run again: how far it came is kept
-with the upload, each run checks that no other has touched it, and what S3 put together
-counts only if its tag is that of the very bytes that were hashed.
+A run may be killed anywhere, or overlap with another. Progress is saved with the
+upload, each save is conditional on the last one, and an object of S3 is accepted only
+if its ETag is that of the bytes that were hashed.
 """
 
 import logging
@@ -30,43 +30,45 @@ from chalicelib.store.objects import MissingError
 
 log = logging.getLogger("cloud-images")
 
-OutOfTime = Callable[[], bool]
-"""Tells whether a run had better end, and another go on."""
+IsOutOfTime = Callable[[], bool]
+"""Returns whether a run must end for another to continue."""
 
 PARTS_MAX: Final = 10_000
-"""How many parts S3 puts together."""
+"""Maximum number of parts of a multipart upload in S3."""
 
 PART_BYTES: Final = 8 * 1024**2
+"""Minimum size of a part, in bytes."""
+
 PART_BYTES_MAX: Final = 64 * 1024**2
-"""How large a worker's parts are, at least and at most: one is held in memory."""
+"""Maximum size of a part, in bytes: one is held in memory."""
 
 TRIES_MAX: Final = 5
-"""How many runs may fail one after the other without getting any further."""
+"""Maximum number of consecutive runs that fail without progress."""
 
 TIME_MAX: Final = timedelta(hours=24)
-"""How long an import may take altogether."""
+"""Time limit of an import, over all its runs."""
 
 RETRY_SECONDS = 10
-"""How long after a first failure the next run begins; each time twice as long."""
+"""Delay before the first retry, in seconds; it doubles with each further one."""
 
-_DELAY_MAX = 900
-_PIECE = 1024**2
-_SAVED_EACH = 1024**3
+_RETRY_SECONDS_MAX = 900  # SQS delays a message no longer.
+_PIECE_BYTES = 1024**2
+_SAVE_INTERVAL_BYTES = 1024**3
 
 
 class OutOfTimeError(Exception):
-    """The run had better end; how far it came is kept."""
+    """The run must end; its progress is saved."""
 
 
 class FailedError(Exception):
     """The upload cannot succeed; the message is for the image's owner."""
 
 
-def transfer(image_id: str, upload_id: str, out_of_time: OutOfTime) -> None:
-    """Do as much of an upload as time allows, and see that the rest is done later.
+def transfer(image_id: str, upload_id: str, is_out_of_time: IsOutOfTime) -> None:
+    """Process an upload until time is out, and enqueue what is left of it.
 
     Raises:
-        Unavailable: Even that could not be kept; the job must be tried again.
+        Unavailable: The state could not be saved; the message must be retried.
     """
     upload = upload_store.load_upload(image_id, upload_id)
     if upload is None or upload.state is UploadState.OPEN:
@@ -77,22 +79,22 @@ def transfer(image_id: str, upload_id: str, out_of_time: OutOfTime) -> None:
         return
     run = _Run(upload)
     try:
-        run.take()
+        run.claim()
         move = _download if upload.method == WEB_DOWNLOAD else _verify
-        digests = move(run, out_of_time)
+        digests = move(run, is_out_of_time)
         _succeed(run, digests)
     except OutOfTimeError:
-        queue.send_job(image_id, upload_id)
+        queue.send_upload(image_id, upload_id)
     except StaleError:
-        _tidy(run.upload)
+        _clean_up(run.upload)
     except (SourceRefused, FormatRefused, FailedError) as exc:
         fail(run.upload, str(exc))
     except (SourceBroken, Unavailable) as exc:
-        _try_later(run, str(exc))
+        _retry_later(run, str(exc))
 
 
 def fail(upload: Upload, message: str) -> None:
-    """End an upload that did not succeed: its image has no data, and says why."""
+    """End an upload as failed: the image has no data, and the reason."""
     log.warning("%s: upload %s failed: %s", upload.request_id, upload.id, message)
 
     def change(image: Image) -> Image:
@@ -108,23 +110,23 @@ def fail(upload: Upload, message: str) -> None:
     with suppress(StaleError):
         if upload_store.end_upload(upload, failed, change) is None:
             upload_store.save_upload(upload, failed)
-    _tidy(upload)
+    _clean_up(upload)
 
 
 class _Run:
-    """One run of a worker on an upload, which it keeps up to date."""
+    """A run of the worker on an upload, with the upload's last saved state."""
 
     def __init__(self, upload: Upload) -> None:
         self.upload = upload
 
-    def take(self) -> None:
+    def claim(self) -> None:
         last = self.upload
         if last.tries >= TRIES_MAX:
-            reason = last.message or "Its worker broke down."
-            raise FailedError(f"Tried {last.tries} times: {reason}")
+            reason = last.message or "The worker crashed."
+            raise FailedError(f"Failed {last.tries} times: {reason}")
         age = clock.now() - last.created_at
         if last.method == WEB_DOWNLOAD and age > TIME_MAX:
-            raise FailedError(f"It took longer than {TIME_MAX}.")
+            raise FailedError("The import took longer than 24 hours.")
         self.save(state=UploadState.PROCESSING, tries=last.tries + 1)
 
     def save(self, **changes: Any) -> None:  # noqa: ANN401 - fields of an upload
@@ -132,60 +134,60 @@ class _Run:
             self.upload, replace(self.upload, **changes)
         )
 
-    def progress(self, digests: Digests, **changes: Any) -> None:  # noqa: ANN401 - fields of progress
+    def save_progress(self, digests: Digests, **changes: Any) -> None:  # noqa: ANN401 - fields of progress
         last = self.upload
         progress = replace(last.progress, digests=digests.put_down(), **changes)
-        got_further = digests.size > last.reached
+        has_progressed = digests.size > last.reached
         self.save(
             progress=progress,
-            tries=0 if got_further else last.tries,
+            tries=0 if has_progressed else last.tries,
             reached=max(digests.size, last.reached),
-            message="" if got_further else last.message,
+            message="" if has_progressed else last.message,
         )
 
-    def restart(self, why: str) -> Unavailable:
-        """Forget what was done; the next run begins anew, with parts of its own."""
+    def reset(self, reason: str) -> Unavailable:
+        """Discard all progress; the next run starts with a new multipart upload."""
         last = self.upload
         self.save(progress=Progress(), multipart_id=None)
         if last.multipart_id:
             objects.abort_multipart(last.image_id, last.id, last.multipart_id)
-        return Unavailable(why)
+        return Unavailable(reason)
 
 
-def _download(run: _Run, out_of_time: OutOfTime) -> Digests:
-    """Move a source's bytes into the bucket, part by part."""
+def _download(run: _Run, is_out_of_time: IsOutOfTime) -> Digests:
+    """Copy a source's bytes to the bucket, part by part; return their digests."""
     progress = run.upload.progress
-    digests, etags = _take_up(progress.digests), _take_up(progress.etags)
+    digests, etags = _restore(progress.digests), _restore(progress.etags)
     if not progress.whole:
-        digests, etags = _fetch(run, digests, etags, out_of_time)
+        digests, etags = _fetch(run, digests, etags, is_out_of_time)
     parts = run.upload.progress.parts
-    wanted = f"{etags.md5}-{parts}" if parts else digests.md5
+    etag = f"{etags.md5}-{parts}" if parts else digests.md5
     try:
         if parts:
-            _complete(run, wanted)
-        made = objects.etag_of(run.upload.image_id, run.upload.id)
+            _complete(run, etag)
+        stored = objects.etag_of(run.upload.image_id, run.upload.id)
     except MissingError as exc:
-        raise run.restart("What was downloaded got lost.") from exc
-    if made != (digests.size, wanted):
-        # Nothing is removed before the upload's failure is kept: another run may have
-        # just made it the data of the image.
-        raise FailedError("What was stored is not what was downloaded.")
+        raise run.reset("The downloaded data is no longer in the bucket.") from exc
+    if stored != (digests.size, etag):
+        # Nothing is removed before the failure is saved: another run may have just made
+        # this object the data of the image.
+        raise FailedError("The stored data differs from the downloaded data.")
     return digests
 
 
-def _complete(run: _Run, wanted: str) -> None:
-    """Have S3 put parts together, if they are still those that were hashed."""
+def _complete(run: _Run, etag: str) -> None:
+    """Complete the multipart upload if its parts are still those that were hashed."""
     try:
-        there = objects.list_parts(run.upload)[: run.upload.progress.parts]
-        if objects.etag_of_parts(there) != wanted:
-            raise run.restart("What arrived is not what was downloaded.")
-        objects.complete_multipart(run.upload, there)
+        parts = objects.list_parts(run.upload)[: run.upload.progress.parts]
+        if objects.etag_of_parts(parts) != etag:
+            raise run.reset("The stored parts differ from the downloaded data.")
+        objects.complete_multipart(run.upload, parts)
     except MissingError:
-        return  # Completed by a run whose end got lost: its tag tells.
+        return  # A killed run completed it: its ETag is checked next.
 
 
 def _fetch(
-    run: _Run, digests: Digests, etags: Digests, out_of_time: OutOfTime
+    run: _Run, digests: Digests, etags: Digests, is_out_of_time: IsOutOfTime
 ) -> tuple[Digests, Digests]:
     upload, progress = run.upload, run.upload.progress
     parts, part_size = progress.parts, upload.part_size or PART_BYTES
@@ -198,33 +200,33 @@ def _fetch(
             part_size = _part_size(source.length)
             run.save(part_size=part_size, size=source.length)
         while True:
-            content = _read_part(source, part_size, out_of_time)
-            whole = len(content) < part_size
+            content = _read_part(source, part_size, is_out_of_time)
+            is_last = len(content) < part_size
             digests.update(content)
-            if parts == 0 and whole:
+            if parts == 0 and is_last:
                 objects.put_data(upload.image_id, upload.id, content)
             elif content:
                 parts += 1
                 _send_part(run, parts, content)
                 etags.update(md5(content, usedforsecurity=False).digest())
-            run.progress(
+            run.save_progress(
                 digests,
                 parts=parts,
-                whole=whole,
+                whole=is_last,
                 etags=etags.put_down(),
                 validator=source.validator,
             )
-            if whole:
+            if is_last:
                 return digests, etags
 
 
-def _read_part(source: Source, size: int, out_of_time: OutOfTime) -> bytes:
-    """Read a part; it is smaller only at the end of the source."""
+def _read_part(source: Source, size: int, is_out_of_time: IsOutOfTime) -> bytes:
+    """Return the next part; it is smaller only at the end of the source."""
     part = bytearray()
     while len(part) < size:
-        if out_of_time():
+        if is_out_of_time():
             raise OutOfTimeError
-        piece = source.read(min(_PIECE, size - len(part)))
+        piece = source.read(min(_PIECE_BYTES, size - len(part)))
         if not piece:
             break
         part += piece
@@ -240,58 +242,58 @@ def _send_part(run: _Run, number: int, content: bytes) -> None:
     try:
         objects.put_part(run.upload, number, content)
     except MissingError as exc:
-        raise run.restart("What was downloaded got lost.") from exc
+        raise run.reset("The downloaded data is no longer in the bucket.") from exc
 
 
 def _part_size(length: int | None) -> int:
-    """Give how large the parts of a source must be, whose length may be unknown."""
+    """Return the size of the parts of a source, whose length may be unknown."""
     if length is None:
         return PART_BYTES
     size = max(PART_BYTES, ceil(length / PARTS_MAX))
     if size > PART_BYTES_MAX:
         raise FailedError(
-            f"The source has {length} bytes; {PARTS_MAX * PART_BYTES_MAX} can be"
-            " imported."
+            f"The source has {length} bytes; the maximum is"
+            f" {PARTS_MAX * PART_BYTES_MAX}."
         )
     return size
 
 
-def _verify(run: _Run, out_of_time: OutOfTime) -> Digests:
-    """Put together what a client sent to S3, and hash it."""
+def _verify(run: _Run, is_out_of_time: IsOutOfTime) -> Digests:
+    """Complete a client's multipart upload; return the digests of its object."""
     if not run.upload.progress.whole:
-        with suppress(MissingError):  # Completed by a run whose end got lost.
+        with suppress(MissingError):  # A killed run completed it.
             objects.complete_multipart(run.upload, objects.list_parts(run.upload))
-        run.progress(Digests(), whole=True)
+        run.save_progress(Digests(), whole=True)
     try:
         size, etag = objects.etag_of(run.upload.image_id, run.upload.id)
         if (size, etag) != (run.upload.size, run.upload.etag):
-            raise FailedError("What S3 put together is not what had arrived.")
-        digests = _hash(run, size, out_of_time)
+            raise FailedError("The object in S3 differs from the parts that were sent.")
+        digests = _hash(run, size, is_out_of_time)
     except MissingError as exc:
-        raise FailedError("The parts that were sent are gone.") from exc
+        raise FailedError("The parts that were sent are no longer in S3.") from exc
     if run.upload.sha512 not in (None, digests.sha512):
-        raise FailedError(f"The SHA-512 of what was sent is {digests.sha512}.")
+        raise FailedError(f"The SHA-512 of the sent data is {digests.sha512}.")
     return digests
 
 
-def _hash(run: _Run, size: int, out_of_time: OutOfTime) -> Digests:
-    digests = _take_up(run.upload.progress.digests)
+def _hash(run: _Run, size: int, is_out_of_time: IsOutOfTime) -> Digests:
+    digests = _restore(run.upload.progress.digests)
     try:
         while digests.size < size:
-            _hash_on(run, digests, out_of_time)
+            _hash_from(run, digests, is_out_of_time)
     except (OutOfTimeError, Unavailable):
-        run.progress(digests)
+        run.save_progress(digests)
         raise
     return digests
 
 
-def _hash_on(run: _Run, digests: Digests, out_of_time: OutOfTime) -> None:
-    for piece in objects.read_data(run.upload, digests.size, _PIECE):
+def _hash_from(run: _Run, digests: Digests, is_out_of_time: IsOutOfTime) -> None:
+    for piece in objects.read_data(run.upload, digests.size, _PIECE_BYTES):
         digests.update(piece)
-        if out_of_time():
+        if is_out_of_time():
             raise OutOfTimeError
-        if digests.size - run.upload.reached >= _SAVED_EACH:
-            run.progress(digests)
+        if digests.size - run.upload.reached >= _SAVE_INTERVAL_BYTES:
+            run.save_progress(digests)
 
 
 def _succeed(run: _Run, digests: Digests) -> None:
@@ -308,11 +310,11 @@ def _succeed(run: _Run, digests: Digests) -> None:
 
     done = replace(upload, state=UploadState.SUCCESS, message="", reached=digests.size)
     if upload_store.end_upload(upload, done, change) is None:
-        raise FailedError("The image does not wait for this upload any more.")
+        raise FailedError("The image no longer waits for this upload.")
 
 
 def _inspect(upload: Upload, size: int, image: Image) -> int | None:
-    """Inspect what is stored, by the formats of the record that it will belong to."""
+    """Inspect the stored data by the formats of its image; return its virtual size."""
     try:
         return inspect(
             partial(objects.read_piece, upload),
@@ -322,30 +324,30 @@ def _inspect(upload: Upload, size: int, image: Image) -> int | None:
             trusted=settings.current.image_formats == "off",
         )
     except MissingError as exc:
-        raise Unavailable("What was stored got lost.") from exc
+        raise Unavailable("The stored data is no longer in the bucket.") from exc
 
 
-def _try_later(run: _Run, reason: str) -> None:
-    """Keep why a run failed, and have another one begin after a while."""
+def _retry_later(run: _Run, reason: str) -> None:
+    """Save the reason of a failed run, and enqueue the next run with a delay."""
     upload = run.upload
-    log.warning("%s: upload %s goes on later: %s", upload.request_id, upload.id, reason)
+    log.warning(
+        "%s: upload %s will be retried: %s", upload.request_id, upload.id, reason
+    )
     try:
         run.save(message=reason)
     except StaleError:
-        _tidy(upload)
+        _clean_up(upload)
         return
-    delay = min(RETRY_SECONDS * 2 ** max(upload.tries - 1, 0), _DELAY_MAX)
-    queue.send_job(upload.image_id, upload.id, delay)
+    delay = min(RETRY_SECONDS * 2 ** max(upload.tries - 1, 0), _RETRY_SECONDS_MAX)
+    queue.send_upload(upload.image_id, upload.id, delay)
 
 
-def _tidy(upload: Upload) -> None:
-    """
-    Remove what there is of an upload that another run ended, or whose image is gone.
-    """
+def _clean_up(upload: Upload) -> None:
+    """Remove the data of an upload that has failed, or whose image was deleted."""
     latest = upload_store.load_upload(upload.image_id, upload.id)
     if latest is None or latest.state is UploadState.FAILURE:
         objects.delete_upload(latest or upload)
 
 
-def _take_up(text: str | None) -> Digests:
+def _restore(text: str | None) -> Digests:
     return Digests.take_up(text) if text else Digests()

@@ -1,8 +1,7 @@
-"""The bucket: images' data. Each upload is an object of its own, which is written once.
+"""The bucket: images' data, one object for each upload, written once.
 
-So nothing is ever overwritten, and what an image has is decided by its record alone.
-URLs are signed without S3's client, which takes 90 ms to make; it is made when first
-used.
+Nothing is overwritten: an image's record alone decides which object is its data. URLs
+are signed without S3's client, which takes 90 ms to make and is made on first use.
 """
 
 import os
@@ -26,10 +25,10 @@ from chalicelib.domain.uploads import Upload
 from chalicelib.errors import Unavailable
 
 DOWNLOAD_SECONDS: Final = 300
-"""How long a download may be begun, once it was allowed."""
+"""Lifetime of the URL of a download, in seconds."""
 
 PART_SECONDS: Final = 900
-"""How long the sending of a part may be begun."""
+"""Lifetime of the URL for sending a part, in seconds."""
 
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchUpload"})
 
@@ -38,13 +37,13 @@ class MissingError(LookupError):
     """The bucket has no such object or multipart upload."""
 
 
-class ThereError(Exception):
-    """The bucket has such an object already."""
+class ObjectExistsError(Exception):
+    """The bucket already has an object of this key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a multipart upload that the bucket has; the tag is its MD5 in hex."""
+    """A part of a multipart upload in the bucket; the ETag is its MD5 in hex."""
 
     number: int
     size: int
@@ -52,24 +51,22 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """
-    An object, or a multipart upload (then with its id), and since when it is there.
-    """
+class StoredData:
+    """An object in the bucket, or a multipart upload, which has an id."""
 
     image_id: str
     upload_id: str
-    since: datetime
+    created_at: datetime
     multipart_id: str | None = None
 
 
 def object_key(image_id: str, upload_id: str) -> str:
-    """Give the key of an upload's object: `6b1f…/9c27…`."""
+    """Return the key of an upload's object: `6b1f…/9c27…`."""
     return f"{image_id}/{upload_id}"
 
 
 def download_url(image: Image) -> str:
-    """Sign a URL for one download of an image's data. Nothing is asked of S3."""
+    """Return a signed URL of an image's data, without a request to S3."""
     return _signed_url(
         "GET",
         object_key(image.id, image.upload_id or ""),
@@ -79,7 +76,7 @@ def download_url(image: Image) -> str:
 
 
 def part_url(upload: Upload, number: int) -> str:
-    """Sign a URL for sending one part of an upload to S3, of just its size."""
+    """Return a signed URL for sending a part of an upload, of exactly its size."""
     return _signed_url(
         "PUT",
         object_key(upload.image_id, upload.id),
@@ -90,11 +87,9 @@ def part_url(upload: Upload, number: int) -> str:
 
 
 def put_data(image_id: str, upload_id: str, content: bytes) -> None:
-    """
-    Keep a whole object; S3 checks its MD5. One that is there already stays as it is.
-    """
-    with suppress(ThereError):
-        _ask(
+    """Store an object, unless it exists already; S3 checks its MD5."""
+    with suppress(ObjectExistsError):
+        _call(
             "put_object",
             Key=object_key(image_id, upload_id),
             Body=content,
@@ -105,23 +100,23 @@ def put_data(image_id: str, upload_id: str, content: bytes) -> None:
 
 
 def begin_multipart(image_id: str, upload_id: str) -> str:
-    """Begin to put an object together from parts; give S3's id for that."""
-    answer = _ask(
+    """Start a multipart upload, and return its id."""
+    response = _call(
         "create_multipart_upload",
         Key=object_key(image_id, upload_id),
         ContentType=DATA_TYPE,
     )
-    multipart_id: str = answer["UploadId"]
+    multipart_id: str = response["UploadId"]
     return multipart_id
 
 
 def put_part(upload: Upload, number: int, content: bytes) -> None:
-    """Send a part; S3 checks its MD5.
+    """Store a part; S3 checks its MD5.
 
     Raises:
         MissingError: The multipart upload was completed or aborted.
     """
-    _ask(
+    _call(
         "upload_part",
         **_multipart(upload),
         PartNumber=number,
@@ -131,7 +126,7 @@ def put_part(upload: Upload, number: int, content: bytes) -> None:
 
 
 def list_parts(upload: Upload) -> list[Part]:
-    """Give the parts that S3 has, by their numbers.
+    """Return the parts in S3, in the order of their numbers.
 
     Raises:
         MissingError: The multipart upload was completed or aborted.
@@ -139,24 +134,24 @@ def list_parts(upload: Upload) -> list[Part]:
     parts: list[Part] = []
     more: dict[str, Any] = {}
     while True:
-        answer = _ask("list_parts", **_multipart(upload), **more)
+        response = _call("list_parts", **_multipart(upload), **more)
         parts += [
             Part(one["PartNumber"], one["Size"], one["ETag"].strip('"'))
-            for one in answer.get("Parts", [])
+            for one in response.get("Parts", [])
         ]
-        if not answer.get("IsTruncated"):
+        if not response.get("IsTruncated"):
             return parts
-        more = {"PartNumberMarker": answer["NextPartNumberMarker"]}
+        more = {"PartNumberMarker": response["NextPartNumberMarker"]}
 
 
 def complete_multipart(upload: Upload, parts: list[Part]) -> None:
-    """Make the object of its parts; S3 checks that each is still the one named.
+    """Complete a multipart upload; S3 checks the ETag of each part.
 
     Raises:
         MissingError: The multipart upload was completed or aborted before.
     """
     named = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
-    _ask(
+    _call(
         "complete_multipart_upload",
         **_multipart(upload),
         MultipartUpload={"Parts": named},
@@ -164,74 +159,72 @@ def complete_multipart(upload: Upload, parts: list[Part]) -> None:
 
 
 def etag_of_parts(parts: list[Part]) -> str:
-    """
-    Give the tag of the object that S3 makes of parts: the MD5 of their MD5s, and `-n`.
-    """
+    """Return the ETag of the object of *parts*: the MD5 of their MD5s, and `-n`."""
     tags = b"".join(bytes.fromhex(part.etag) for part in parts)
     return f"{md5(tags, usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
 def etag_of(image_id: str, upload_id: str) -> tuple[int, str]:
-    """Give the size of an object and its tag: its MD5, or what `etag_of_parts` gives.
+    """Return the size of an object and its ETag: its MD5, or that of `etag_of_parts`.
 
     Raises:
-        MissingError: There is none.
+        MissingError: It does not exist.
     """
-    answer = _ask("head_object", Key=object_key(image_id, upload_id))
-    return int(answer["ContentLength"]), answer["ETag"].strip('"')
+    response = _call("head_object", Key=object_key(image_id, upload_id))
+    return int(response["ContentLength"]), response["ETag"].strip('"')
 
 
 def read_data(upload: Upload, start: int, size: int) -> Iterator[bytes]:
-    """Read an object from a byte on, in pieces of some size.
+    """Yield an object from the byte *start* on, in pieces of *size* bytes.
 
     Raises:
-        MissingError: There is none.
+        MissingError: It does not exist.
     """
-    answer = _ask(
+    response = _call(
         "get_object",
         Key=object_key(upload.image_id, upload.id),
         Range=f"bytes={start}-",
     )
     try:
-        yield from answer["Body"].iter_chunks(size)
+        yield from response["Body"].iter_chunks(size)
     except BotoCoreError as exc:
-        raise Unavailable(_NO_ANSWER) from exc
+        raise Unavailable(_UNAVAILABLE) from exc
 
 
 def read_piece(upload: Upload, start: int, length: int) -> bytes:
     """Read a piece of an object, which has it.
 
     Raises:
-        MissingError: There is none.
+        MissingError: It does not exist.
     """
-    answer = _ask(
+    response = _call(
         "get_object",
         Key=object_key(upload.image_id, upload.id),
         Range=f"bytes={start}-{start + length - 1}",
     )
     try:
-        piece: bytes = answer["Body"].read()
+        piece: bytes = response["Body"].read()
     except BotoCoreError as exc:
-        raise Unavailable(_NO_ANSWER) from exc
+        raise Unavailable(_UNAVAILABLE) from exc
     return piece
 
 
 def delete_upload(upload: Upload) -> None:
-    """Remove what there is of an upload: its parts and its object."""
+    """Delete the parts and the object of an upload."""
     if upload.multipart_id:
         abort_multipart(upload.image_id, upload.id, upload.multipart_id)
     delete_data(upload.image_id, upload.id)
 
 
 def delete_data(image_id: str, upload_id: str) -> None:
-    """Remove an object, if it is there."""
-    _ask("delete_object", Key=object_key(image_id, upload_id))
+    """Delete an object, if it exists."""
+    _call("delete_object", Key=object_key(image_id, upload_id))
 
 
 def abort_multipart(image_id: str, upload_id: str, multipart_id: str) -> None:
-    """Remove the parts of an object that was never completed, if there are any."""
+    """Abort a multipart upload, if it exists."""
     try:
-        _ask(
+        _call(
             "abort_multipart_upload",
             Key=object_key(image_id, upload_id),
             UploadId=multipart_id,
@@ -241,7 +234,7 @@ def abort_multipart(image_id: str, upload_id: str, multipart_id: str) -> None:
 
 
 def delete_image_data(image_id: str) -> None:
-    """Remove all that there is of an image's data."""
+    """Delete all objects and multipart uploads of an image."""
     prefix = f"{image_id}/"
     for one in [*list_multiparts(prefix), *list_objects(prefix)]:
         if one.multipart_id:
@@ -250,39 +243,39 @@ def delete_image_data(image_id: str) -> None:
             delete_data(one.image_id, one.upload_id)
 
 
-def list_objects(prefix: str = "") -> Iterator[Kept]:
-    """Give every object, or those of one image (`6b1f…/`)."""
+def list_objects(prefix: str = "") -> Iterator[StoredData]:
+    """Yield every object, or those of one image (`6b1f…/`)."""
     more: dict[str, Any] = {}
     while True:
-        answer = _ask("list_objects_v2", Prefix=prefix, **more)
-        for one in answer.get("Contents", []):
+        response = _call("list_objects_v2", Prefix=prefix, **more)
+        for one in response.get("Contents", []):
             image_id, _, upload_id = one["Key"].partition("/")
-            yield Kept(image_id, upload_id, one["LastModified"])
-        if not answer.get("IsTruncated"):
+            yield StoredData(image_id, upload_id, one["LastModified"])
+        if not response.get("IsTruncated"):
             return
-        more = {"ContinuationToken": answer["NextContinuationToken"]}
+        more = {"ContinuationToken": response["NextContinuationToken"]}
 
 
-def list_multiparts(prefix: str = "") -> Iterator[Kept]:
-    """Give every multipart upload that is not completed, or those of one image."""
+def list_multiparts(prefix: str = "") -> Iterator[StoredData]:
+    """Yield every open multipart upload, or those of one image."""
     more: dict[str, Any] = {}
     while True:
-        answer = _ask("list_multipart_uploads", Prefix=prefix, **more)
-        for one in answer.get("Uploads", []):
+        response = _call("list_multipart_uploads", Prefix=prefix, **more)
+        for one in response.get("Uploads", []):
             image_id, _, upload_id = one["Key"].partition("/")
-            yield Kept(image_id, upload_id, one["Initiated"], one["UploadId"])
-        if not answer.get("IsTruncated"):
+            yield StoredData(image_id, upload_id, one["Initiated"], one["UploadId"])
+        if not response.get("IsTruncated"):
             return
         more = {
-            "KeyMarker": answer["NextKeyMarker"],
-            "UploadIdMarker": answer["NextUploadIdMarker"],
+            "KeyMarker": response["NextKeyMarker"],
+            "UploadIdMarker": response["NextUploadIdMarker"],
         }
 
 
-_NO_ANSWER: Final = "The store of images' data cannot answer just now."
+_UNAVAILABLE: Final = "The store of images' data is unavailable; retry."
 
 
-def _ask(operation: str, **asked: Any) -> Any:  # noqa: ANN401 - botocore's own
+def _call(operation: str, **asked: Any) -> Any:  # noqa: ANN401 - botocore's own
     try:
         bucket = settings.current.bucket_name
         return getattr(_client(), operation)(Bucket=bucket, **asked)
@@ -290,10 +283,10 @@ def _ask(operation: str, **asked: Any) -> Any:  # noqa: ANN401 - botocore's own
         if exc.response["Error"]["Code"] in _MISSING:
             raise MissingError(operation) from exc
         if exc.response["Error"]["Code"] == "PreconditionFailed":
-            raise ThereError(operation) from exc
-        raise Unavailable(_NO_ANSWER) from exc
+            raise ObjectExistsError(operation) from exc
+        raise Unavailable(_UNAVAILABLE) from exc
     except BotoCoreError as exc:
-        raise Unavailable(_NO_ANSWER) from exc
+        raise Unavailable(_UNAVAILABLE) from exc
 
 
 def _client() -> Any:  # noqa: ANN401 - botocore's own
@@ -325,9 +318,11 @@ def _signed_url(
 ) -> str:
     bucket = settings.current.bucket_name
     region = session.get_config_variable("region")
-    place = _endpoint()
+    endpoint = _endpoint()
     root = (
-        f"{place}/{bucket}" if place else f"https://{bucket}.s3.{region}.amazonaws.com"
+        f"{endpoint}/{bucket}"
+        if endpoint
+        else f"https://{bucket}.s3.{region}.amazonaws.com"
     )
     request = AWSRequest(method, f"{root}/{quote(key)}", headers, params=query)
     credentials = session.get_credentials()
@@ -337,5 +332,5 @@ def _signed_url(
 
 
 def _endpoint() -> str | None:
-    """Give where S3 is instead of AWS, by botocore's own setting."""
+    """Return the endpoint of S3 if it is not AWS's, by botocore's own setting."""
     return os.environ.get("AWS_ENDPOINT_URL_S3")

@@ -1,4 +1,4 @@
-"""The queue of the worker: uploads, and copies of images in their memberships."""
+"""The worker's queue: uploads, and copies of images in their memberships."""
 
 import json
 from dataclasses import dataclass
@@ -12,45 +12,45 @@ from chalicelib.errors import Unavailable
 
 
 @dataclass(frozen=True, slots=True)
-class UploadJob:
-    """An upload that waits for a worker."""
+class UploadMessage:
+    """An upload to process."""
 
     image_id: str
     upload_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class CopyJob:
-    """An image whose copies, in the memberships after a project's id, may be old."""
+class CopyMessage:
+    """An image whose copies in the memberships after a project's id may be outdated."""
 
     image_id: str
     after: str
 
 
-def send_job(image_id: str, upload_id: str, delay: int = 0) -> None:
-    """Have a worker take up an upload, at once or some seconds later (900 at most)."""
+def send_upload(image_id: str, upload_id: str, delay: int = 0) -> None:
+    """Send an upload to the worker, after a delay of 0 to 900 seconds."""
     _send({"image_id": image_id, "upload_id": upload_id}, delay)
 
 
-def send_copy_job(image_id: str, after: str = "") -> None:
-    """Have a worker update the copies in an image's next memberships."""
+def send_copies(image_id: str, after: str = "") -> None:
+    """Have the worker update the copies in an image's next memberships."""
     _send({"image_id": image_id, "copy_after": after})
 
 
-def read_job(body: str) -> UploadJob | CopyJob:
+def parse_message(body: str) -> UploadMessage | CopyMessage:
     """Parse a message."""
-    job = json.loads(body)
-    if "copy_after" in job:
-        return CopyJob(job["image_id"], job["copy_after"])
-    return UploadJob(job["image_id"], job["upload_id"])
+    message = json.loads(body)
+    if "copy_after" in message:
+        return CopyMessage(message["image_id"], message["copy_after"])
+    return UploadMessage(message["image_id"], message["upload_id"])
 
 
-def _send(job: dict[str, Any], delay: int = 0) -> None:
+def _send(message: dict[str, Any], delay: int = 0) -> None:
     try:
         client("sqs").send_message(
             QueueUrl=settings.current.queue_url,
-            MessageBody=json.dumps(job),
+            MessageBody=json.dumps(message),
             DelaySeconds=delay,
         )
     except (BotoCoreError, ClientError) as exc:
-        raise Unavailable("The queue of the worker cannot answer just now.") from exc
+        raise Unavailable("The worker's queue is unavailable; retry.") from exc

@@ -171,7 +171,7 @@ def test_another_hash_than_was_announced_is_a_failure(
     pump.settle()
 
     image = producer.get(f"/v2/images/{image_id}").document
-    message = f"The SHA-512 of what was sent is {SHA512}."
+    message = f"The SHA-512 of the sent data is {SHA512}."
     assert producer.get(upload["self"]).document["message"] == message
     assert (image["status"], image["os_glance_failed_import"]) == ("queued", message)
     assert stored_objects(image_id) == []
@@ -293,7 +293,7 @@ def test_a_part_sent_after_the_completion_is_never_part_of_the_data(
     image = producer.get(f"/v2/images/{image_id}").document
     assert (image["status"], image["os_glance_failed_import"]) == (
         "queued",
-        "What S3 put together is not what had arrived.",
+        "The object in S3 differs from the parts that were sent.",
     )
     assert stored_objects(image_id) == []
 
