@@ -95,7 +95,7 @@ def page(description: Json) -> str:
 
 
 def files() -> Mapping[str, str]:
-    """Give what belongs into `docs/api`, by name."""
+    """Return what belongs into `docs/api`, by name."""
     text = (ROOT / "docs" / "api.md").read_text("utf-8")
     description = described(_rows(text.split("\n## Endpoints\n", 1)[1]))
     return {

@@ -87,7 +87,7 @@ def checked(method: str, target: str, answer: Answer) -> Answer:
 
 def followed(answer: Answer, headers: Mapping[str, str]) -> Answer:
     """
-    Follow a redirect to where the data lies, as clients do; give another answer back.
+    Follow a redirect to where the data lies, as clients do; return others as they are.
 
     Headers go along, the token included: no client keeps it to itself.
     """
@@ -147,7 +147,7 @@ class Actor:
         return self.send(method, target, headers, body)
 
     def signed(self, **headers: str) -> dict[str, str]:
-        """Give the headers of a request as itself, and some more."""
+        """Return the headers of a request as itself, and some more."""
         who = token(self.user, self.project, self.roles)
         return {"X-Auth-Token": who, **self.headers, **headers}
 
@@ -166,7 +166,7 @@ class Actor:
         return replace(self, roles=roles)
 
     def make_image(self, **fields: Any) -> str:
-        """Create an image; give its id."""
+        """Create an image; return its id."""
         answer = self.post("/v2/images", fields)
         assert answer.status == 201, answer.body
         image_id: str = answer.document["id"]
@@ -196,7 +196,7 @@ class Actor:
         return pages
 
     def listed(self, query: str = "") -> list[str]:
-        """Give the ids in the project's list, in order."""
+        """Return the ids in the project's list, in order."""
         answer = self.get(f"/v2/images{query}")
         assert answer.status == 200, answer.body
         return [image["id"] for image in answer.document["images"]]

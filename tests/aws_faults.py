@@ -231,7 +231,9 @@ def leaving_deletions_undone(times: int) -> Iterator[list[int]]:
 
 
 def at_once(*calls: Callable[[], Answer]) -> list[Answer]:
-    """Make calls from a thread each, started together; give their answers in order."""
+    """
+    Make calls from a thread each, started together; return their answers in order.
+    """
     barrier = Barrier(len(calls))
 
     def start(call: Callable[[], Answer]) -> Answer:
@@ -243,12 +245,12 @@ def at_once(*calls: Callable[[], Answer]) -> list[Answer]:
 
 
 def stored() -> list[dict[str, Any]]:
-    """Give every item of the table, as DynamoDB has it."""
+    """Return every item of the table, as DynamoDB has it."""
     client = dynamodb.connection.connection.client
     items = client.scan(TableName=dynamodb.connection.table_name)["Items"]
     return sorted(items, key=lambda item: (item["pk"]["S"], item["sk"]["S"]))
 
 
 def truth() -> list[dict[str, Any]]:
-    """Give every image, tombstone and membership; all but the hints of lists."""
+    """Return every image, tombstone and membership; all but the hints of lists."""
     return [item for item in stored() if item["pk"]["S"].startswith("IMAGE#")]

@@ -9,22 +9,22 @@ from chalicelib.store import objects
 
 
 def stored_objects(image_id: str = "") -> list[str]:
-    """Give the keys of the bucket's objects, or of those of one image."""
+    """Return the keys of the bucket's objects, or of those of one image."""
     return [f"{one.image_id}/{one.upload_id}" for one in objects.list_objects(image_id)]
 
 
 def multiparts(image_id: str = "") -> list[str | None]:
-    """Give the multipart uploads that are not completed, or those of one image."""
+    """Return the multipart uploads that are not completed, or those of one image."""
     return [one.multipart_id for one in objects.list_multiparts(image_id)]
 
 
 def client() -> Any:
-    """Give S3's client, to do what no call of the service does."""
+    """Return S3's client, to do what no call of the service does."""
     return objects._client()  # noqa: SLF001 - for tests alone
 
 
 def name() -> str:
-    """Give the bucket's name."""
+    """Return the bucket's name."""
     return settings.current.bucket_name
 
 

@@ -30,7 +30,9 @@ from tests.infra.rights import Watch, watching
 
 @pytest.fixture(autouse=True)
 def table() -> Iterator[str]:
-    """Make the table of `infra/resources.yaml`, empty for each test; give its name."""
+    """
+    Make the table of `infra/resources.yaml`, empty for each test; return its name.
+    """
     name = dynamodb.connection.table_name
     client = dynamodb.connection.connection.client
     backend.create_table(client, name)

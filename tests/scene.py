@@ -22,12 +22,12 @@ def at(monkeypatch: pytest.MonkeyPatch, time: str) -> None:
 
 
 def error(status: int, title: str, message: str) -> tuple[int, Any]:
-    """Give the whole answer that tells an error."""
+    """Return the whole answer that tells an error."""
     return status, {"code": f"{status} {title}", "title": title, "message": message}
 
 
 def make_active(image_id: str, content: bytes = CONTENT) -> None:
-    """Give an image data, whatever its formats are."""
+    """Upload data to an image, whatever its formats are."""
     image = image_store.load_image(image_id, "").image
     assert image
     upload_id = ids.new_id()

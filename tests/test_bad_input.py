@@ -154,12 +154,12 @@ QUERIES = {
 
 
 def bad(message: str) -> tuple[int, Any]:
-    """Give the whole answer that tells what is bad."""
+    """Return the whole answer that tells what is bad."""
     return error(400, "Bad Request", message)
 
 
 def told(answer: Answer) -> tuple[int, Any]:
-    """Give the whole answer that came."""
+    """Return the whole answer that came."""
     return answer.status, answer.document
 
 

@@ -23,7 +23,7 @@ def allow(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
 
 
 def told(answer: Answer) -> dict[str, str]:
-    """Give what an answer says about origins."""
+    """Return what an answer says about origins."""
     return {
         name: value
         for name, value in answer.headers.items()

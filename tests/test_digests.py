@@ -64,13 +64,13 @@ SAVED = {
 
 
 def reference(data: bytes) -> tuple[str, str, int]:
-    """Give what `hashlib` says of the data, and its size."""
+    """Return what `hashlib` says of the data, and its size."""
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
     return md5, hashlib.sha512(data).hexdigest(), len(data)
 
 
 def told(some: Digests) -> tuple[str, str, int]:
-    """Give all that digests tell."""
+    """Return all that digests tell."""
     return some.md5, some.sha512, some.size
 
 

@@ -49,7 +49,7 @@ UNRECORDED: dict[Route, set[int]] = {
 
 @cache
 def all_tests() -> dict[str, ast.FunctionDef]:
-    """Give every test function in the tree."""
+    """Return every test function in the tree."""
     return {
         node.name: node
         for path in (ROOT / "tests").rglob("test_*.py")
@@ -59,7 +59,7 @@ def all_tests() -> dict[str, ast.FunctionDef]:
 
 
 def routes() -> Iterator[Route]:
-    """Give each route that is more than a refusal."""
+    """Return each route that is more than a refusal."""
     for path, by_method in service.app.routes.items():
         for method, entry in by_method.items():
             if not entry.view_function.__name__.startswith("refuse"):

@@ -56,7 +56,7 @@ FAULTS: dict[str, Callable[[str], AbstractContextManager[None]]] = {
 
 
 def _outcome(act: Act, producer: Actor, consumer: Actor) -> str:
-    """Give the answer to a write on a new image, and what it left, for any id."""
+    """Return the answer to a write on a new image, and what it left, for any id."""
     image_id = shared_image(producer)
     before = {str(item) for item in truth()}
     answer = act(producer, consumer, image_id)

@@ -18,12 +18,14 @@ USERS = {"producer": "alice", "consumer": "bob", "operators": "carol"}
 
 
 def changes() -> dict[str, Any]:
-    """Give what each image and membership says of its last change, by its sort key."""
+    """
+    Return what each image and membership says of its last change, by its sort key.
+    """
     return {item["sk"]["S"]: json.loads(item["changed"]["S"]) for item in truth()}
 
 
 def made_by(answer: Answer, project: str, **more: str) -> dict[str, str]:
-    """Give what the change of a request, at NOW, is to say."""
+    """Return what the change of a request, at NOW, is to say."""
     return {
         "project_id": project,
         "user_id": USERS[project],

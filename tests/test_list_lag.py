@@ -28,7 +28,7 @@ class World:
     ids: dict[str, str]
 
     def path(self, name: str) -> str:
-        """Give the path of an image."""
+        """Return the path of an image."""
         return f"/v2/images/{self.ids[name]}"
 
     def set(self, name: str, attribute: str, value: object, *, by: Actor) -> None:
@@ -117,7 +117,7 @@ SEEN_BY_ADMIN = ("rename as admin", "answer as admin", "give away")
 
 
 def lists_of(actor: Actor) -> dict[str, list[str]]:
-    """Give each kind of list, whole, and one page by page."""
+    """Return each kind of list, whole, and one page by page."""
     pages = actor.pages("?limit=2&sort_dir=asc")
     paged = [image_id for page in pages for image_id in page]
     return {query: actor.listed(query) for query in LISTS} | {"pages": paged}

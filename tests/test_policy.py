@@ -233,7 +233,7 @@ CELLS = _cells()
 def expected(  # noqa: PLR0911 - one return for each word of the table
     action: Action, scene: Scene, who: str, member: str
 ) -> tuple[int, Any]:
-    """Give the whole answer that a cell stands for."""
+    """Return the whole answer that a cell stands for."""
     cell = CELLS[action.row, scene.visibility][who]
     if cell == "accepted":
         cell = "listed" if member == "accepted" else "absent"
@@ -359,7 +359,7 @@ Seen = list[tuple[int, dict[str, str], bytes, list[Call]]]
 
 def observe(send: Send, action: Action, image_id: str, who: str) -> Seen:
     """
-    Give all that a caller can see of an answer, in both forms, and the calls behind it.
+    Return all that a caller sees of an answer, in both forms, and the calls behind it.
     """
     seen = []
     for accept in ("application/json", "*/*"):

@@ -49,7 +49,7 @@ def image_id(producer: Actor) -> str:
 
 
 def ask_import(producer: Actor, image_id: str, source: WebSource) -> str:
-    """Ask for an import from a source; give the upload's id."""
+    """Ask for an import from a source; return the upload's id."""
     method = {"name": "web-download", "uri": source.uri}
     answer = producer.post(f"/v2/images/{image_id}/import", {"method": method})
     assert (answer.status, answer.body) == (202, b"")
@@ -58,13 +58,13 @@ def ask_import(producer: Actor, image_id: str, source: WebSource) -> str:
 
 
 def show(producer: Actor, image_id: str) -> Any:
-    """Give an image's document."""
+    """Return an image's document."""
     return producer.get(f"/v2/images/{image_id}").document
 
 
 def tasks(producer: Actor, image_id: str) -> list[tuple[str, str]]:
     """
-    Give what became of an image's imports, the newest first, and what is said of it.
+    Return what became of an image's imports, the newest first, and what is said of it.
     """
     found = producer.get(f"/v2/images/{image_id}/tasks").document["tasks"]
     return [(task["status"], task["message"]) for task in found]

@@ -11,7 +11,7 @@ from tests.aws_faults import truth
 
 def members() -> list[str]:
     """
-    Give the members in the table, and see that the one image has counted them right.
+    Return the members in the table, and see that the one image has counted them right.
     """
     image, *memberships = truth()
     assert image["member_count"]["N"] == str(len(memberships))

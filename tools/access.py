@@ -85,7 +85,7 @@ class Http:
         headers: Mapping[str, str],
         body: bytes | Iterable[bytes] | None = None,
     ) -> Answer:
-        """Send a request, once; give what came, whatever its status.
+        """Send a request, once; return what came, whatever its status.
 
         Raises:
             SilenceError: Nothing came; the message has neither URL nor headers.
@@ -128,7 +128,7 @@ class Service:
         tries: int = TRIES,
         pause: Pause = time.sleep,
     ) -> Any:  # noqa: ANN401 - any JSON
-        """Make a call; give the document that came. What may heal is tried again.
+        """Make a call; return the document that came. What may heal is tried again.
 
         Raises:
             RefusedError: The service refused it.
@@ -193,7 +193,7 @@ def connect(environ: Mapping[str, str] = os.environ) -> Service:
 
 
 def delay(number: int) -> float:
-    """Give the seconds to wait after a number of tries."""
+    """Return the seconds to wait after a number of tries."""
     return min(0.5 * 2.0 ** (number - 1), 10)
 
 
@@ -247,7 +247,7 @@ def _reason(error: object) -> str:
 
 def _message(body: bytes) -> str:
     """
-    Give what an error says: the Images API calls it message, our own calls detail.
+    Return what an error says: the Images API calls it message, our own calls detail.
     """
     text = body.decode("utf-8", "replace").strip()
     try:

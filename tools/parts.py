@@ -125,7 +125,7 @@ class Urls:
             self._keep(upload, time.monotonic())
 
     def take(self, number: int) -> str:
-        """Give the URL of a part, for one try."""
+        """Return the URL of a part, for one try."""
         with self._lock:
             url, until = self._urls.pop(number, ("", 0.0))
             if time.monotonic() < until:
@@ -296,6 +296,8 @@ def _may_heal(status: int, code: str) -> bool:
 
 
 def _code(answer: Answer) -> str:
-    """Give S3's name of an error: the rest of its answer may quote what was signed."""
+    """
+    Return S3's name of an error: the rest of its answer may quote what was signed.
+    """
     found = _CODE.search(answer.body)
     return found[1].decode() if found else f"HTTP {answer.status}"

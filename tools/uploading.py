@@ -29,7 +29,7 @@ class _Canceled(Exception):  # noqa: N818 - nothing failed
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Do what the command line says; give the exit status."""
+    """Do what the command line says; return the exit status."""
     asked = _parser().parse_args(words)
     if asked.abort != (asked.file is None) or (asked.abort and not asked.image):
         _parser().error(
@@ -170,7 +170,7 @@ def _send_parts(
 def _open_upload(
     service: Service, image_id: str, size: int
 ) -> tuple[Any, dict[int, Arrived]]:
-    """Give the upload that goes on, and what has arrived of it, or begin one."""
+    """Return the upload that goes on, and what has arrived of it, or begin one."""
     upload = _ongoing(service, image_id)
     if upload is None:
         path = f"/ext/v1/images/{image_id}/uploads"
@@ -222,7 +222,7 @@ def _wait(service: Service, upload: Any, again: str) -> None:  # noqa: ANN401 - 
 
 
 def _awaited(upload: Any) -> str:  # noqa: ANN401 - a document
-    """Tell what must happen before an upload is over."""
+    """Say what must happen before an upload is over."""
     hashed = f"{100 * upload['hashed'] // upload['size']} % is hashed."
     waits = upload["state"] == "pending"
     words = "It waits for a worker" if waits else "A worker has it"
@@ -231,7 +231,7 @@ def _awaited(upload: Any) -> str:  # noqa: ANN401 - a document
 
 
 def _verified(image: Any, sha512: str) -> str:  # noqa: ANN401 - a document
-    """Give the file's SHA-512, if it is the image's."""
+    """Return the file's SHA-512, if it is the image's."""
     theirs = image["os_hash_value"]
     if (image["os_hash_algo"], theirs) != ("sha512", sha512):
         raise ToolError(

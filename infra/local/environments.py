@@ -14,7 +14,7 @@ CACHE: Final = Path(__file__).parents[2] / ".cache" / "environments"
 
 
 def install(requirements: Path) -> Path:
-    """Make the environment of a program, once for all; give the folder of its commands.
+    """Make the environment of a program, once for all; return its folder of commands.
 
     The requirements, with their hashes, stand in a file that has the program's name.
     """

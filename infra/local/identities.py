@@ -71,7 +71,7 @@ def _leave_aside(way: str) -> list[str]:
 
 
 def tries(url: str, who: Known, offered: str | None) -> dict[str, str]:
-    """Give three commands to try, each with what it is for.
+    """Return three commands to try, each with what it is for.
 
     With examples: look, see the offer and accept it. Without: make the first image.
     """

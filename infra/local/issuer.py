@@ -38,7 +38,7 @@ class Issuer:
         self.keys[key_id] = (algorithm, _MAKERS[algorithm]())
 
     def claims(self, user: str, project: str, roles: str) -> Json:
-        """Give the claims of a token for a user; the roles have commas between."""
+        """Return the claims of a token for a user; the roles have commas between."""
         now = int(time.time())
         return {
             "iss": self.url,
@@ -53,7 +53,7 @@ class Issuer:
 
     def sign(self, claims: Json, key_id: str | None = None) -> str:
         """
-        Give the token that has these claims, by the oldest key unless told otherwise.
+        Return the token that has these claims, by the oldest key unless told otherwise.
 
         Whatever the claims are: `jwt.encode` would refuse some.
         """
@@ -63,7 +63,9 @@ class Issuer:
         return jwt.PyJWS().encode(payload, key, algorithm, {"kid": key_id})
 
     def document(self, path: str) -> Json:
-        """Give the document at a path: what the issuer says of itself, and its keys."""
+        """
+        Return the document at a path: what the issuer says of itself, and its keys.
+        """
         if path == "/keys":
             return {"keys": [_public(*item) for item in self.keys.items()]}
         return {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}

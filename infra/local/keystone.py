@@ -60,7 +60,7 @@ class Keystone:
     def sign_in(
         self, user: str, password: str, scope: Json | str | None = None
     ) -> tuple[str, Json]:
-        """Give a token, and what it says; the scope is Keystone's own."""
+        """Return a token, and what it says; the scope is Keystone's own."""
         who = {"name": user, "domain": _DEFAULT, "password": password}
         return self.authenticate(
             {"methods": ["password"], "password": {"user": who}}, scope
@@ -69,7 +69,7 @@ class Keystone:
     def authenticate(
         self, identity: Json, scope: Json | str | None = None
     ) -> tuple[str, Json]:
-        """Give a token for any of Keystone's methods, and what it says."""
+        """Return a token for any of Keystone's methods, and what it says."""
         auth: Json = {"identity": identity}
         if scope is not None:
             auth["scope"] = scope
@@ -91,13 +91,13 @@ class Keystone:
         self._send("DELETE", "/auth/tokens", None, self.admin_token, subject=token)
 
     def make(self, kind: str, **fields: Any) -> str:  # noqa: ANN401 - JSON
-        """Make a `project`, a `user` or the like; give its id."""
+        """Make a `project`, a `user` or the like; return its id."""
         path = f"/{kind.removesuffix('y')}{'ies' if kind.endswith('y') else 's'}"
         made = self.call("POST", path, {kind: fields})[kind]
         return str(made["id"])
 
     def find(self, kind: str, name: str) -> str:
-        """Give the id of the one that has a name."""
+        """Return the id of the one that has a name."""
         (found,) = self.call("GET", f"/{kind}s?name={name}")[f"{kind}s"]
         return str(found["id"])
 
@@ -138,7 +138,7 @@ class Keystone:
 
 
 def scope_to(project: str) -> Json:
-    """Give the scope of a project of the domain `Default`, by its name."""
+    """Return the scope of a project of the domain `Default`, by its name."""
     return {"project": {"name": project, "domain": _DEFAULT}}
 
 
@@ -201,7 +201,7 @@ def clouds(auth_url: str) -> str:
 
 
 def service_environment(auth_url: str) -> dict[str, str]:
-    """Give the variables by which the service itself signs in."""
+    """Return the variables by which the service itself signs in."""
     user, project, _ = SERVICE
     return {
         "OS_AUTH_URL": auth_url,

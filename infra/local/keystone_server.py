@@ -37,7 +37,7 @@ def library(name: str) -> Any:  # noqa: ANN401 - Keystone has no type hints
 
 
 def prepare(home: Path, url: str, password: str) -> Any:  # noqa: ANN401 - as above
-    """Make keys, database, administrator and catalog; give the WSGI application."""
+    """Make keys, database, administrator and catalog; return the WSGI application."""
     configuration = home / "keystone.conf"
     configuration.write_text(CONFIGURATION.format(home=home), "utf-8")
     library("keystone.server").configure(config_files=[str(configuration)])

@@ -73,7 +73,7 @@ def _put_attribute(self: LimitedSizeDict, key: str, value: DynamoType) -> None:
 
 
 def _bytes_of(value: DynamoType) -> int:
-    """Give the bytes that DynamoDB counts for a value, rounded up."""
+    """Return the bytes that DynamoDB counts for a value, rounded up."""
     if value.is_list():
         return 3 + sum(_bytes_of(one) + 1 for one in value.value)
     return 21 if value.is_number() else int(value.size())

@@ -35,7 +35,7 @@ def mended_storage() -> ExitStack:
 
 
 def md5_of(pieces: Iterable[bytes]) -> str:
-    """Give the MD5 of data that comes in pieces, in hex."""
+    """Return the MD5 of data that comes in pieces, in hex."""
     digest = md5(usedforsecurity=False)
     for piece in pieces:
         digest.update(piece)

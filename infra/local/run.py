@@ -171,7 +171,7 @@ def _chalice_local(_app: Chalice, listener: socket.socket) -> Iterator[str]:
 
 
 def _greeting(url: str, who: Known, kept: Keeping | None, offered: str | None) -> str:
-    """Tell where the service is, who may call it, and three commands to try."""
+    """Say where the service is, who may call it, and three commands to try."""
     tries = identities.tries(url, who, offered)
     lines = [f"{what}\n  {command}\n" for what, command in tries.items()]
     address = f"Cloud Images serves at {url} until Ctrl-C."

@@ -51,7 +51,7 @@ logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 def serve(
     app: Chalice, listener: socket.socket | None = None, *, prefix: str = ""
 ) -> Iterator[str]:
-    """Serve an app on loopback while the context lasts; give its URL.
+    """Serve an app on loopback while the context lasts; return its URL.
 
     Without a listening socket, on any free port.
     """
@@ -87,7 +87,7 @@ def serve(
 
 def per_thread(app: Chalice) -> None:
     """
-    Give each thread a current request of its own: in Lambda there is one at a time.
+    Keep a current request for each thread: in Lambda there is one at a time.
     """
     if not isinstance(app, LocalChalice):
         app.__class__ = type("PerThread", (LocalChalice, type(app)), {})
@@ -151,7 +151,7 @@ def _call(
 
 def _target(environ: WSGIEnvironment) -> str:
     """
-    Give the request's target as sent, without a host, and odd bytes percent-encoded.
+    Return the request's target as sent, without a host, and odd bytes percent-encoded.
     """
     target = quote(environ["REQUEST_URI"], _PRINTABLE, encoding="latin-1")
     if target.startswith("/"):
@@ -160,7 +160,7 @@ def _target(environ: WSGIEnvironment) -> str:
 
 
 def _headers(environ: WSGIEnvironment) -> dict[str, str]:
-    """Give the request's headers, and those that API Gateway adds."""
+    """Return the request's headers, and those that API Gateway adds."""
     sent = {
         name.removeprefix("HTTP_").replace("_", "-").title(): value
         for name, value in environ.items()
@@ -178,7 +178,7 @@ def _headers(environ: WSGIEnvironment) -> dict[str, str]:
 def _refuse(
     status: HTTPStatus, message: str, headers: Mapping[str, str]
 ) -> gateway.Answer:
-    """Tell an error of API Gateway's in the app's own two forms."""
+    """Return an error of API Gateway's in the app's own two forms."""
     code = f"{status.value} {status.phrase}"
     if "application/json" in headers.get("Accept", "").lower():
         kind = "application/json"

@@ -114,7 +114,7 @@ def _read_body(self: BackendRequest) -> bytes | Data:
 
 def _is_plain_part(request: BackendRequest) -> bool:
     """
-    Tell whether a request's body is a part as it is: no envelope, no checksum of it.
+    Return whether a request's body is a part as it is: no envelope, no checksum of it.
     """
     headers = request.headers
     return (

@@ -41,7 +41,7 @@ class Pump:
         self._context = _Context()
 
     def turn(self) -> int:
-        """Hand on what waits by now; give how much that was."""
+        """Hand on what waits by now; return how much that was."""
         return self.follow() + self.work()
 
     def settle(self) -> None:
@@ -54,7 +54,7 @@ class Pump:
         self._context.is_over = True
 
     def follow(self) -> int:
-        """Hand the consumer what is on the stream by now; give how much it took."""
+        """Hand the consumer what is on the stream by now; return how much it took."""
         self._left += map(_record, self._stream.take())
         records = self._left
         if not records:
@@ -74,7 +74,7 @@ class Pump:
         return first
 
     def work(self) -> int:
-        """Hand the worker a message, if there is one; give how many that were."""
+        """Hand the worker a message, if there is one; return how many that were."""
         answer = self._queue.receive_message(QueueUrl=QUEUE_URL)
         messages = answer.get("Messages", [])
         for message in messages:
@@ -139,7 +139,7 @@ class _Context:
 
 
 def _record(record: dict[str, Any]) -> dict[str, Any]:
-    """Give a record as Lambda's events have it: the time is a number."""
+    """Return a record as Lambda's events have it: the time is a number."""
     change = record["dynamodb"]
     time = change["ApproximateCreationDateTime"].timestamp()
     arn = "arn:aws:dynamodb:us-east-1:123456789012:table/local/stream/local"

@@ -44,7 +44,7 @@ def write(template: Template, path: Path) -> None:
 
 
 def merged(stage: str) -> Template:
-    """Give the files of `infra` for a stage as one."""
+    """Return the files of `infra` for a stage as one."""
     paths = [INFRA / f"{part}.yaml" for part in PARTS]
     paths.append(INFRA / "stages" / f"{stage}.yaml")
     whole: Template = reduce(

@@ -11,7 +11,7 @@ from typing import Any
 
 def event(found: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
     """
-    Give the event: what only Lambda adds says nothing, and times are numbers in it.
+    Return the event: what only Lambda adds says nothing, and times are numbers in it.
     """
     return {
         "Records": [

@@ -25,7 +25,7 @@ PAUSE_SECONDS: Final = 0.5
 
 
 def restore(source: str, target: str, image_id: str | None = None) -> tuple[int, int]:
-    """Put lost images back with their members; give how many, and how many were left.
+    """Put lost images back with their members; return how many, and how many were left.
 
     What TO still has is newer and stays, its ended shares and its data included. An
     image is put back once its deletion has come to its end, lest that go on with it.

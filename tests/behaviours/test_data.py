@@ -28,13 +28,13 @@ def image_id(producer: Actor) -> str:
 
 
 def data_of(document: Any) -> Any:
-    """Give what an image's document says of its data."""
+    """Return what an image's document says of its data."""
     told = ("status", "size", "virtual_size", "checksum", "os_hash_algo")
     return [document[name] for name in (*told, "os_hash_value")]
 
 
 def hashes(content: bytes) -> list[str]:
-    """Give what an image's document says of some data's hashes."""
+    """Return what an image's document says of some data's hashes."""
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
     return [md5, "sha512", hashlib.sha512(content).hexdigest()]
 

@@ -41,12 +41,12 @@ def image_id(producer: Actor) -> str:
 
 
 def uploads_of(image_id: str) -> str:
-    """Give the path of an image's direct uploads."""
+    """Return the path of an image's direct uploads."""
     return f"/ext/v1/images/{image_id}/uploads"
 
 
 def begin(producer: Actor, image_id: str, **asked: Any) -> Any:
-    """Begin an upload of the content; give its document."""
+    """Begin an upload of the content; return its document."""
     body = {"size": len(CONTENT), **asked}
     answer = producer.post(uploads_of(image_id), body)
     assert answer.status == 201, answer.body
@@ -54,7 +54,7 @@ def begin(producer: Actor, image_id: str, **asked: Any) -> Any:
 
 
 def send_part(part: Any, content: bytes = CONTENT) -> str:
-    """Send a part to S3, as clients do; give the ETag that S3 answers."""
+    """Send a part to S3, as clients do; return the ETag that S3 answers."""
     start = (part["part_number"] - 1) * PART
     piece = content[start : start + part["size"]]
     digest = hashlib.md5(piece, usedforsecurity=False).digest()
@@ -65,7 +65,7 @@ def send_part(part: Any, content: bytes = CONTENT) -> str:
 
 
 def problem(status: int, title: str, reason: str, detail: str) -> tuple[int, Any]:
-    """Give the whole answer that tells an error of these calls."""
+    """Return the whole answer that tells an error of these calls."""
     return status, {
         "title": title,
         "status": status,

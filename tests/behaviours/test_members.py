@@ -26,7 +26,7 @@ def path(producer: Actor, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def member(path: str, project: str, **changed: Any) -> Any:
-    """Give the document of a membership that began THEN."""
+    """Return the document of a membership that began THEN."""
     return {
         "member_id": project,
         "image_id": path.split("/")[3],
@@ -39,7 +39,7 @@ def member(path: str, project: str, **changed: Any) -> Any:
 
 
 def hidden(path: str, project: str) -> tuple[int, Any]:
-    """Give the answer about a membership that is not there."""
+    """Return the answer about a membership that is not there."""
     image_id = path.split("/")[3]
     where = f"in the member list of the image {image_id}."
     return error(404, "Not Found", f"{project} not found {where}")

@@ -27,7 +27,7 @@ def patch_as(actor: Actor, kind: str | None, body: Any) -> Answer:
 
 
 def of_image(actor: Actor, *names: str) -> list[Any]:
-    """Give some attributes of the image; None for those that it has not."""
+    """Return some attributes of the image; None for those that it has not."""
     document = actor.get(PATH).document
     return [document.get(name) for name in names]
 

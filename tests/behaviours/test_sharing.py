@@ -19,7 +19,7 @@ def image_id(producer: Actor) -> str:
 
 
 def members(actor: Actor, image_id: str) -> dict[str, str]:
-    """Give the members that an actor sees, and their answers."""
+    """Return the members that an actor sees, and their answers."""
     document = actor.get(f"/v2/images/{image_id}/members").document
     return {one["member_id"]: one["status"] for one in document["members"]}
 

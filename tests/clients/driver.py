@@ -56,7 +56,7 @@ def connect_by_catalog(auth: dict[str, str]) -> Any:
 
 
 def call(token: str, name: str, words: list[Any], options: dict[str, Any]) -> Any:
-    """Make a call; give its result, or the name of the error that it raised.
+    """Make a call; return its result, or the name of the error that it raised.
 
     A word that was an object when the library gave it is that object again.
     """

@@ -9,6 +9,6 @@ HERE = Path(__file__).parent
 
 def install(client: str) -> Path:
     """
-    Make the environment of a client, once for all; give the folder of its programs.
+    Make the environment of a client, once for all; return the folder of its programs.
     """
     return environments.install(HERE / f"{client}.txt")

@@ -21,13 +21,13 @@ class Library:
     token: str
 
     def do(self, name: str, /, *words: Any, **options: Any) -> Any:
-        """Make a call that succeeds; give its result."""
+        """Make a call that succeeds; return its result."""
         answer = self._call(name, words, options)
         assert "result" in answer, f"{name}: {answer}"
         return answer["result"]
 
     def refused(self, name: str, /, *words: Any, **options: Any) -> str:
-        """Make a call that raises an error; give the error's name."""
+        """Make a call that raises an error; return the error's name."""
         answer = self._call(name, words, options)
         assert "error" in answer, f"{name}: {answer}"
         return str(answer["error"])

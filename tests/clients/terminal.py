@@ -24,24 +24,24 @@ class Terminal:
     settings: Mapping[str, str]
 
     def do(self, line: str) -> str:
-        """Type a command that succeeds; give what it printed."""
+        """Type a command that succeeds; return what it printed."""
         done = self._run(line)
         assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
         return done.stdout
 
     def refused(self, line: str) -> str:
-        """Type a command that fails; give what it complained of."""
+        """Type a command that fails; return what it complained of."""
         done = self._run(line)
         assert done.returncode == 1, f"{line}: {done.stdout}{done.stderr}"
         return done.stderr.strip()
 
     def json(self, line: str) -> Any:
-        """Type a command of `openstack`; give the document that it printed."""
+        """Type a command of `openstack`; return the document that it printed."""
         return json.loads(self.do(f"{line} -f json"))
 
     def prompt(self, *lines: str) -> list[Any]:
         """
-        Type commands at the prompt of `openstack`; give the documents that they print.
+        Type commands at the prompt of `openstack`; return the documents printed.
 
         It starts once for all of them, and so takes less time.
         """
@@ -61,7 +61,7 @@ class Terminal:
         return documents
 
     def rows(self, line: str) -> list[dict[str, str]]:
-        """Type a command of `glance`; give the rows of the table that it printed."""
+        """Type a command of `glance`; return the rows of the table that it printed."""
         cells = [
             [cell.strip() for cell in row.strip("|").split("|")]
             for row in self.do(line).splitlines()
@@ -70,7 +70,7 @@ class Terminal:
         return [dict(zip(cells[0], row, strict=True)) for row in cells[1:]]
 
     def fields(self, line: str) -> dict[str, str]:
-        """Type a command of `glance` that describes one thing; give its fields."""
+        """Type a command of `glance` that describes one thing; return its fields."""
         return {row["Property"]: row["Value"] for row in self.rows(line)}
 
     def _run(self, line: str) -> subprocess.CompletedProcess[str]:
@@ -98,7 +98,7 @@ class Terminal:
 
 
 def environment(home: Path, **settings: str) -> dict[str, str]:
-    """Give the environment of a user who has some settings, and a home of their own.
+    """Return the environment of a user who has some settings, and a home of their own.
 
     No request leaves this machine: it would go by a proxy that is not there.
     """

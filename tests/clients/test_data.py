@@ -48,7 +48,7 @@ def file_of(home: Path, size: int) -> tuple[str, bytes]:
 
 
 def wait_until_active(service: Run, image_id: str) -> Any:
-    """Wait for an image to have its data; give its document."""
+    """Wait for an image to have its data; return its document."""
     producer = service.actor("producer")
     for _ in range(300):
         image = producer.get(f"/v2/images/{image_id}").document

@@ -23,7 +23,7 @@ def image_id() -> str:
 
 
 def names(terminal: Terminal, line: str) -> list[str]:
-    """Give the names that a list shows."""
+    """Return the names that a list shows."""
     return [row["Name"] for row in terminal.rows(line)]
 
 

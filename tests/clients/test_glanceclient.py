@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.xdist_group("libraries")]
 
 
 def names(library: Library, **filters: Any) -> list[str]:
-    """Give the names that a list shows, in order."""
+    """Return the names that a list shows, in order."""
     return [image["name"] for image in library.do("images.list", filters=filters)]
 
 

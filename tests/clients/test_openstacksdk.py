@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.xdist_group("libraries")]
 
 
 def names(library: Library, **query: Any) -> list[str]:
-    """Give the names that a list shows, in order."""
+    """Return the names that a list shows, in order."""
     return [image["name"] for image in library.do("image.images", **query)]
 
 

@@ -45,7 +45,7 @@ class Conversation:
     made: set[str] = field(default_factory=set)
 
     def play(self, step: Step) -> list[str]:
-        """Ask what the step asks; give each difference from what was recorded."""
+        """Ask what the step asks; return each difference from what was recorded."""
         try:
             answer = self._ask(step)
         except KeyError as missing:

@@ -15,7 +15,7 @@ from infra.local import dynamodb_local
 @contextmanager
 def running() -> Iterator[Any]:
     """
-    Run the emulator in memory; give a client of it.
+    Run the emulator in memory; return a client of it.
     """
     try:
         dynamodb_local.install()

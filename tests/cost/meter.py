@@ -115,7 +115,7 @@ def counting() -> Iterator[Bill]:
 
 
 def _written(part: dict[str, Any]) -> int:
-    """Give what one part of a transaction consumes.
+    """Return what one part of a transaction consumes.
 
     Twice its KB on the table, and again on the index if it writes a row of it. Items
     here are below 1 KB; memberships, and uploads that are not over, stand in one index.

@@ -39,7 +39,7 @@ def _uploads(image_id: str) -> str:
 
 
 def _begun(producer: Actor, image_id: str) -> str:
-    """Give the path of a direct upload that was begun before anything was counted."""
+    """Return the path of a direct upload that was begun before anything was counted."""
     return f"{_uploads(image_id)}/{BEGUN[producer.project, image_id]}"
 
 

@@ -21,5 +21,5 @@ def refusal(identify: Identify, token: str) -> ApiError:
 
 
 def refused(identify: Identify, token: str) -> bool:
-    """Tell whether a token is nobody's."""
+    """Return whether a token is nobody's."""
     return isinstance(refusal(identify, token), Unauthorized)

@@ -49,7 +49,7 @@ class Clock:
         self.ahead = timedelta()
 
     def now(self) -> datetime:
-        """Give the time."""
+        """Return the time."""
         return datetime.now(UTC) + self.ahead
 
     def advance(self, seconds: float) -> None:

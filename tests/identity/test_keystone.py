@@ -35,7 +35,7 @@ class User:
         return over_http(self.cloud.run.url)(method, target, headers, body)
 
     def make_image(self) -> str:
-        """Create an image; give its id."""
+        """Create an image; return its id."""
         answer = self.ask("POST", "/v2/images", b"{}")
         assert answer.status == 201, answer.body
         return str(answer.document["id"])

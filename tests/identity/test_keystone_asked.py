@@ -50,7 +50,7 @@ def identify(way: Fickle) -> Identify:
 
 
 def token_of(keystone: Keystone, cloud: str = "producer") -> str:
-    """Give a new token of one of those who are always there."""
+    """Return a new token of one of those who are always there."""
     user, project, _ = PEOPLE[cloud]
     return keystone.sign_in(user, PASSWORD, scope_to(project))[0]
 
@@ -231,7 +231,7 @@ def test_an_application_credential_signs_in(way: Fickle, keystone: Keystone) -> 
 def test_a_refused_service_answers_503_and_pauses(
     way: Fickle, keystone: Keystone
 ) -> None:
-    """It does not sign in again at each request, lest its user be locked out."""
+    """It does not sign in again at each request, so that its user is not locked out."""
     wrong = service_environment(way.url) | {"OS_PASSWORD": "wrong"}
     identify = choose_identity("keystone", wrong)
 
@@ -254,7 +254,7 @@ def test_a_service_that_may_not_validate_answers_503(
 
 
 def said(**changes: Any) -> str:
-    """Give what Keystone says of a token, with some of it changed."""
+    """Return what Keystone says of a token, with some of it changed."""
     token = {
         "expires_at": "2999-01-01T00:00:00.000000Z",
         "user": {"id": "u"},

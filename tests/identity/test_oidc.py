@@ -61,7 +61,7 @@ def choose(url: str, **settings: str) -> Identify:
 
 
 def claims(issuer: Issuer, **changes: Any) -> Claims:
-    """Give good claims with some of them changed; one that is `...` is left out."""
+    """Return good claims with some of them changed; one that is `...` is left out."""
     changed = {**issuer.claims("alice", "producer", "member"), **changes}
     return {name: value for name, value in changed.items() if value is not ...}
 
@@ -73,7 +73,7 @@ def part(document: Any) -> str:
 
 
 def public_pem(issuer: Issuer, key_id: str = "first") -> bytes:
-    """Give a key's public half, as everybody has it."""
+    """Return a key's public half, as everybody has it."""
     public: bytes = (
         issuer.keys[key_id][1]
         .public_key()
@@ -269,7 +269,7 @@ def with_other_claims(issuer: Issuer) -> str:
 
 def with_header(header: Any) -> Callable[[Issuer], str]:
     """
-    Give the forger of a token that has a header of one's own and a true signature.
+    Return the forger of a token that has a header of one's own and a true signature.
     """
 
     def forge(issuer: Issuer) -> str:
@@ -280,7 +280,7 @@ def with_header(header: Any) -> Callable[[Issuer], str]:
 
 
 def without_signature(algorithm: str) -> Callable[[Issuer], str]:
-    """Give the forger of a token that says it needs no signature."""
+    """Return the forger of a token that says it needs no signature."""
     header = {"alg": algorithm, "kid": "first"}
     return lambda issuer: f"{part(header)}.{part(claims(issuer))}."
 

@@ -276,7 +276,7 @@ def way(keystone: Keystone) -> Iterator[Fickle]:
 
 
 def keep(service: str, values: Any) -> str:
-    """Have AWS keep a secret; give its ARN."""
+    """Have AWS keep a secret; return its ARN."""
     client = botocore.session.get_session().create_client(service, "us-east-1")
     text = values if isinstance(values, str) else json.dumps(values)
     if service == "ssm":

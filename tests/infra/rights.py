@@ -76,7 +76,7 @@ PARTS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
 
 @cache
 def granted() -> dict[str, set[Right]]:
-    """Give what each function's role allows."""
+    """Return what each function's role allows."""
     resources = read(INFRA / "functions.yaml")["Resources"]
     found: dict[str, set[Right]] = {function: set() for function in ROLES}
     for function, role in ROLES.items():
@@ -97,7 +97,7 @@ def granted() -> dict[str, set[Right]]:
 
 
 def always(function: str) -> set[Right]:
-    """Give what a function needs without a call: its log, its traces, its events."""
+    """Return what a function needs without a call: its log, its traces, its events."""
     logs = f"{function.title()}Logs.Arn"
     return (
         {(action, logs) for action in LOGS}
@@ -177,7 +177,9 @@ def watching() -> Iterator[Watch]:
 
 
 def _running() -> str | None:
-    """Tell which function makes the current call; none where a test itself makes it."""
+    """
+    Return which function makes the current call; none where a test itself makes it.
+    """
     frame: FrameType | None = sys._getframe()  # noqa: SLF001 - Python's own way
     while frame:
         if function := _ENTRIES.get(frame.f_code):

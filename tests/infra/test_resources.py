@@ -29,12 +29,12 @@ def properties() -> Any:
 
 
 def keys(schema: list[dict[str, str]]) -> dict[str, str]:
-    """Give a key's attributes by their kind."""
+    """Return a key's attributes by their kind."""
     return {part["KeyType"]: part["AttributeName"] for part in schema}
 
 
 def name(attribute: Attribute[Any]) -> str:
-    """Give the name under which an attribute is stored."""
+    """Return the name under which an attribute is stored."""
     return str(attribute.attr_name)
 
 

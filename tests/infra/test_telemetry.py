@@ -20,7 +20,7 @@ def _told(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[Any]:
-    """Give what the log of requests has."""
+    """Return what the log of requests has."""
     return [
         json.loads(one.message)
         for one in caplog.records

@@ -13,7 +13,7 @@ PASSWORD = "correct-horse"  # noqa: S105 - it is nobody's
 
 @contextmanager
 def keystone(images: str, *tokens: str) -> Iterator[str]:
-    """Give out some tokens in turn, the last one for good; give the URL.
+    """Issue tokens in turn, the last one for good; return the URL.
 
     With each comes a catalog that tells where the Images service is.
     """

@@ -43,7 +43,7 @@ class Run:
         return Actor(over_http(self.url), project)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Send it a signal; give its exit status, and what stood on its stderr."""
+        """Send it a signal; return its exit status, and what stood on its stderr."""
         self.process.send_signal(number)
         status = self.process.wait(timeout=30)
         self.log.seek(0)
@@ -51,7 +51,7 @@ class Run:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Give the environment of a shell that has nothing but some settings."""
+    """Return the environment of a shell that has nothing but some settings."""
     return {"PATH": os.environ["PATH"], "PORT": "0", **settings}
 
 

@@ -48,7 +48,7 @@ def failing(**settings: str) -> tuple[int, str, str]:
 
 
 def shell(command: str) -> Any:
-    """Run a printed command as it is; give the document that came."""
+    """Run a printed command as it is; return the document that came."""
     if shutil.which("curl") is None:
         pytest.skip("The printed commands need curl, which is not installed.")
     done = subprocess.run(
@@ -58,7 +58,7 @@ def shell(command: str) -> Any:
 
 
 def names(actor: Actor, query: str = "") -> list[str]:
-    """Give the names in a project's list, in order."""
+    """Return the names in a project's list, in order."""
     images = actor.get(f"/v2/images{query}").document["images"]
     return [image["name"] for image in images]
 

@@ -69,7 +69,7 @@ def connect(url: str) -> http.client.HTTPConnection:
 
 
 def refusal(answer: Answer) -> tuple[int, str, object]:
-    """Give all that a refusal tells."""
+    """Return all that a refusal tells."""
     return answer.status, answer.headers["content-type"], answer.document
 
 

@@ -51,20 +51,20 @@ class Bucket:
         return getattr(self._client, operation)(Bucket="images", **asked)
 
     def refused(self, operation: str, **asked: Any) -> tuple[int, str]:
-        """Make a call that fails; give its status, and the name of the error."""
+        """Make a call that fails; return its status, and the name of the error."""
         with pytest.raises(ClientError) as refusal:
             self.do(operation, **asked)
         answer = refusal.value.response
         return answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"]
 
     def begin(self) -> dict[str, Any]:
-        """Begin a multipart upload of a new object; give what names it."""
+        """Begin a multipart upload of a new object; return what names it."""
         key = f"object-{next(numbers)}"
         upload = self.do("create_multipart_upload", Key=key)
         return {"Key": key, "UploadId": upload["UploadId"]}
 
     def put(self, upload: dict[str, Any], *parts: bytes) -> dict[str, Any]:
-        """Send parts; give what completes them."""
+        """Send parts; return what completes them."""
         told = []
         for number, content in enumerate(parts, 1):
             answer = self.do("upload_part", **upload, PartNumber=number, Body=content)

@@ -99,7 +99,7 @@ class Tool:
             )
 
     def ended(self, process: subprocess.Popen[str]) -> Done:
-        """Wait until it ended; give what it said."""
+        """Wait until it ended; return what it said."""
         with process:
             try:
                 status = process.wait(timeout=60)
@@ -114,7 +114,7 @@ class Tool:
 
     def environment(self, **settings: str) -> dict[str, str]:
         """
-        Give the environment of a user who has a token, unless the settings say else.
+        Return the environment of a user who has a token, unless the settings say else.
         """
         access = {
             "OS_AUTH_TYPE": "admin_token",
@@ -174,7 +174,7 @@ def downloaded(owner: Actor, image_id: str) -> bytes:
 
 
 def begun(owner: Actor, image_id: str, **asked: Any) -> Any:
-    """Begin an upload of an image; give its document."""
+    """Begin an upload of an image; return its document."""
     answer = owner.post(f"/ext/v1/images/{image_id}/uploads", asked)
     assert answer.status == 201
     return answer.document
@@ -374,7 +374,7 @@ class Clock:
         self._happenings = list(happenings)
 
     def monotonic(self) -> float:
-        """Give the time."""
+        """Return the time."""
         return self._now
 
     def sleep(self, seconds: float) -> None:

@@ -23,12 +23,12 @@ NOT_IN_MOTO = (
 
 class _NoPolicies:
     def load(self) -> dict[str, str]:
-        """Give the managed policies that SAM may name: none is used."""
+        """Return the managed policies that SAM may name: none is used."""
         return {}
 
 
 def transformed(package: Package) -> dict[str, Any]:
-    """Give what CloudFormation makes of the packaged template."""
+    """Return what CloudFormation makes of the packaged template."""
     template = json.loads(json.dumps(package.template))
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
@@ -39,7 +39,7 @@ def transformed(package: Package) -> dict[str, Any]:
 
 @contextmanager
 def stack(package: Package, name: str) -> Iterator[dict[str, str]]:
-    """Create what moto can of a package; give the outputs, then delete it."""
+    """Create what moto can of a package; return the outputs, then delete it."""
     template = transformed(package)
     template["Resources"] = {
         key: resource

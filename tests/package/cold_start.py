@@ -48,7 +48,7 @@ print(json.dumps([*[seconds * 1000 for seconds in took], peak]))
 
 
 def start(folder: Path, environ: dict[str, str], who: str) -> list[float]:
-    """Give what one start took."""
+    """Return what one start took."""
     headers = {"X-Auth-Token": who}
     event = gateway.event(["/v2/images"], "GET", "/v2/images", headers, b"")
     done = subprocess.run(

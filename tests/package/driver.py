@@ -23,7 +23,7 @@ class Context:
     memory_limit_in_mb = MEMORY
 
     def get_remaining_time_in_millis(self) -> int:
-        """Give the time that is left."""
+        """Return the time that is left."""
         return MILLISECONDS
 
 

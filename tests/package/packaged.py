@@ -93,12 +93,12 @@ class Lambda:
     process: subprocess.Popen[str]
 
     def call(self, handler: str, event: Mapping[str, Any]) -> Any:
-        """Run a function on an event; give its result."""
+        """Run a function on an event; return its result."""
         return self._ask({"handler": handler, "event": event})
 
     def imported(self, *modules: str) -> dict[str, list[str | None]]:
         """
-        Import modules; give the files of all that is imported, source and bytecode.
+        Import modules; return the files of all that is imported, source and bytecode.
         """
         found: dict[str, list[str | None]] = self._ask({"modules": modules})
         return found

@@ -22,7 +22,7 @@ def call(
     package: Package, function: Lambda, method: str, target: str, **changes: Any
 ) -> dict[str, Any]:
     """
-    Send one event, some of whose fields are as told; give the function's own result.
+    Send one event, some of whose fields are as told; return the function's own result.
     """
     headers = changes.pop("headers", TOKEN)
     prefix = changes.pop("prefix", "")

@@ -245,7 +245,7 @@ def test_pages_of_origins_that_are_set_reach_all_that_answers(package: Package) 
 
 def deployed(template: Any, conditions: dict[str, bool]) -> Any:
     """
-    Give what CloudFormation makes of a template's `Fn::If` where conditions are known.
+    Return what CloudFormation makes of `Fn::If` where the conditions are known.
     """
     if isinstance(template, list):
         return [deployed(one, conditions) for one in template]

@@ -104,7 +104,7 @@ class Query:
     sorting: Sorting
 
     def pairs(self, limit: int | None) -> Pairs:
-        """Give the parameters of the query for pages of a size."""
+        """Return the parameters of the query for pages of a size."""
         named = {
             "visibility": self.visibility,
             "member_status": self.member_status,
@@ -283,7 +283,7 @@ def _queries_like(like: Image, answer: MemberStatus | None) -> st.SearchStrategy
 
 
 def naive_list(state: State, who: Who, query: Query) -> list[Image]:
-    """Give the images that a query asks for, in order."""
+    """Return the images that a query asks for, in order."""
     hidden = (query.os_hidden or "").lower() == "true"
     found = [
         image
@@ -296,7 +296,7 @@ def naive_list(state: State, who: Who, query: Query) -> list[Image]:
 
 
 def sees(state: State, who: Who, image: Image) -> bool:
-    """Tell whether an image exists for a caller."""
+    """Return whether an image exists for a caller."""
     project, roles = who
     return (
         roles == "admin"
@@ -322,7 +322,9 @@ def _belongs(state: State, who: Who, query: Query, image: Image) -> bool:
 
 
 def compare(query: Query, one: Image, other: Image) -> int:
-    """Tell which of two images comes first: -1 the one, 1 the other. Null is least."""
+    """
+    Return which of two images comes first: -1 the one, 1 the other. Null is least.
+    """
     for key, way in query.sorting.order:
         left, right = getattr(one, key), getattr(other, key)
         if left == right:
@@ -333,5 +335,5 @@ def compare(query: Query, one: Image, other: Image) -> int:
 
 
 def sort_values(query: Query, image: Image) -> list[Any]:
-    """Give what an image's place in a list depends on."""
+    """Return what an image's place in a list depends on."""
     return [getattr(image, key) for key, _ in query.sorting.order]

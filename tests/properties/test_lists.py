@@ -105,7 +105,7 @@ def ask(
 
 
 def asked(link: str) -> dict[str, list[str]]:
-    """Give the parameters of a link, each with its values in order."""
+    """Return the parameters of a link, each with its values in order."""
     parts = urlsplit(link)
     assert parts.path == "/v2/images"
     values: dict[str, list[str]] = {}
@@ -253,7 +253,7 @@ def test_a_cursor_survives_every_change_but_of_its_own_image(
 def check_page(
     send: Send, asked_for: Asked, state: State, markers: list[str]
 ) -> tuple[list[str], str | None]:
-    """Check the page after the last marker; give its ids and the next marker.
+    """Check the page after the last marker; return its ids and the next marker.
 
     Where the marker's image is gone, for its caller, there is neither, not even "".
     """
@@ -286,7 +286,7 @@ def check_cursor(
 
 
 def stays(image_id: str, query: Query, states: list[State]) -> bool:
-    """Tell whether an image keeps its place in a list as long as it is there."""
+    """Return whether an image keeps its place in a list as long as it is there."""
     images = [image for state in states for image in state.images]
     places = [sort_values(query, image) for image in images if image.id == image_id]
     return all(place == places[0] for place in places)

@@ -83,19 +83,19 @@ POINTERS = {pointer(name): name for name in (*BASE, *READ_ONLY, *CUSTOM)}
 
 
 def name_of(path: Any) -> str | None:
-    """Give the one name that a pointer names, or none."""
+    """Return the one name that a pointer names, or none."""
     if isinstance(path, str) and path.startswith("/locations/"):
         return "locations"
     return POINTERS.get(path) if isinstance(path, str) else None
 
 
 def is_text(value: Any, most: int = CHARACTERS) -> bool:
-    """Tell whether a value is a text of at most so many characters."""
+    """Return whether a value is a text of at most so many characters."""
     return isinstance(value, str) and len(value) <= most
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether a value is a whole number of 31 bits."""
+    """Return whether a value is a whole number of 31 bits."""
     return type(value) is int and 0 <= value < 2**31
 
 
@@ -139,7 +139,7 @@ def operations(draw: st.DrawFn, held: list[str]) -> Operation:
 
 
 def read(sent: Json) -> Json:
-    """Give what an operation means: its op and name, each if it has one, and its value.
+    """Return what an operation means: its op and name, if it has them, and its value.
 
     To add in the old dialect is to insert: nothing may be there yet.
     """
@@ -155,7 +155,7 @@ def read(sent: Json) -> Json:
 
 
 def misread(operation: Json) -> Iterator[int]:
-    """Read an operation; give the status of each refusal."""
+    """Read an operation; return the status of each refusal."""
     name, op = operation["name"], operation["op"]
     if op is None or name is None:
         yield 400
@@ -167,7 +167,7 @@ def misread(operation: Json) -> Iterator[int]:
 
 
 def misdone(image: Json, operation: Json) -> Iterator[int]:
-    """Do an operation to a document; give the status of each refusal."""
+    """Do an operation to a document; return the status of each refusal."""
     name, op, value = operation["name"], operation["op"], operation.get("value")
     is_there = name in image and name != "stores"
     if op in ("replace", "remove") and not is_there:
@@ -197,7 +197,7 @@ def count_properties(image: Json) -> int:
 
 
 def misfit(before: Json, after: Json, roles: str) -> Iterator[int]:
-    """Give the status of each refusal of what a patch makes of a document."""
+    """Return the status of each refusal of what a patch makes of a document."""
     for most, count in ((TAGS_MOST, count_tags), (PROPERTIES_MOST, count_properties)):
         if count(after) > max(most, count(before)):
             yield 413
@@ -211,7 +211,7 @@ def misfit(before: Json, after: Json, roles: str) -> Iterator[int]:
 
 def refusals(before: Json, after: Json, patch: list[Json], roles: str) -> Iterator[int]:
     """
-    Do a patch to a document; give the status of each refusal, the first one first.
+    Do a patch to a document; return the status of each refusal, the first one first.
     """
     meant = [read(one) for one in patch]
     for one in meant:

@@ -61,7 +61,7 @@ class Thing:
     exists: bool = True
 
     def sees(self, caller: str) -> bool:
-        """Tell whether the image exists for a caller."""
+        """Return whether the image exists for a caller."""
         return self.exists and (
             caller in (self.owner, ADMIN)
             or self.visibility in ("public", "community")
@@ -69,7 +69,7 @@ class Thing:
         )
 
     def refuses(self, caller: str, *, to_change: bool = True) -> int:
-        """Give the refusal of a call on the image, 0 for none."""
+        """Return the refusal of a call on the image, 0 for none."""
         if not self.sees(caller):
             return 404
         return 403 if to_change and caller not in (self.owner, ADMIN) else 0
@@ -78,7 +78,7 @@ class Thing:
         self, caller: str, member: str | None = None, *, unshared: int = 403
     ) -> int:
         """
-        Give the refusal of any call on the members, or on one of them, 0 for none.
+        Return the refusal of any call on the members, or on one of them, 0 for none.
         """
         if not self.sees(caller):
             return 404
@@ -88,7 +88,7 @@ class Thing:
         return 404 if member and not is_shown else 0
 
     def is_listed(self, caller: str) -> bool:
-        """Tell whether the image stands in a caller's list."""
+        """Return whether the image stands in a caller's list."""
         is_shared = self.visibility == "shared"
         return not self.os_hidden and (
             self.visibility == "public"
@@ -98,7 +98,7 @@ class Thing:
         )
 
     def is_offered(self, caller: str) -> bool:
-        """Tell whether the image stands among a caller's pending ones.
+        """Return whether the image stands among a caller's pending ones.
 
         Its own do, too, and an administrator's are all.
         """

@@ -89,7 +89,7 @@ class Hint:
     seconds_ago: int
 
     def item(self) -> Item:
-        """Give the hint as it is stored."""
+        """Return the hint as it is stored."""
         changed_at = NOW - timedelta(seconds=self.seconds_ago)
         return RecentChangeItem(
             *recent_key(self.project, self.part, changed_at, self.image_id),

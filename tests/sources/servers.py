@@ -91,7 +91,7 @@ class Server:
         return frozenset({("127.0.0.1", self.port), ("localhost", self.port)})
 
     def uri(self, path: str = "/image", host: str = "127.0.0.1") -> str:
-        """Give where it serves."""
+        """Return where it serves."""
         return f"http://{host}:{self.port}{path}"
 
     def open(self, start: int = 0, **known: Any) -> sources.Source:
@@ -151,7 +151,7 @@ def read_all(source: sources.Source, n: int = 100) -> bytes:
 
 
 def refusal(uri: str, allowed: frozenset[Place] = NOBODY) -> str:
-    """Tell why a source is refused."""
+    """Return why a source is refused."""
     with pytest.raises(SourceRefused) as refused:
         read_all(open_source(uri, allowed))
     return str(refused.value)
@@ -184,7 +184,7 @@ class Names:
 def internet(
     monkeypatch: pytest.MonkeyPatch, server: Server, peer: str | None = None
 ) -> Iterator[list[Any]]:
-    """Let a server stand for each public address; give the addresses connected to."""
+    """Let a server stand for each public address; return the addresses connected to."""
     dialled: list[Any] = []
 
     class Routed(socket.socket):

@@ -197,7 +197,7 @@ def test_no_message_tells_an_open_port_from_a_closed_one() -> None:
 
 def certificate(folder: Path, *, expired: bool = False) -> tuple[Path, ssl.SSLContext]:
     """
-    Make a certificate for localhost that signs itself; give its file and a server's.
+    Make a certificate for localhost that signs itself; return its file and a server's.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
