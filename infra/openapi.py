@@ -164,7 +164,7 @@ def _error_forms(path: str) -> Json:
         return {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/problem"}}}
     return {
         JSON_TYPE: {"schema": {"$ref": "#/components/schemas/error"}},
-        "text/plain": {"schema": _TEXT},
+        "text/html": {"schema": _TEXT},
     }
 
 

@@ -1,5 +1,6 @@
 """The app, and the middleware around every route."""
 
+import html
 import logging
 import re
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from chalice.app import Chalice, Request, Response
 from chalicelib import ids, settings, telemetry
 from chalicelib.api import cors
 from chalicelib.api.requests import ANY_TYPE, OWN, PROXY, SENT, path_of
-from chalicelib.api.responses import JSON_TYPE, TEXT_TYPE, answer
+from chalicelib.api.responses import JSON_TYPE, answer
 from chalicelib.errors import (
     ApiError,
     Conflict,
@@ -27,8 +28,20 @@ from chalicelib.identity.methods import Identify
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 NO_RESOURCE: Final = "The resource could not be found."
-ERROR_TYPE: Final = f'{TEXT_TYPE}; like="text/html"'
-"""For errors as text: openstacksdk shows what they say only if `text/html` is named."""
+ERROR_TYPE: Final = "text/html; charset=UTF-8"
+"""The media type of errors that are not JSON, as the reference sends it."""
+
+_ERROR_PAGE: Final = """<html>
+ <head>
+  <title>{code}</title>
+ </head>
+ <body>
+  <h1>{code}</h1>
+  {message}
+ </body>
+</html>
+"""
+"""One text a line: openstacksdk and glanceclient take the tags off, and join lines."""
 
 _TITLES: Final = {
     # As the reference says them; Python's own words changed in 3.13.
@@ -153,7 +166,7 @@ def _refusing(methods: Sequence[str]) -> Callable[..., NoReturn]:
 def _refusal(
     request: Request, status: HTTPStatus, message: str | None, reason: str = "failed"
 ) -> Response:
-    """Tell an error: as JSON where the client asks for it by name, else as plain text.
+    """Return an error: as JSON where the client asks for it by name, else as HTML.
 
     Not as JSON for `*/*`: glanceclient sends that and breaks on a flat JSON error. Of
     our own paths, as problem details (RFC 9457).
@@ -166,6 +179,9 @@ def _refusal(
         return answer(problem, status, {"Content-Type": "application/problem+json"})
     if JSON_TYPE in request.headers.get("accept", "").lower():
         return answer({"code": code, "title": title, "message": said}, status)
+    page = _ERROR_PAGE.format(code=code, message=html.escape(said, quote=False))
     return Response(
-        f"{code}\n\n{said}\n", headers={"Content-Type": ERROR_TYPE}, status_code=status
+        page,
+        headers={"Content-Type": ERROR_TYPE, "X-Content-Type-Options": "nosniff"},
+        status_code=status,
     )

@@ -3,12 +3,13 @@
 import re
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import jsonschema
 import pytest
 
 import app as service
-from infra.local import gateway
+from infra.local import gateway, server
 from tests.actors import Actor, Answer, Send
 from tests.scene import error
 
@@ -64,7 +65,7 @@ def test_what_a_schema_refuses_the_call_refuses(body: Any, producer: Actor) -> N
 @pytest.mark.behaviour("Q1")
 def test_an_error_has_two_forms(producer: Actor) -> None:
     """
-    JSON where `Accept` names it, else plain text: glanceclient breaks on flat JSON.
+    JSON where `Accept` names it, else HTML: glanceclient breaks on flat JSON.
     """
 
     def ask(accept: str | None) -> Answer:
@@ -79,10 +80,24 @@ def test_an_error_has_two_forms(producer: Actor) -> None:
         assert answer.headers["x-reason"] == "not-found"
     for other in ("*/*", "text/html", "application/xml", "", None):
         answer = ask(other)
-        assert f"404 Not Found\n\n{words}\n" == answer.body.decode()
-        kind = 'text/plain; charset=UTF-8; like="text/html"'
-        assert answer.headers["content-type"] == kind
+        page = server.ERROR_PAGE.format(code="404 Not Found", message=words)
+        assert page == answer.body.decode()
+        assert answer.headers["content-type"] == "text/html; charset=UTF-8"
+        assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["x-reason"] == "not-found"
+
+
+def test_an_error_page_holds_nothing_that_a_browser_would_run(
+    producer: Actor,
+) -> None:
+    """What an error repeats of the request is escaped."""
+    path = f"/v2/images/%3Cscript%3Ealert(1)%3C%2Fscript%3E/tags/{quote('<b>&')}"
+
+    answer = replace(producer, headers={}).delete(path)
+
+    assert answer.status == 404
+    assert b"&lt;script&gt;alert(1)&lt;/script&gt;" in answer.body
+    assert b"<script" not in answer.body
 
 
 @pytest.mark.behaviour("Q1")

@@ -7,6 +7,7 @@ import pytest
 
 from chalicelib import settings
 from chalicelib.store import members as member_store
+from infra.local import server
 from tests.actors import Actor, Send
 from tests.aws_faults import stored
 from tests.scene import at, error
@@ -329,16 +330,17 @@ def test_a_bug_is_told_in_the_same_form_and_says_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """
-    500 as JSON or plain text; what broke stands in the log alone, with the request.
+    500 as JSON or HTML; what broke stands in the log alone, with the request.
     """
     monkeypatch.setattr(member_store, "add_member", None)
     as_json = producer.post(path, {"member": "secret"})
-    plain = replace(producer, headers={"Accept": "*/*"}).post(path, {"member": "x"})
+    as_html = replace(producer, headers={"Accept": "*/*"}).post(path, {"member": "x"})
 
     words = "The service failed to answer; the fault is not the request's."
     wanted = error(500, "Internal Server Error", words)
     assert wanted == (as_json.status, as_json.document)
-    assert f"500 Internal Server Error\n\n{words}\n" == plain.body.decode()
+    page = server.ERROR_PAGE.format(code="500 Internal Server Error", message=words)
+    assert page == as_html.body.decode()
     assert as_json.headers["x-openstack-request-id"] in caplog.text
 
 

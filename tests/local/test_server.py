@@ -198,7 +198,9 @@ def test_a_crash_is_a_bad_gateway(send: Send, caplog: pytest.LogCaptureFixture) 
     assert refusal(as_text) == (
         502,
         server.ERROR_TYPE,
-        "502 Bad Gateway\n\nInternal server error\n",
+        server.ERROR_PAGE.format(
+            code="502 Bad Gateway", message="Internal server error"
+        ),
     )
     assert refusal(as_json) == (
         502,
@@ -217,7 +219,9 @@ def test_a_path_of_no_route_is_forbidden(send: Send) -> None:
     """As API Gateway answers it; an app that wants to has `/{proxy+}`."""
     answer = send("GET", "/elsewhere", {}, b"")
 
-    text = "403 Forbidden\n\nMissing Authentication Token\n"
+    text = server.ERROR_PAGE.format(
+        code="403 Forbidden", message="Missing Authentication Token"
+    )
     assert refusal(answer) == (403, server.ERROR_TYPE, text)
 
 

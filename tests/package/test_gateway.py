@@ -162,17 +162,20 @@ def test_what_api_gateway_refuses_looks_like_our_refusals(dev: Package) -> None:
     body = dev.resources["RestAPI"]["Properties"]["DefinitionBody"]
     answers: dict[str, Any] = body["x-amazon-apigateway-gateway-responses"]
 
+    sniffing = "gatewayresponse.header.X-Content-Type-Options"
     for kind, answer in answers.items():
         header = "gatewayresponse.header.x-openstack-request-id"
         assert answer["responseParameters"][header] == "context.requestId"
+        assert answer["responseParameters"][sniffing] == "'nosniff'"
         forms = answer["responseTemplates"]
-        assert set(forms) == {"application/json", "text/plain"}
+        assert "error.message" not in forms["text/html"]  # It may repeat the request.
+        assert set(forms) == {"application/json", "text/html"}
         filled = forms["application/json"].replace("$context.error.messageString", '""')
         error = json.loads(filled)
         assert set(error) == {"code", "title", "message"}
         if not kind.startswith("DEFAULT"):
             assert error["code"] == f"{answer['statusCode']} {error['title']}"
-            assert forms["text/plain"].startswith(f"{error['code']}\n\n")
+            assert forms["text/html"].startswith(f"<h1>{error['code']}</h1>\n")
     assert answers["MISSING_AUTHENTICATION_TOKEN"]["statusCode"] == 404
     assert answers["THROTTLED"]["statusCode"] == 503
     assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= set(answers)
