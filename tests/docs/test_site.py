@@ -5,12 +5,15 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from infra.local.environments import install
 from tests.readme import ROOT
 
 HERE = Path(__file__).parent
 
 
+@pytest.mark.clients
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     """Each link and each anchor of a document leads somewhere."""
     mkdocs = install(HERE / "mkdocs-material.txt") / "mkdocs"
