@@ -46,6 +46,7 @@ from chalicelib.store.keys import (
 )
 
 _TRIES = 5
+_NEVER_CHANGED = {"pk", "sk", "group_pk", "group_sk", "name_pk", "name_sk"}
 _LISTED_MAX = 100
 
 
@@ -225,7 +226,7 @@ def _changed(before: Image, after: Image) -> Image:
 def _upload_actions(item: UploadItem) -> list[Action]:
     actions: list[Action] = []
     for name, attribute in UploadItem.get_attributes().items():
-        if name in ("pk", "sk"):
+        if name in _NEVER_CHANGED:
             continue
         value = getattr(item, name)
         actions.append(attribute.remove() if value is None else attribute.set(value))

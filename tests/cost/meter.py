@@ -117,12 +117,14 @@ def counting() -> Iterator[Bill]:
 def _written(part: dict[str, Any]) -> int:
     """Return what one part of a transaction consumes.
 
-    Twice its KB on the table, and again on the index if it writes a row of it. Items
-    here are below 1 KB; memberships, and uploads that are not over, stand in one index.
+    Twice its KB on the table, and again on each index that it writes a row of. Items
+    here are below 1 KB; memberships stand in two indexes, uploads that are not over in
+    one.
     """
     ((operation, asked),) = part.items()
     names = {
         *asked.get("ExpressionAttributeNames", {}).values(),
         *asked.get("Item", {}),
     }
-    return 4 if operation == "Delete" or "project_pk" in names else 2
+    indexes = 2 if operation == "Delete" else len({"project_pk", "group_pk"} & names)
+    return 2 + 2 * indexes
