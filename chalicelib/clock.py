@@ -4,5 +4,5 @@ from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """Give the time, in UTC, to the microsecond."""
+    """Return the time, in UTC, to the microsecond."""
     return datetime.now(UTC)

@@ -7,7 +7,7 @@ from chalice.app import ChaliceUnhandledError
 
 
 class ApiError(ChaliceUnhandledError):
-    """A refusal to be told to the client; `web` renders it.
+    """A refusal that the client sees; the middleware renders it.
 
     `reason` is for programs, the message for people, and neither says more than the
     caller may know. A `ChaliceUnhandledError`, as Chalice hides every other exception
@@ -87,7 +87,7 @@ class UnsupportedMediaType(ApiError):
 
 
 class Unavailable(ApiError):
-    """The service cannot answer just now; the same request may succeed soon."""
+    """The service is unavailable for the moment; a retry may succeed."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     reason = "unavailable"
@@ -99,5 +99,5 @@ class Unavailable(ApiError):
 class StaleError(ChaliceUnhandledError):
     """What a write relied on changed between its read and the write.
 
-    Never told to the client: the route runs again and lets the rules answer.
+    The client never sees it: the route runs again, and the rules decide.
     """

@@ -1,4 +1,4 @@
-"""What a request cost, counted and told in one line of the log.
+"""The cost of a request, counted and written in one line of the log.
 
 The line is JSON that CloudWatch makes metrics of (its embedded metric format). Counted
 is what a process does: Lambda gives it one request at a time.
@@ -46,9 +46,9 @@ def observed(
     method: str,
     where: Mapping[str, Any],
 ) -> Mapping[str, Any]:
-    """Answer a request, and tell what that took; *where* is its context at API Gateway.
+    """Handle a request, and log its cost; *where* is its context at API Gateway.
 
-    Neither token nor query nor body are told: they may be secret.
+    Token, query and body are left out: they may be secret.
     """
     if not log.isEnabledFor(logging.INFO):
         return call()
@@ -85,7 +85,7 @@ def watch(client: Any) -> None:  # noqa: ANN401 - botocore's own
 
 
 def write_lines(name: str) -> None:
-    """Write what a log is told as it is, a line each, to where Lambda reads it."""
+    """Write the messages of a log as they are, one a line, to stderr for Lambda."""
     logger, handler = logging.getLogger(name), logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)

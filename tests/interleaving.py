@@ -57,7 +57,7 @@ def stepping(stage: Stage) -> Iterator[None]:
     events = dynamodb.connection.connection.client.meta.events
     events.register("before-call.dynamodb.*", stage.wait)
     try:
-        with patch.object(dynamodb, "together", lambda *calls: [c() for c in calls]):
+        with patch.object(dynamodb, "in_parallel", lambda *calls: [c() for c in calls]):
             yield
     finally:
         events.unregister("before-call.dynamodb.*", stage.wait)

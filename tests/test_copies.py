@@ -170,7 +170,7 @@ def test_a_job_has_500_memberships_at_most(image_id: str, table: str) -> None:
     written = []
     with (
         patch.object(queue, "send_copies", lambda *job: sent.append(job)),
-        patch.object(member_store, "settle", lambda call: written.append(call())),
+        patch.object(member_store, "with_retries", lambda call: written.append(call())),
     ):
         for number, job in enumerate(sent):
             copies.update_copies(*job)

@@ -100,7 +100,7 @@ def test_a_write_in_conflict_for_long_is_unavailable(
     with in_conflict(operation):
         answer = act(producer, consumer, image_id)
 
-    message = "The image is being changed by too many requests at once."
+    message = "Too many requests change the image at once; retry."
     wanted = error(503, "Service Unavailable", message)
     assert wanted == (answer.status, answer.document)
     assert answer.headers["retry-after"] == "1"
@@ -122,8 +122,8 @@ def test_a_throttled_transaction_is_tried_again(producer: Actor, image_id: str) 
 @pytest.mark.parametrize(
     ("refusal", "words"),
     [
-        (THROTTLED, "The database cannot answer just now."),
-        (None, "The image is being changed by too many requests at once."),
+        (THROTTLED, "The database is unavailable; retry."),
+        (None, "Too many requests change the image at once; retry."),
     ],
 )
 def test_a_transaction_refused_for_long_is_told_with_its_reason(  # noqa: PLR0913 - a row
@@ -236,7 +236,7 @@ def test_a_database_that_cannot_answer_makes_the_service_unavailable(
     with fault(operation):
         answer = act()
 
-    message = "The database cannot answer just now."
+    message = "The database is unavailable; retry."
     wanted = error(503, "Service Unavailable", message)
     assert wanted == (answer.status, answer.document)
     assert answer.headers["retry-after"] == "1"
@@ -329,7 +329,7 @@ def test_calls_made_together_end_together() -> None:
         ended.set()
 
     with pytest.raises(ConnectionError):
-        dynamodb.together(fail, take_longer)
+        dynamodb.in_parallel(fail, take_longer)
 
     assert ended.is_set()
 
@@ -345,6 +345,6 @@ def test_an_identity_that_breaks_lets_nobody_by() -> None:
     install(broken, identify)
     answer = Actor(in_process(broken), "producer").get("/v2/images")
 
-    message = "It can't be found out who calls."
+    message = "The identity service is unavailable; retry."
     wanted = error(503, "Service Unavailable", message)
     assert wanted == (answer.status, answer.document)

@@ -49,7 +49,7 @@ _TITLES: Final = {
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Request Range Not Satisfiable",
 }
 OTHER_VERSION: Final = re.compile(r"/v(?!2(/|$))[0-9]+(/|$)")
-"""The paths of versions that are gone, or never were."""
+"""The paths of versions of the API that are not served."""
 
 _WITH_SLASH: Final = frozenset({"/", "/v2/"})
 _TRIES: Final = 2
@@ -59,21 +59,21 @@ class App(Chalice):
     """Chalice, with path parameters decoded: API Gateway hands them over as sent."""
 
     def __call__(self, event: Any, context: Any) -> Any:  # noqa: ANN401 - Lambda's own
-        """Answer one event of API Gateway."""
+        """Handle an event of API Gateway."""
         sent = event.get("pathParameters") or {}
         sent = {name.rstrip("+*"): text for name, text in sent.items()}
         decoded = {name: unquote(text) for name, text in sent.items()}
         where = event["requestContext"]
         if where["resourcePath"].startswith("/{proxy"):
             where = {**where, "resourcePath": PROXY}
-        told = {
+        decoded_event = {
             **event,
             "pathParameters": decoded,
             SENT: sent,
             "requestContext": where,
         }
-        answer = partial(super().__call__, told, context)
-        return telemetry.observed(answer, where["httpMethod"], where)
+        handle = partial(super().__call__, decoded_event, context)
+        return telemetry.observed(handle, where["httpMethod"], where)
 
 
 def install(app: App, identify: Identify) -> None:
@@ -95,7 +95,7 @@ def install(app: App, identify: Identify) -> None:
             response = cors.preflight(request, methods)
             if response is None:
                 _admit(request, identify, request_id)
-                response = _settled(request, proceed)
+                response = _run(request, proceed)
             if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
                 _refusing(methods)()  # Chalice's own, for a method of no standard.
         except ApiError as error:
@@ -117,11 +117,11 @@ def install(app: App, identify: Identify) -> None:
 
 
 def _admit(request: Request, identify: Identify, request_id: str) -> None:
-    """Note who makes a request, where that matters.
+    """Identify the caller of a request, where the path needs one.
 
     Raises:
-        Unauthorized: Nobody that is known.
-        Unavailable: That can't be found out just now.
+        Unauthorized: The token is missing or not valid.
+        Unavailable: The identity service does not answer.
         NotFound: No path of this API ends in a slash.
     """
     path = path_of(request)
@@ -134,23 +134,23 @@ def _admit(request: Request, identify: Identify, request_id: str) -> None:
         except ApiError:
             raise
         except Exception as exc:  # Whatever breaks there, nobody gets by.
-            raise Unavailable("It can't be found out who calls.") from exc
+            raise Unavailable("The identity service is unavailable; retry.") from exc
     if path.endswith("/") and not OTHER_VERSION.match(path):
         raise NotFound(NO_RESOURCE)
 
 
-def _settled(request: Request, proceed: Callable[[Request], Response]) -> Response:
-    """Run the route, once more where somebody changed what it had read.
+def _run(request: Request, proceed: Callable[[Request], Response]) -> Response:
+    """Run the route, and retry it once if what it had read was changed meanwhile.
 
     Raises:
-        Conflict: Others changed it each time.
+        Conflict: It was changed each time.
     """
     for _ in range(_TRIES):
         try:
             return proceed(request)
         except StaleError:
             continue
-    raise Conflict("Others changed the image while this request tried to.")
+    raise Conflict("The image was modified concurrently; retry.")
 
 
 def _refusing(methods: Sequence[str]) -> Callable[..., NoReturn]:
@@ -173,13 +173,13 @@ def _refusal(
     """
     title = _TITLES.get(status, status.phrase)
     code = f"{status.value} {title}"
-    said = message or "The service failed to answer; the fault is not the request's."
+    text = message or "Internal server error."
     if path_of(request).startswith(OWN):
-        problem = {"title": title, "status": status, "detail": said, "reason": reason}
+        problem = {"title": title, "status": status, "detail": text, "reason": reason}
         return answer(problem, status, {"Content-Type": "application/problem+json"})
     if JSON_TYPE in request.headers.get("accept", "").lower():
-        return answer({"code": code, "title": title, "message": said}, status)
-    page = _ERROR_PAGE.format(code=code, message=html.escape(said, quote=False))
+        return answer({"code": code, "title": title, "message": text}, status)
+    page = _ERROR_PAGE.format(code=code, message=html.escape(text, quote=False))
     return Response(
         page,
         headers={"Content-Type": ERROR_TYPE, "X-Content-Type-Options": "nosniff"},

@@ -1,4 +1,4 @@
-"""Request bodies: checked and read."""
+"""Request bodies: parsers and checks."""
 
 import json
 import re
@@ -26,14 +26,14 @@ from chalicelib.errors import (
 
 WEIGHT_MAX: Final = 384 * 1024
 """
-How many bytes tags and properties may weigh together; DynamoDB ends an item at 400 KB.
+Maximum size of tags and properties, in bytes; an item of DynamoDB ends at 400 KB.
 """
 
 OBJECT_MAX: Final = 5 * 1024**4
-"""How many bytes an object of S3 may have; AWS's documentation has 5 TiB and more."""
+"""Maximum size of an object of S3, in bytes; AWS's documentation has 5 TiB and more."""
 
 URLS_MAX: Final = 100
-"""How many parts' URLs one answer gives."""
+"""Maximum number of parts' URLs in a response."""
 
 READ_ONLY: Final = frozenset(
     {
@@ -82,7 +82,7 @@ class NewImage:
 
 
 def parse_new_image(raw: bytes) -> NewImage:
-    """Read the body of a create call.
+    """Parse the body of a create call.
 
     Raises:
         BadRequest: A field is not what it may be; the message says what it may.
@@ -131,7 +131,7 @@ def check_owner(owner: str | None) -> None:
 
 
 def check_no_body(raw: bytes) -> None:
-    """Check that a call that takes no body got none.
+    """Check that a request without a body has none.
 
     Raises:
         BadRequest: It got one.
@@ -188,7 +188,7 @@ def _weigh(image: Image) -> dict[str, int]:
 
 
 def parse_new_member(raw: bytes) -> str:
-    """Read the body of an add-member call: the project to share with.
+    """Parse the body of an add-member call: the project to share with.
 
     Unknown keys are ignored, as clients send some.
 
@@ -202,7 +202,7 @@ def parse_new_member(raw: bytes) -> str:
 
 
 def parse_member_status(raw: bytes) -> MemberStatus:
-    """Read the body of an update-member call: the consumer's answer.
+    """Parse the body of an update-member call: the consumer's answer.
 
     Raises:
         BadRequest: There is no `status`, or it is not one of the three.
@@ -243,7 +243,7 @@ def check_content(headers: Mapping[str, str], content: bytes) -> None:
 
 
 def check_formats(image: Image, failure: type[ApiError] = BadRequest) -> None:
-    """Check that it is known what an image's data will be.
+    """Check that an image's formats are set.
 
     Raises:
         ApiError: It is not; of the kind that the reference answers to the call.
@@ -276,7 +276,7 @@ def check_range(header: str | None, size: int) -> None:
 
 
 def parse_import(raw: bytes) -> tuple[str, str | None]:
-    """Read the body of an import call: the method, and the URL where it needs one.
+    """Parse the body of an import call: the method, and the URL where it needs one.
 
     Raises:
         BadRequest: There is no method that is known, or a store that is not there.
@@ -295,7 +295,7 @@ def parse_import(raw: bytes) -> tuple[str, str | None]:
 
 def parse_new_upload(raw: bytes) -> tuple[int, str | None]:
     """
-    Read the body of a call that begins a direct upload: the size, and perhaps SHA-512.
+    Parse the body of a call that begins a direct upload: the size, and perhaps SHA-512.
 
     Raises:
         BadRequest: It is not so; the message says what is allowed.
@@ -308,7 +308,7 @@ def parse_new_upload(raw: bytes) -> tuple[int, str | None]:
 
 
 def parse_part_numbers(raw: bytes, count: int) -> list[int]:
-    """Read the body of a call that asks for parts' URLs: their numbers, from 1 on.
+    """Parse the body of a call that asks for parts' URLs: their numbers, from 1 on.
 
     Raises:
         BadRequest: It is not so; the message says what is allowed.
@@ -328,7 +328,7 @@ def parse_part_numbers(raw: bytes, count: int) -> list[int]:
 
 
 def parse_completion(raw: bytes) -> tuple[list[str] | None, str | None]:
-    """Read the body of a call that completes a direct upload: the parts' tags, SHA-512.
+    """Parse the body of a call to complete a direct upload: the parts' ETags, SHA-512.
 
     Raises:
         BadRequest: It is not so; the message says what is allowed.
@@ -351,7 +351,7 @@ def _sha512_of(asked: Json) -> str | None:
 
 
 def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """Read JSON, more strictly than the standard library does.
+    """Parse JSON, more strictly than the standard library does.
 
     Raises:
         BadRequest: There is none; it is malformed or not UTF-8; it is nested too deep;

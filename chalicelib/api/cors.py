@@ -1,5 +1,5 @@
 """
-CORS: the pages of which origins may read the answers, in a browser. None, unless set.
+CORS: the origins whose pages may read the responses. None, unless set.
 
 A page sends its token in a header that it sets itself, so a browser's own credentials,
 as cookies, are never asked for.
@@ -30,11 +30,11 @@ SENT: Final = (
     "X-Amzn-Remapped-WWW-Authenticate",  # The challenge, as API Gateway names it.
 )
 """
-The headers of answers that the service sends, but for those that any page may read.
+The headers of responses that the service sends, but for those that any page may read.
 """
 
 MAX_AGE_SECONDS: Final = 3600
-"""For how long a browser need not ask again before a request."""
+"""How long a browser may cache the response to a preflight request, in seconds."""
 
 ANY: Final = "*"
 
@@ -46,7 +46,7 @@ _ORIGIN: Final = re.compile(
 
 @cache
 def parse_origins(text: str) -> frozenset[str]:
-    """Read the setting `CORS_ORIGINS`: origins, separated by commas, or `*` alone.
+    """Parse the setting `CORS_ORIGINS`: origins, separated by commas, or `*` alone.
 
     Raises:
         SettingError: It is something else.
@@ -64,7 +64,7 @@ def parse_origins(text: str) -> frozenset[str]:
 
 
 def granted(origin: str | None) -> dict[str, str]:
-    """Give the headers by which a page of an origin may read an answer, or may not."""
+    """Return the headers that let a page of an origin read a response, or not."""
     origins = parse_origins(settings.current.cors_origins)
     if not origins:
         return {}
@@ -79,7 +79,7 @@ def granted(origin: str | None) -> dict[str, str]:
 
 def preflight(request: Request, methods: Iterable[str]) -> Response | None:
     """
-    Answer what a browser asks before a request, without any token; None for all else.
+    Return the response to a preflight request, which has no token; None for others.
 
     The path has some methods; the request itself still has to be allowed.
     """

@@ -28,7 +28,7 @@ data = Blueprint(__name__)
 
 @data.route(IMAGE + "/file", methods=["GET"], content_types=ANY_TYPE)
 def download_data(image_id: str) -> Response:
-    """Download an image's data, from where the answer says."""
+    """Download an image's data, from where the response redirects to."""
     me = caller(data)
     found = image_store.load_image(image_id, me.project_id)
     image = policy.authorize_download(me, found)
@@ -45,7 +45,7 @@ def download_data(image_id: str) -> Response:
 
 @data.route(IMAGE + "/file", methods=["PUT"], content_types=ANY_TYPE)
 def upload_data(image_id: str) -> Response:
-    """Give an image of your project its data, where it fits into a request."""
+    """Upload the data of an image of your project, if it fits into a request."""
     me = caller(data)
     content = _content()
     image = _load_queued(image_id, me)
@@ -60,7 +60,7 @@ def upload_data(image_id: str) -> Response:
 
 @data.route(IMAGE + "/stage", methods=["PUT"], content_types=ANY_TYPE)
 def stage_data(image_id: str) -> Response:
-    """Give an image of your project the data that an import is to take."""
+    """Stage data of an image of your project for an import."""
     me = caller(data)
     content = _content()
     image = _load_queued(image_id, me)
@@ -78,7 +78,7 @@ def stage_data(image_id: str) -> Response:
 
 @data.route(IMAGE + "/import", methods=["POST"], content_types=ANY_TYPE)
 def import_data(image_id: str) -> Response:
-    """Give an image of your project its data: what was staged, or what a URL has."""
+    """Import the data of an image of your project: staged data, or a URL's."""
     me = caller(data)
     method, uri = bodies.parse_import(body(data))
     found = image_store.load_image(image_id, me.project_id)
@@ -96,7 +96,7 @@ def import_data(image_id: str) -> Response:
 
 @data.route(IMAGE + "/tasks", methods=["GET"], content_types=ANY_TYPE)
 def list_tasks(image_id: str) -> Response:
-    """See how the imports of an image of your project went, or go."""
+    """List the imports of an image of your project, as tasks."""
     me = caller(data)
     found = image_store.load_image(image_id, me.project_id)
     policy.authorize("list_tasks", me, found)
@@ -111,7 +111,7 @@ def _content() -> bytes:
 
 
 def _described(content: bytes, image: Image) -> Content:
-    """Return what there is to say of an image's data, after a look into it."""
+    """Return the description of an image's data, after its inspection."""
     from chalicelib.domain import formats  # noqa: PLC0415 - few requests bring data
 
     virtual_size = refusal = None
@@ -148,7 +148,7 @@ def _load_queued(image_id: str, me: Caller) -> Image:
 
 
 def _keep(before: Image, after: Image, content: bytes, me: Caller) -> None:
-    """Keep data, and then that the image has it; or neither."""
+    """Store data, then record it in the image; or neither."""
     upload_id = after.upload_id or ""
     objects.put_data(after.id, upload_id, content)
     try:
@@ -161,7 +161,7 @@ def _keep(before: Image, after: Image, content: bytes, me: Caller) -> None:
 
 
 def _import_staged(image: Image, upload: Upload) -> tuple[Image, Upload]:
-    """Take staged data as it lies: it was hashed, and inspected, as it came."""
+    """Import staged data as it is: it was hashed and inspected when it came."""
     staged = image.staged
     if image.status is not ImageStatus.UPLOADING or staged is None:
         raise Conflict(f"Data must be staged first; the image is {image.status}.")

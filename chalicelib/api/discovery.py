@@ -1,4 +1,4 @@
-"""What the API says about itself, and the answers where it has nothing."""
+"""Discovery: versions, schemas, stores, health; and the response to unknown paths."""
 
 import re
 from http import HTTPStatus
@@ -43,7 +43,7 @@ def show_version() -> Response:
 
 @discovery.route("/healthcheck", methods=["GET"], content_types=ANY_TYPE)
 def check_health() -> Response:
-    """See that the service answers."""
+    """Check that the service responds."""
     return Response("OK", headers={"Content-Type": TEXT_TYPE})
 
 
@@ -57,7 +57,7 @@ def show_schema(name: str) -> Response:
 
 @discovery.route("/v2/info/import", methods=["GET"], content_types=ANY_TYPE)
 def show_import_info() -> Response:
-    """Read which ways of import there are."""
+    """List the methods of import."""
     return answer(
         {
             "import-methods": {
@@ -71,19 +71,19 @@ def show_import_info() -> Response:
 
 @discovery.route("/v2/info/stores", methods=["GET"], content_types=ANY_TYPE)
 def show_stores_info() -> Response:
-    """Read which stores hold images' data: one."""
+    """List the stores of images' data: one."""
     return answer({"stores": [{"id": STORE, "default": "true"}]})
 
 
 @discovery.route("/v2/info/usage", methods=["GET"], content_types=ANY_TYPE)
 def show_usage_info() -> Response:
-    """Read how much of its quotas a project uses; there are none to report."""
+    """Show how much of its quotas a project uses; no quota is reported."""
     return answer({"usage": {}})
 
 
 @discovery.route("/{proxy+}", methods=METHODS, content_types=ANY_TYPE)
 def refuse_path() -> Response:
-    """Answer for every path that is no other route's."""
+    """Refuse a path that has no route."""
     path = path_of(discovery.current_request)
     if _TENANTS.match(path) and settings.current.auth == "development":
         # No Keystone to ask: `openstack` then takes a project's id as given.

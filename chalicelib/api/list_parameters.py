@@ -33,7 +33,7 @@ _IGNORED = frozenset({"deleted"})
 
 
 def parse_list_query(params: Params) -> ListQuery:
-    """Read a list's query string, as (key, value) pairs in order.
+    """Parse a list's query string, as (key, value) pairs in order.
 
     A key that is given twice must hold twice; one that is not of an image filters on
     the custom property of that name (recorded in `list-filters.json`).
@@ -156,7 +156,7 @@ def _sort(params: Params) -> tuple[Sort, ...]:
 
 
 def _test(key: str, value: str) -> Test | None:
-    """Give the test that a filter stands for, or none if it is ignored."""
+    """Return the test that a filter stands for, or none if it is ignored."""
     if key in _IGNORED:
         return None
     if key == "changes-since":

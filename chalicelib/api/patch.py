@@ -32,7 +32,7 @@ class Operation:
 
 
 def parse_patch(media_type: str, raw: bytes) -> list[Operation]:
-    """Read a patch, in the dialect that the media type names.
+    """Parse a patch, in the dialect that the media type names.
 
     `[{"op": "add", "path": "/name", "value": "x"}]` in the new one,
     `[{"replace": "/name", "value": "x"}]` in the old one, whose `add` never sets what
@@ -57,7 +57,7 @@ def parse_patch(media_type: str, raw: bytes) -> list[Operation]:
 
 
 def apply_patch(image: Image, operations: list[Operation]) -> Image:
-    """Give what an image becomes by all operations, in their order.
+    """Return the image after all operations, in their order.
 
     Raises:
         Conflict: A property to replace or remove is not there, or one to add is.
@@ -97,7 +97,7 @@ def _read_old(operation: Any) -> tuple[str, str]:  # noqa: ANN401 - any JSON
 
 
 def _name_at(path: Any) -> str:  # noqa: ANN401 - any JSON
-    """Give the name that a JSON pointer (RFC 6901) of one token points at."""
+    """Return the name that a JSON pointer (RFC 6901) of one token points at."""
     if isinstance(path, str) and path.startswith("/locations/"):
         return "locations"  # 403, as recorded, not the 400 of a path that is too long
     if not isinstance(path, str) or not _POINTER.fullmatch(path):

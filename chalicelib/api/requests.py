@@ -14,7 +14,7 @@ For every route: clients send odd media types (glanceclient on GET), ours to jud
 """
 
 OWN: Final = "/ext/"
-"""Where the paths begin that are ours, not the Images API's."""
+"""The prefix of the paths that are no part of the Images API."""
 
 PROXY: Final = "/{proxy+}"
 """The route of every path that has no route of its own."""
@@ -24,25 +24,25 @@ SENT: Final = "pathParametersAsSent"
 
 
 def caller(blueprint: Blueprint) -> Caller:
-    """Give whoever makes the current request."""
+    """Return the caller of the current request."""
     who: Caller = blueprint.current_request.context["caller"]
     return who
 
 
 def body(blueprint: Blueprint) -> bytes:
-    """Give the body of the current request, as sent."""
+    """Return the body of the current request, as sent."""
     raw = blueprint.current_request.raw_body
     return raw.encode() if isinstance(raw, str) else raw
 
 
 def media_type(blueprint: Blueprint) -> str:
-    """Give the media type that the current request says its body has."""
+    """Return the media type that the current request says its body has."""
     text: str = blueprint.current_request.headers.get("content-type", "")
     return text
 
 
 def params(blueprint: Blueprint) -> Params:
-    """Give the query string of the current request, as (key, value) pairs in order."""
+    """Return the query string of the current request as pairs of key and value."""
     query = blueprint.current_request.query_params
     if query is None:
         return []
@@ -50,7 +50,7 @@ def params(blueprint: Blueprint) -> Params:
 
 
 def path_of(request: Request) -> str:
-    """Give the path that the API sees: without a stage's or a domain's prefix."""
+    """Return the path that the API sees: without a stage's or a domain's prefix."""
     path = _app_path(request)
     slash = "/" if request.context["path"].endswith("/") else ""
     return path if path == "/" else path + slash
@@ -58,7 +58,7 @@ def path_of(request: Request) -> str:
 
 def base_url(request: Request) -> str:
     """
-    Give the URL of the API's root as the client reached it, without a final slash.
+    Return the URL of the API's root as the client reached it, without a final slash.
     """
     scheme = request.headers.get("x-forwarded-proto", "http").partition(",")[0]
     host = request.headers.get("host", "localhost")

@@ -24,7 +24,7 @@ def answer(
     status: HTTPStatus = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Make an answer with a JSON body."""
+    """Return a response with a JSON body."""
     return answer_encoded(json.dumps(document, ensure_ascii=False), status, headers)
 
 
@@ -33,7 +33,7 @@ def answer_encoded(
     status: HTTPStatus = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Make an answer with a body that is JSON already."""
+    """Return a response with a body that is JSON already."""
     return Response(
         text,
         headers={"Content-Type": JSON_TYPE, **(headers or {})},
@@ -42,12 +42,12 @@ def answer_encoded(
 
 
 def no_content() -> Response:
-    """Make the answer that says nothing but that it is done."""
+    """Return a response without a body."""
     return Response("", headers={}, status_code=HTTPStatus.NO_CONTENT)
 
 
 def present_image(image: Image) -> Json:
-    """Make an image's document: custom properties, then every base attribute."""
+    """Return an image's document: custom properties, then every base attribute."""
     document: Json = dict(image.properties)
     for name in BASE:
         document[name] = getattr(image, name)
@@ -78,7 +78,7 @@ def encode_images(images: Iterable[str], links: Mapping[str, str]) -> str:
 
 
 def present_member(member: Member) -> Json:
-    """Make a membership's document."""
+    """Return a membership's document."""
     return {
         "member_id": member.member_id,
         "image_id": member.image_id,
@@ -90,7 +90,7 @@ def present_member(member: Member) -> Json:
 
 
 def present_members(members: Iterable[Member]) -> Json:
-    """Make the document of an image's members."""
+    """Return the document of an image's members."""
     return {
         "members": [present_member(member) for member in members],
         "schema": "/v2/schemas/members",
@@ -134,7 +134,7 @@ def _present_task(upload: Upload, caller: Caller) -> Json:
 
 
 def present_upload(upload: Upload) -> Json:
-    """Make the document of a direct upload."""
+    """Return the document of a direct upload."""
     place = f"/ext/v1/images/{upload.image_id}/uploads/{upload.id}"
     return {
         "self": place,

@@ -30,7 +30,7 @@ UPLOADS: Final = "/ext/v1/images/{image_id}/uploads"
 UPLOAD: Final = UPLOADS + "/{upload_id}"
 
 PART_BYTES: Final = 16 * 1024**2
-"""How large a part is, at least; large data has larger ones, as S3 takes 10,000."""
+"""Minimum size of a part, in bytes; large data has larger ones, as S3 takes 10,000."""
 
 _PARTS_MAX = 10_000
 _MEBIBYTE = 1024**2
@@ -104,7 +104,7 @@ def sign_parts(image_id: str, upload_id: str) -> Response:
 
 @uploads.route(UPLOAD + "/complete", methods=["POST"], content_types=ANY_TYPE)
 def complete_upload(image_id: str, upload_id: str) -> Response:
-    """Say that all parts were sent; the image is active once they are hashed."""
+    """Complete a direct upload; the image is active once its data is hashed."""
     etags, sha512 = bodies.parse_completion(body(uploads))
     upload = _load_upload(image_id, upload_id, caller(uploads))
     if upload.state is UploadState.OPEN:
@@ -121,7 +121,7 @@ def complete_upload(image_id: str, upload_id: str) -> Response:
 
 @uploads.route(UPLOAD, methods=["DELETE"], content_types=ANY_TYPE)
 def abort_upload(image_id: str, upload_id: str) -> Response:
-    """Give a direct upload up; the image waits for data again."""
+    """Abort a direct upload; the image waits for data again."""
     bodies.check_no_body(body(uploads))
     upload = _load_upload(image_id, upload_id, caller(uploads))
     if upload.state is UploadState.SUCCESS:
@@ -159,7 +159,7 @@ def _load_open(image_id: str, upload_id: str, me: Caller) -> Upload:
 
 
 def _begun(image: Image, size: int, sha512: str | None, me: Caller) -> Upload:
-    """Begin an upload in S3, which nothing knows of yet."""
+    """Start an upload in S3; nothing in the table names it yet."""
     most = ceil(size / _PARTS_MAX)
     upload = upload_store.new_upload(image, DIRECT_UPLOAD, UploadState.OPEN, me)
     return replace(
@@ -193,7 +193,7 @@ def _arrived(upload: Upload) -> list[objects.Part]:
 
 
 def _check_arrived(upload: Upload, etags: list[str] | None) -> str:
-    """Check that S3 has each part, of the right size, and with the tag that was told.
+    """Check that S3 has each part, of the right size and with the client's ETag.
 
     Gives the tag that the object will have which S3 makes of just these parts.
 

@@ -15,7 +15,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever makes the request, as a validated token tells it.
+    """The caller of a request, as a validated token names it.
 
     The project is empty where the token is for none; the role is then `NONE`.
     """

@@ -14,21 +14,21 @@ Read = Callable[[int, int], bytes]
 """Reads a piece that the data has: from which byte on, and how many bytes."""
 
 HEAD_BYTES: Final = 64 * 1024
-"""How many bytes are read first: all that most formats need."""
+"""Size of the first read, in bytes: all that most formats need."""
 
 DESCRIPTOR_BYTES_MAX: Final = 1024**2 - 1
-"""How many bytes of a vmdk's descriptor count, as in QEMU."""
+"""Maximum size of a vmdk's descriptor, in bytes, as in QEMU."""
 
 READS_MAX: Final = 4
-"""How many pieces are read at most: the head, two tables, and the size in a vhdx."""
+"""Maximum number of reads: the head, two tables, and the size in a vhdx."""
 
 BYTES_MAX: Final = HEAD_BYTES + DESCRIPTOR_BYTES_MAX + 3 * 512
 """
-How many bytes are read at most: the head, the descriptor, and the footer of a vmdk.
+Maximum number of bytes that are read: head, descriptor and footer of a vmdk.
 """
 
 VIRTUAL_SIZE_MAX: Final = 2**63 - 1
-"""How many bytes a disk may have: what 64-bit integers of clients hold."""
+"""Maximum size of a disk, in bytes: what 64-bit integers of clients hold."""
 
 _MAGICS: Final = {
     "qcow2": (0, (b"QFI\xfb",)),
@@ -373,4 +373,4 @@ _INSPECT: Final = {
     "gpt": _inspect_gpt,
     "luks": _inspect_luks,
 }
-"""Checks data that is known by its marks; gives its disk's size, or 0."""
+"""Checks data that is known by its marks; returns its disk's size, or 0."""

@@ -50,13 +50,13 @@ _UUID = re.compile(UUID)
 
 
 def is_image_id(text: str) -> bool:
-    """Tell whether *text* can be an image's id: a UUID with its hyphens."""
+    """Return whether *text* can be an image's id: a UUID with its hyphens."""
     return _UUID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What is told of data: its bytes, those of the disk in it, its hashes in hex.
+    """The description of data: its size, that of the disk in it, its hashes in hex.
 
     `refusal` says why it cannot be an image's data, where it cannot.
     """

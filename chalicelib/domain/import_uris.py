@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
 URI_MAX: Final = 4096
-"""The length of a URI: an S3 URL with the longest token has about 2,500 characters."""
+"""Maximum length of a URI, in characters: an S3 URL with a token has some 2,500."""
 
 Place = tuple[str, int | None]
 """A host as `IMPORT_ALLOW` names it, and the port; None is any port."""
@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 class SourceRefused(Exception):  # noqa: N818 - as the API's errors are named
-    """Nothing can or may be fetched there; another try will not help."""
+    """The source cannot or must not be fetched; a retry does not help."""
 
 
 class BadUri(SourceRefused, ValueError):  # noqa: N818 - as above
@@ -51,7 +51,7 @@ class Target:
 
 
 def parse_allowed(text: str) -> frozenset[Place]:
-    """Read the setting `IMPORT_ALLOW`: `host` or `host:port`, separated by commas.
+    """Parse the setting `IMPORT_ALLOW`: `host` or `host:port`, separated by commas.
 
     Raises:
         ValueError: It is something else; the message names the setting.
@@ -68,7 +68,7 @@ def parse_allowed(text: str) -> frozenset[Place]:
 
 
 def parse_uri(uri: str) -> Target:
-    """Read a URI: http or https, with a host; where it leads is seen later.
+    """Parse a URI: http or https, with a host; where it leads is seen later.
 
     Raises:
         BadUri: It is none that could ever be fetched.
@@ -116,7 +116,7 @@ def resolve_redirect(target: Target, location: str) -> Target:
 
 
 def _read_place(text: str) -> Place:
-    """Read `host` or `host:port`.
+    """Parse `host` or `host:port`.
 
     A number is no name: an IPv4 address is written in four decimal parts alone, though
     `getaddrinfo` takes `2130706433`, `0x7f.1` and `0177.0.0.1`, too.

@@ -48,5 +48,5 @@ class ListQuery:
 
     @property
     def descending(self) -> bool:
-        """Which way the first of the sort keys goes."""
+        """Whether the first of the sort keys is descending."""
         return self.sort[0].descending

@@ -8,7 +8,7 @@ _PROJECT_ID_BYTES = 1000
 
 
 def is_project_id(text: str) -> bool:
-    """Tell whether *text* can be a project's id, and so a member's.
+    """Return whether *text* can be a project's id, and so a member's.
 
     1 to 255 characters, at most 1,000 bytes of UTF-8 (a DynamoDB sort key ends at
     1,024), no `/`, no control characters and no halves of such as need two, nor `.` and

@@ -82,7 +82,7 @@ class Upload:
 
     def part_bytes(self, number: int) -> int:
         """
-        Give the size of one part of a direct upload: only the last may be smaller.
+        Return the size of one part of a direct upload: only the last may be smaller.
         """
         size, part_size = self.size or 0, self.part_size or 0
         return min(part_size, size - (number - 1) * part_size)

@@ -117,7 +117,7 @@ class Candidates:
         if not fetches and not self._first:
             return False
         self._budget.check()
-        self._budget.looked_at += sum(dynamodb.together(*fetches, *self._first))
+        self._budget.looked_at += sum(dynamodb.in_parallel(*fetches, *self._first))
         if self._first:
             rows = map(Row, sorted(self._places, reverse=self._query.descending))
             self._recent.extend(rows)

@@ -1,4 +1,4 @@
-"""DynamoDB's calls as this service needs them: in parallel, complete, and settled."""
+"""DynamoDB's calls as this service needs them: in parallel, complete, and retried."""
 
 import json
 import logging
@@ -22,9 +22,9 @@ from chalicelib.store.keys import Key, image_key, moment, touched_sort
 log = logging.getLogger("cloud-images")
 
 CONFLICT_SECONDS: Final = 5.0
-"""How long a write is tried again while other writes hold its items."""
+"""How long a write is retried while other writes hold its items, in seconds."""
 
-_NO_ANSWER = "The database cannot answer just now."
+_NO_ANSWER = "The database is unavailable; retry."
 _BATCH_GET_MAX = 100
 _BATCH_WRITE_MAX = 25
 _DELETED_AT_ONCE = 8 * _BATCH_WRITE_MAX
@@ -54,11 +54,11 @@ telemetry.watch(connection.connection.client)
 _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="dynamodb")
 
 
-def together(*calls: Callable[[], _T]) -> list[_T]:
+def in_parallel(*calls: Callable[[], _T]) -> list[_T]:
     """
-    Make independent calls at the same time: one round trip. All end before this does.
+    Make independent calls in parallel: one round trip. All end before this does.
 
-    Other modules call it as `dynamo.together`, which the tests of cost replace.
+    Other modules call it as `dynamodb.in_parallel`, which the tests of cost replace.
 
     Raises:
         Exception: What the first of them, in their order, raised.
@@ -76,7 +76,7 @@ def get_items(keys: Sequence[Key]) -> dict[Key, Raw]:
     if len(batches) == 1:
         return _get_batch(batches[0])
     items: dict[Key, Raw] = {}
-    for some in together(*[partial(_get_batch, batch) for batch in batches]):
+    for some in in_parallel(*[partial(_get_batch, batch) for batch in batches]):
         items |= some
     return items
 
@@ -84,9 +84,9 @@ def get_items(keys: Sequence[Key]) -> dict[Key, Raw]:
 def _get_batch(keys: Sequence[Key]) -> dict[Key, Raw]:
     items: dict[Key, Raw] = {}
     wanted: list[Any] = [{"pk": pk, "sk": sk} for pk, sk in keys]
-    for _ in _turns():
+    for _ in _attempts():
         batch = partial(connection.batch_get_item, wanted, consistent_read=True)
-        answer = settle(batch)
+        answer = with_retries(batch)
         for raw in answer["Responses"].get(connection.table_name, []):
             items[raw["pk"]["S"], raw["sk"]["S"]] = raw
         left = answer.get("UnprocessedKeys") or {}
@@ -103,11 +103,11 @@ def delete_items(keys: Sequence[Key]) -> None:
         Unavailable: Some are still there after a bound, or DynamoDB cannot answer.
     """
     left: list[Any] = [{"pk": pk, "sk": sk} for pk, sk in keys]
-    for _ in _turns():
+    for _ in _attempts():
         while left:
             some, later = left[:_DELETED_AT_ONCE], left[_DELETED_AT_ONCE:]
             batches = _in_batches(some, _BATCH_WRITE_MAX)
-            untaken = together(*[partial(_delete_batch, batch) for batch in batches])
+            untaken = in_parallel(*[partial(_delete_batch, batch) for batch in batches])
             left = [*chain(*untaken), *later]
             if any(untaken):
                 break
@@ -117,7 +117,7 @@ def delete_items(keys: Sequence[Key]) -> None:
 
 
 def _delete_batch(keys: Sequence[Any]) -> Sequence[Any]:
-    """Delete a few items; give the keys of those that DynamoDB did not take."""
+    """Delete a few items; return the keys of those that DynamoDB did not take."""
     try:
         answer = connection.batch_write_item(delete_items=keys)
     except PynamoDBException as exc:
@@ -134,12 +134,12 @@ def _in_batches(keys: Sequence[_T], most: int) -> list[Sequence[_T]]:
 
 def query_page(partition: str, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - PynamoDB's own
     """Read one page of a query: at most 1 MB."""
-    page: dict[str, Any] = settle(partial(connection.query, partition, **asked))
+    page: dict[str, Any] = with_retries(partial(connection.query, partition, **asked))
     return page
 
 
 def query_untouched(partition: str, until: datetime) -> Iterator[Key]:
-    """Give what stands in a partition of `by-project` and was not touched since a time.
+    """Yield the keys in a partition of `by-project` that were not touched since a time.
 
     The oldest first, by its key in the table; the index may lag.
     """
@@ -177,7 +177,7 @@ def query_collection(image_id: str, *, backwards: bool = False) -> list[Raw]:
 
 
 def change_by(caller: Caller) -> dict[str, str]:
-    """Tell who changes an item, and when: its `changed`."""
+    """Return who changes an item, and when: its `changed`."""
     return {
         "project_id": caller.project_id,
         "user_id": caller.user_id,
@@ -186,8 +186,8 @@ def change_by(caller: Caller) -> dict[str, str]:
     }
 
 
-def settle(call: Callable[[], _T]) -> _T:
-    """Call DynamoDB, again and again while a transaction of others holds the item.
+def with_retries(call: Callable[[], _T]) -> _T:
+    """Call DynamoDB, with retries while a transaction of others holds the item.
 
     botocore retries throttling and lost answers, but nothing that cancels a
     transaction: neither a conflict with another one, nor throttling of an item.
@@ -197,13 +197,13 @@ def settle(call: Callable[[], _T]) -> _T:
     """
     last: PynamoDBException | None = None
     message = _NO_ANSWER
-    for _ in _turns():
+    for _ in _attempts():
         try:
             return call()
         except PynamoDBException as exc:
             codes = _codes(exc)
             if codes & _CONFLICTS:
-                message = "The image is being changed by too many requests at once."
+                message = "Too many requests change the image at once; retry."
             elif not codes or (codes & _OVERLOADS and _CANCELLED not in codes):
                 raise Unavailable(_NO_ANSWER) from exc
             elif not codes & _OVERLOADS:
@@ -212,8 +212,8 @@ def settle(call: Callable[[], _T]) -> _T:
     raise Unavailable(message) from last
 
 
-def _turns() -> Iterator[None]:
-    """Give turns with ever longer pauses between them, until a bound."""
+def _attempts() -> Iterator[None]:
+    """Yield for each attempt, with a growing backoff between them, until a deadline."""
     delay = 0.02
     give_up = time.monotonic() + CONFLICT_SECONDS
     yield
@@ -223,17 +223,17 @@ def _turns() -> Iterator[None]:
         yield
 
 
-def settle_or_log(write: Callable[[], Any], loss: str, caller: Caller) -> None:
-    """Write what the answer does not depend on; what fails does no harm but is told."""
+def with_retries_or_log(write: Callable[[], Any], loss: str, caller: Caller) -> None:
+    """Write what the response does not depend on; log a failure, which does no harm."""
     try:
-        settle(write)
+        with_retries(write)
     except (PynamoDBException, Unavailable):
         log.exception("%s: %s", caller.request_id, loss)
         telemetry.counted["LostHints"] += 1
 
 
 def _codes(exc: PynamoDBException) -> set[str]:
-    """Give why DynamoDB refused a call; nothing where it did not answer."""
+    """Return why DynamoDB refused a call; nothing where it did not respond."""
     # PynamoDB's own `cause_response_code` breaks where there was no answer.
     response = getattr(exc.cause, "response", None)
     codes = {response["Error"]["Code"]} if response else set()
@@ -243,7 +243,7 @@ def _codes(exc: PynamoDBException) -> set[str]:
 
 
 def condition_failed(exc: PynamoDBException) -> bool:
-    """Tell whether a write was refused by its own condition."""
+    """Return whether a write was refused by its own condition."""
     return _CONDITION_FAILED in _codes(exc)
 
 
@@ -253,7 +253,7 @@ PASSED: Final[Raw] = {}
 
 def reasons_of(exc: TransactWriteError, parts: int) -> list[Raw | None]:
     """
-    Give, for each part of a cancelled transaction, the item that failed its condition.
+    Return the item that failed its condition, for each part of a cancelled transaction.
 
     In the order that PynamoDB sends: deletes, puts, updates. None is an item that was
     not there.
@@ -269,7 +269,7 @@ def reasons_of(exc: TransactWriteError, parts: int) -> list[Raw | None]:
 
 
 def is_ours(raw: Raw | None, caller: Caller) -> bool:
-    """Tell whether this very request wrote the item: its first answer got lost."""
+    """Return whether this very request wrote the item: its first response was lost."""
     if raw is None or "changed" not in raw:
         return False
     changed = json.loads(raw["changed"]["S"])

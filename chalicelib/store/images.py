@@ -23,7 +23,7 @@ from chalicelib.store.dynamodb import (
     is_ours,
     query_collection,
     query_untouched,
-    settle,
+    with_retries,
 )
 from chalicelib.store.items import (
     ImageItem,
@@ -137,7 +137,9 @@ def delete_image(image: Image, caller: Caller) -> None:
         project_sk=touched_sort(clock.now(), image.id),
     )
     try:
-        settle(lambda: tombstone.save(condition=ImageItem.version == image.version))
+        with_retries(
+            lambda: tombstone.save(condition=ImageItem.version == image.version)
+        )
     except PynamoDBException as exc:
         if not condition_failed(exc):
             raise
@@ -161,13 +163,13 @@ def query_deleted(until: datetime) -> Iterator[str]:
 
 
 def is_unswept(image_id: str) -> bool:
-    """AP-23: tell whether an image is deleted, and may have left something."""
+    """AP-23: return whether an image is deleted, and may have left something."""
     return unswept_image_of(get_item(image_key(image_id))) is not None
 
 
 def touch_tombstone(image_id: str) -> None:
     """
-    AP-21: have the stream tell of a deletion again, if something may be left of it.
+    AP-21: write a tombstone again for the stream, if something may be left.
     """
     place = touched_sort(clock.now(), image_id)
     _change_tombstone(image_id, ImageItem.project_sk.set(place))
@@ -183,7 +185,7 @@ def finish_deletion(image_id: str) -> None:
 def _change_tombstone(image_id: str, *actions: Action) -> None:
     tombstone = ImageItem(*image_key(image_id))
     try:
-        settle(
+        with_retries(
             lambda: tombstone.update(
                 actions=list(actions), condition=ImageItem.project_pk == DELETED
             )
@@ -203,7 +205,7 @@ def _parts_of(image: Image, caller: Caller) -> list[ListPart]:
 
 
 def image_actions(before: Image, after: Image) -> list[Action]:
-    """Give what to write where two records of an image differ."""
+    """Return what to write where two records of an image differ."""
     actions: list[Action] = []
     for field in fields(Image):
         value = getattr(after, field.name)

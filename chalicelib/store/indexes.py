@@ -39,7 +39,7 @@ from chalicelib.store.keys import (
 )
 
 _POSITION_LENGTH: Final = len(list_position(datetime(2026, 1, 1, tzinfo=UTC), "")) + 36
-"""How long every place in a list is: a time, and the id of an image."""
+"""Length of every place in a list, in characters: a time, and an image's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +270,7 @@ def load_listed(
 
 
 def _span(prefix: str, after: str | None, descending: bool) -> tuple[str, str]:  # noqa: FBT001
-    """Give the bounds, both inclusive, of what lies after a place in a run.
+    """Return the bounds, both inclusive, of what lies after a place in a run.
 
     Places are equally long and end in an id, so that the next text below or above one
     can be written down.

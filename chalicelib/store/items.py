@@ -215,7 +215,7 @@ class RecentChangeItem(Item):
 
 
 def stored(value: Any) -> Any:  # noqa: ANN401 - whatever an image's field holds
-    """Give the form in which a field of an image is kept."""
+    """Return the form in which a field of an image is stored."""
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, tuple):
@@ -226,7 +226,7 @@ def stored(value: Any) -> Any:  # noqa: ANN401 - whatever an image's field holds
 
 
 def image_item(image: Image) -> ImageItem:
-    """Make the item of a new image."""
+    """Return the item of a new image."""
     position = list_position(image.created_at, image.id)
     return ImageItem(
         *image_key(image.id),
@@ -257,7 +257,7 @@ def image_item(image: Image) -> ImageItem:
 
 
 def image_of(raw: Raw) -> Image | None:
-    """Read an image from its item; none from a tombstone."""
+    """Parse an image from its item; none from a tombstone."""
     item = ImageItem.from_raw_data(raw)
     if item.deleted:
         return None
@@ -291,7 +291,7 @@ def image_of(raw: Raw) -> Image | None:
 
 
 def member_item(member: Member, image: Image) -> MemberItem:
-    """Make the item of a new membership in *image*."""
+    """Return the item of a new membership in *image*."""
     position = list_position(image.created_at, image.id)
     return MemberItem(
         *member_key(member.image_id, member.member_id),
@@ -313,7 +313,7 @@ def member_item(member: Member, image: Image) -> MemberItem:
 
 
 def member_of(raw: Raw) -> Member:
-    """Read a membership from its item."""
+    """Parse a membership from its item."""
     item = MemberItem.from_raw_data(raw)
     return Member(
         image_id=item.image_id,
@@ -325,7 +325,7 @@ def member_of(raw: Raw) -> Member:
 
 
 def upload_item(upload: Upload) -> UploadItem:
-    """Make the item of an upload.
+    """Return the item of an upload.
 
     One that is over is in no index, and expires after `UPLOAD_KEPT`.
     """
@@ -360,7 +360,7 @@ def upload_item(upload: Upload) -> UploadItem:
 
 
 def upload_of(raw: Raw) -> Upload:
-    """Read an upload from its item."""
+    """Parse an upload from its item."""
     item = UploadItem.from_raw_data(raw)
     return Upload(
         id=item.upload_id,
@@ -386,9 +386,9 @@ def upload_of(raw: Raw) -> Upload:
 
 
 def pending_upload_of(raw: Raw | None) -> Key | None:
-    """Read which upload waits for a worker from an item of any kind, if it is one.
+    """Parse which upload waits for a worker from an item of any kind, if it is one.
 
-    Gives the image's id and the upload's.
+    Returns the image's id and the upload's.
     """
     if raw is None or raw.get("state") != {"S": UploadState.PENDING}:
         return None
@@ -418,14 +418,14 @@ def _read(kind: type[_T], document: dict[str, Any]) -> _T:
 
 
 def image_id_of_tombstone(raw: Raw | None) -> str | None:
-    """Read which image was deleted from an item of any kind, if it is a tombstone."""
+    """Parse which image was deleted from an item of any kind, if it is a tombstone."""
     if raw is None or "deleted" not in raw:
         return None
     return image_id_in(raw["pk"]["S"])
 
 
 def unswept_image_of(raw: Raw | None) -> str | None:
-    """Read which deleted image may have left something from an item of any kind."""
+    """Parse which deleted image may have left something from an item of any kind."""
     if raw is None or raw.get("project_pk") != {"S": DELETED}:
         return None
     return image_id_of_tombstone(raw)

@@ -25,7 +25,7 @@ from chalicelib.store.dynamodb import (
     query_collection,
     query_page,
     reasons_of,
-    settle,
+    with_retries,
 )
 from chalicelib.store.items import (
     ImageItem,
@@ -137,7 +137,7 @@ def set_member_status(
     only function that changes it.
 
     Raises:
-        StaleError: The project is no longer a member, or a member anew.
+        StaleError: The project is no longer a member, or was added again.
     """
     answer = replace(member, status=status, updated_at=clock.now())
     position = list_position(image.created_at, image.id)
@@ -194,7 +194,7 @@ def remove_member(image: Image, member: Member, caller: Caller) -> None:
             )
 
     try:
-        settle(write)
+        with_retries(write)
     except TransactWriteError as exc:
         reasons_of(exc, 2)
         if not is_ours(get_item(image_key(image.id)), caller):
@@ -221,7 +221,7 @@ def update_copies(image_id: str, after: str = "") -> str | None:
     if image is None:
         return None
     items = [MemberItem.from_raw_data(raw) for raw in page["Items"]]
-    dynamodb.together(
+    dynamodb.in_parallel(
         *[
             partial(_copy, image, item)
             for item in items
@@ -244,7 +244,7 @@ def _copy(image: Image, item: MemberItem) -> None:
         MemberItem.image_version.set(image.version),
     ]
     try:
-        settle(
+        with_retries(
             lambda: MemberItem(item.pk, item.sk).update(
                 actions=actions,
                 condition=older & (MemberItem.created_at == item.created_at),

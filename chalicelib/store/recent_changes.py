@@ -14,7 +14,7 @@ from chalicelib import clock, settings
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image
 from chalicelib.store import dynamodb
-from chalicelib.store.dynamodb import query_page, settle, settle_or_log
+from chalicelib.store.dynamodb import query_page, with_retries, with_retries_or_log
 from chalicelib.store.items import RecentChangeItem
 from chalicelib.store.keys import (
     list_position,
@@ -39,7 +39,7 @@ def write_and_record(
         Exception: What the write raised; a recent change that is lost is logged.
     """
     puts = [_put(project_id, part, image, caller) for project_id, part in parts]
-    dynamodb.together(lambda: settle(write), *puts)
+    dynamodb.in_parallel(lambda: with_retries(write), *puts)
 
 
 def query_recent(project_id: str, part: str) -> list[str]:
@@ -88,4 +88,4 @@ def _put(
         expires_at=int((now + lag + _KEPT).timestamp()),
     )
     loss = f"A recent change of the list of {project_id} was lost"
-    return lambda: settle_or_log(item.save, loss, caller)
+    return lambda: with_retries_or_log(item.save, loss, caller)

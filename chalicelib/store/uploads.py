@@ -27,7 +27,7 @@ from chalicelib.store.dynamodb import (
     query_page,
     query_untouched,
     reasons_of,
-    settle,
+    with_retries,
 )
 from chalicelib.store.images import image_actions
 from chalicelib.store.items import (
@@ -88,7 +88,7 @@ def list_uploads(image_id: str) -> list[Upload]:
 
 
 def begin_upload(before: Image, after: Image, upload: Upload, caller: Caller) -> None:
-    """AP-14: keep a new upload and what it makes of its image, if nobody changed that.
+    """AP-14: store a new upload and its change of the image, if that was not changed.
 
     Raises:
         StaleError: The image was changed or deleted since *before* was read.
@@ -113,7 +113,7 @@ def begin_upload(before: Image, after: Image, upload: Upload, caller: Caller) ->
             )
 
     try:
-        settle(write)
+        with_retries(write)
     except TransactWriteError as exc:
         reasons_of(exc, 2)
         if load_upload(upload.image_id, upload.id) != upload:
@@ -121,7 +121,7 @@ def begin_upload(before: Image, after: Image, upload: Upload, caller: Caller) ->
 
 
 def save_upload(before: Upload, after: Upload) -> Upload:
-    """AP-15: note how far an upload has come, if no other run has touched it.
+    """AP-15: record an upload's progress, if no other run has touched it.
 
     Raises:
         StaleError: Another run has, or the upload is gone.
@@ -129,7 +129,7 @@ def save_upload(before: Upload, after: Upload) -> Upload:
     after = replace(after, updated_at=clock.now())
     item = upload_item(after)
     try:
-        settle(
+        with_retries(
             lambda: UploadItem(item.pk, item.sk).update(
                 actions=_upload_actions(item),
                 condition=UploadItem.updated_at == moment(before.updated_at),
@@ -146,13 +146,13 @@ def save_upload(before: Upload, after: Upload) -> Upload:
 def end_upload(
     before: Upload, after: Upload, change: Callable[[Image], Image]
 ) -> Image | None:
-    """AP-16: end an upload, and make of its image what that brings; give the image.
+    """AP-16: end an upload, and return its image with what that brings.
 
     None is given where no image waits for this upload any more: nothing was written.
 
     Raises:
         StaleError: Another run has touched the upload.
-        Conflict: Others changed the image each time.
+        Conflict: The image was changed each time.
     """
     by = Caller(before.project_id, before.user_id, Role.NONE, before.request_id)
     after = replace(after, updated_at=clock.now())
@@ -162,7 +162,7 @@ def end_upload(
             return None
         changed = _changed(image, change(image))
         try:
-            settle(partial(_end, before, after, image, changed, by))
+            with_retries(partial(_end, before, after, image, changed, by))
         except TransactWriteError as exc:
             reasons_of(exc, 2)
             latest = load_upload(before.image_id, before.id)
@@ -172,11 +172,11 @@ def end_upload(
                 raise StaleError from exc
         else:
             return changed
-    raise Conflict("Others changed the image while its upload was to end.")
+    raise Conflict("The image was modified concurrently; retry.")
 
 
 def forget_uploads(image_id: str) -> None:
-    """AP-17: remove what is known of the uploads of an image that is gone."""
+    """AP-17: remove the records of a deleted image's uploads."""
     while some := list_uploads(image_id):
         delete_items([upload_key(image_id, upload.id) for upload in some])
 
@@ -212,7 +212,7 @@ def _end(
 
 
 def _waiting_image(upload: Upload) -> Image | None:
-    """Give the image of an upload, if it still waits for this one."""
+    """Return the image of an upload, if it still waits for this one."""
     raw = get_item(image_key(upload.image_id))
     image = image_of(raw) if raw else None
     waits = image and image.upload_id == upload.id and not image.has_data

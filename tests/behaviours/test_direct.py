@@ -317,7 +317,7 @@ def test_a_lost_answer_does_not_lose_the_upload(
     producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though somebody changes the image before it is asked again."""
-    call, turns = dynamodb.settle, count()
+    call, turns = dynamodb.with_retries, count()
 
     def lose_the_answer(write: Any) -> Any:
         if next(turns) == 0:
@@ -326,7 +326,7 @@ def test_a_lost_answer_does_not_lose_the_upload(
             assert producer.patch(f"/v2/images/{image_id}", [rename]).status == 200
         return call(write)
 
-    monkeypatch.setattr("chalicelib.store.uploads.settle", lose_the_answer)
+    monkeypatch.setattr("chalicelib.store.uploads.with_retries", lose_the_answer)
     upload = begin(producer, image_id)
 
     send_part(upload["parts"][0])

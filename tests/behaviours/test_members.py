@@ -336,7 +336,7 @@ def test_a_bug_is_told_in_the_same_form_and_says_nothing(
     as_json = producer.post(path, {"member": "secret"})
     as_html = replace(producer, headers={"Accept": "*/*"}).post(path, {"member": "x"})
 
-    words = "The service failed to answer; the fault is not the request's."
+    words = "Internal server error."
     wanted = error(500, "Internal Server Error", words)
     assert wanted == (as_json.status, as_json.document)
     page = server.ERROR_PAGE.format(code="500 Internal Server Error", message=words)

@@ -106,7 +106,7 @@ def counting() -> Iterator[Bill]:
     of_s3 = objects._client().meta.events  # noqa: SLF001 - the meter alone
     of_s3.register("before-call.s3.*", bill.note_call)
     try:
-        with patch.object(dynamodb, "together", partial(_one_by_one, bill)):
+        with patch.object(dynamodb, "in_parallel", partial(_one_by_one, bill)):
             yield bill
     finally:
         for name, hook in hooks:
