@@ -1,9 +1,19 @@
 """The ways to fail, each with its one HTTP status and its one word for why."""
 
 from http import HTTPStatus
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from chalice.app import ChaliceUnhandledError
+
+_TITLES: Final = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Request Entity Too Large",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Request Range Not Satisfiable",
+}
+
+
+def title_of(status: HTTPStatus) -> str:
+    """Return a status's title in the reference's words; Python 3.13 changed its own."""
+    return _TITLES.get(status, status.phrase)
 
 
 class ApiError(ChaliceUnhandledError):

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from chalicelib.api.responses import JSON_TYPE
 from chalicelib.api.schemas import SCHEMAS
+from chalicelib.errors import title_of
 
 Json = dict[str, Any]
 
@@ -21,7 +22,6 @@ FOLDER: Final = ROOT / "docs" / "api"
 ERRORS_MIN: Final = 400
 PROBLEM_TYPE: Final = "application/problem+json"
 
-_TITLES: Final = {413: "Request Entity Too Large", 416: "Request Range Not Satisfiable"}
 _OPEN: Final = ("/", "/versions", "/healthcheck")
 _DATA: Final = ("/v2/images/{image_id}/file", "/v2/images/{image_id}/stage")
 _DOCUMENTS: Final = {
@@ -140,7 +140,7 @@ def _operation(row: Mapping[str, str], path: str) -> Json:
 
 
 def _response(method: str, path: str, status: int) -> Json:
-    title = _TITLES.get(status) or HTTPStatus(status).phrase
+    title = title_of(HTTPStatus(status))
     response: Json = {
         "description": title,
         "headers": {"x-openstack-request-id": {"schema": _TEXT}},

@@ -22,6 +22,7 @@ from chalicelib.errors import (
     NotFound,
     StaleError,
     Unavailable,
+    title_of,
 )
 from chalicelib.identity.credentials import Incoming
 from chalicelib.identity.methods import Identify
@@ -43,11 +44,6 @@ _ERROR_PAGE: Final = """<html>
 """
 """One text a line: openstacksdk and glanceclient take the tags off, and join lines."""
 
-_TITLES: Final = {
-    # As the reference says them; Python's own words changed in 3.13.
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Request Entity Too Large",
-    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Request Range Not Satisfiable",
-}
 OTHER_VERSION: Final = re.compile(r"/v(?!2(/|$))[0-9]+(/|$)")
 """The paths of versions of the API that are not served."""
 
@@ -171,7 +167,7 @@ def _refusal(
     Not as JSON for `*/*`: glanceclient sends that and breaks on a flat JSON error. Of
     our own paths, as problem details (RFC 9457).
     """
-    title = _TITLES.get(status, status.phrase)
+    title = title_of(status)
     code = f"{status.value} {title}"
     text = message or "Internal server error."
     if path_of(request).startswith(OWN):

@@ -19,6 +19,7 @@ from chalice.local import LambdaContext, LocalChalice
 from waitress import wasyncore
 from waitress.server import create_server
 
+from chalicelib.errors import title_of
 from infra.local import gateway
 
 Handler = Callable[[Any, Any], Any]
@@ -191,10 +192,11 @@ def _refuse(
     status: HTTPStatus, message: str, headers: Mapping[str, str]
 ) -> gateway.Answer:
     """Return an error of API Gateway's in the app's own two forms."""
-    code = f"{status.value} {status.phrase}"
+    title = title_of(status)
+    code = f"{status.value} {title}"
     if "application/json" in headers.get("Accept", "").lower():
         kind = "application/json"
-        error = {"code": code, "title": status.phrase, "message": message}
+        error = {"code": code, "title": title, "message": message}
         text = json.dumps(error)
     else:
         kind, text = ERROR_TYPE, ERROR_PAGE.format(code=code, message=message)
