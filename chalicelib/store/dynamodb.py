@@ -49,7 +49,7 @@ _T = TypeVar("_T")
 # The subclasses share the base's connection only if it was made first (PynamoDB), and
 # a client is made once, while the function starts.
 connection = Item._get_connection()  # noqa: SLF001 - PynamoDB has no public name for it
-connection.connection._local.session = aws.session  # noqa: SLF001 - as above
+connection.connection._local.session = aws.session()  # noqa: SLF001 - as above
 telemetry.watch(connection.connection.client)
 _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="dynamodb")
 

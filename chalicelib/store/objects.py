@@ -317,7 +317,7 @@ def _signed_url(
     headers: dict[str, str] | None = None,
 ) -> str:
     bucket = settings.current.bucket_name
-    region = session.get_config_variable("region")
+    region = session().get_config_variable("region")
     endpoint = _endpoint()
     root = (
         f"{endpoint}/{bucket}"
@@ -325,7 +325,7 @@ def _signed_url(
         else f"https://{bucket}.s3.{region}.amazonaws.com"
     )
     request = AWSRequest(method, f"{root}/{quote(key)}", headers, params=query)
-    credentials = session.get_credentials()
+    credentials = session().get_credentials()
     S3SigV4QueryAuth(credentials, "s3", region, expires=seconds).add_auth(request)
     url: str = request.prepare().url
     return url
