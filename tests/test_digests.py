@@ -1,4 +1,4 @@
-"""Digests that are put down and taken up are those of the whole stream."""
+"""Digests that are saved and restored are those of the whole stream."""
 
 import _hashlib
 import base64
@@ -69,9 +69,9 @@ def reference(data: bytes) -> tuple[str, str, int]:
     return md5, hashlib.sha512(data).hexdigest(), len(data)
 
 
-def told(some: Digests) -> tuple[str, str, int]:
+def results(digests: Digests) -> tuple[str, str, int]:
     """Return all that digests tell."""
-    return some.md5, some.sha512, some.size
+    return digests.md5, digests.sha512, digests.size
 
 
 def saved_with(data: bytes) -> str:
@@ -92,22 +92,22 @@ def unloaded() -> Iterator[None]:
 def test_any_split_gives_the_digests_of_the_whole(
     seed: bytes, pieces: list[tuple[int, bool]]
 ) -> None:
-    """Put down after any piece or none; what was put down earlier does not change."""
+    """Saved after any piece or none; what was saved earlier does not change."""
     whole = b""
     running = Digests()
-    for length, put_down in pieces:
+    for length, is_saved in pieces:
         piece = (seed * length)[:length]
         whole += piece
         running.update(piece)
-        if put_down:
-            text = running.put_down()
-            again = Digests.take_up(text)
+        if is_saved:
+            text = running.save()
+            again = Digests.restore(text)
 
-            assert again.put_down() == text
-            assert told(again) == told(running)
+            assert again.save() == text
+            assert results(again) == results(running)
             running = again
 
-    assert told(running) == reference(whole)
+    assert results(running) == reference(whole)
 
 
 def test_digests_go_on_in_another_process() -> None:
@@ -116,20 +116,20 @@ def test_digests_go_on_in_another_process() -> None:
     here.update(TWO_BLOCKS_AND_A_BIT)
     code = (
         "import sys; from chalicelib.background.digests import Digests;"
-        "there = Digests.take_up(sys.argv[1]); there.update(b' more');"
-        "print(there.put_down())"
+        "there = Digests.restore(sys.argv[1]); there.update(b' more');"
+        "print(there.save())"
     )
 
     there = subprocess.run(
-        [sys.executable, "-c", code, here.put_down()],
+        [sys.executable, "-c", code, here.save()],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
 
-    back = Digests.take_up(there.stdout.strip())
-    assert told(back) == reference(TWO_BLOCKS_AND_A_BIT + b" more")
+    back = Digests.restore(there.stdout.strip())
+    assert results(back) == reference(TWO_BLOCKS_AND_A_BIT + b" more")
 
 
 def test_the_text_is_small_and_says_nothing_else() -> None:
@@ -142,9 +142,9 @@ def test_the_text_is_small_and_says_nothing_else() -> None:
     for byte in stream:
         by_bytes.update(bytes([byte]))
 
-    text = at_once.put_down()
+    text = at_once.save()
 
-    assert text == by_bytes.put_down()
+    assert text == by_bytes.save()
     assert len(text) == 296
     assert text.isascii()
 
@@ -152,13 +152,13 @@ def test_the_text_is_small_and_says_nothing_else() -> None:
 @pytest.mark.parametrize(("size", "text"), SAVED.items(), ids=SAVED)
 def test_what_earlier_versions_saved_is_continued(size: int, text: str) -> None:
     """The text is the same as ever, and an upload that was under way goes on."""
-    some = Digests()
-    some.update(STREAM[:size])
-    continued = Digests.take_up(text)
+    current = Digests()
+    current.update(STREAM[:size])
+    continued = Digests.restore(text)
     continued.update(STREAM[size:])
 
-    assert some.put_down() == text
-    assert told(continued) == reference(STREAM)
+    assert current.save() == text
+    assert results(continued) == reference(STREAM)
 
 
 def test_a_long_stream_of_an_earlier_version_is_continued() -> None:
@@ -170,10 +170,10 @@ def test_a_long_stream_of_an_earlier_version_is_continued() -> None:
         "Y5jdvPxvUXGyqO8J0GCY2NDY9nhJGC56GK7BQoXbgFhYmOHXJDM"
     )
 
-    some = Digests.take_up(text)
-    some.update(b" more")
+    current = Digests.restore(text)
+    current.update(b" more")
 
-    assert told(some) == (
+    assert results(current) == (
         "12fd6f8d35e6f2eb316a26ce0eb6bd87",
         (
             "fc39bd2afc91cdc08fd17012bd83514d4fe475dbbe1727c0ad98e22fd7ce4016"
@@ -192,11 +192,11 @@ def test_more_than_32_bits_count() -> None:
     size = 10 * 2**40
     text = saved_with(bytes([1]) + size.to_bytes(8, "big") + bytes(16 + 64))
 
-    some = Digests.take_up(text)
-    some.update(b"x" * 200)
+    current = Digests.restore(text)
+    current.update(b"x" * 200)
 
-    assert some.size == size + 200
-    assert Digests.take_up(some.put_down()).sha512 == some.sha512
+    assert current.size == size + 200
+    assert Digests.restore(current.save()).sha512 == current.sha512
 
 
 @pytest.mark.parametrize(
@@ -216,12 +216,12 @@ def test_more_than_32_bits_count() -> None:
     ],
     ids=range(8),
 )
-def test_a_text_that_was_never_put_down_is_refused(text: str, words: str) -> None:
+def test_a_text_that_was_never_saved_is_refused(text: str, words: str) -> None:
     """
     Too short, of another version, with more or less in its end than its size says.
     """
     with pytest.raises(DigestsError) as refused:
-        Digests.take_up(text)
+        Digests.restore(text)
 
     assert str(refused.value) == words
 
@@ -229,13 +229,13 @@ def test_a_text_that_was_never_put_down_is_refused(text: str, words: str) -> Non
 @given(position=st.integers(0, 255), other=st.integers(1, 255))
 def test_a_damaged_text_is_refused(position: int, other: int) -> None:
     """Whichever byte of it changed."""
-    some = Digests()
-    some.update(TWO_BLOCKS_AND_A_BIT)
-    data = bytearray(base64.b64decode(some.put_down()))
+    current = Digests()
+    current.update(TWO_BLOCKS_AND_A_BIT)
+    data = bytearray(base64.b64decode(current.save()))
     data[position % len(data)] ^= other
 
     with pytest.raises(DigestsError):
-        Digests.take_up(base64.b64encode(data).decode())
+        Digests.restore(base64.b64encode(data).decode())
 
 
 @pytest.mark.usefixtures("unloaded")
@@ -253,10 +253,10 @@ def test_a_python_without_files_of_its_own_uses_the_libcrypto_of_the_system(
 
     monkeypatch.delattr(_hashlib, "__file__")
     monkeypatch.setattr(ctypes, "CDLL", load_system)
-    some = Digests()
-    some.update(STREAM)
+    current = Digests()
+    current.update(STREAM)
 
-    assert told(some) == reference(STREAM)
+    assert results(current) == reference(STREAM)
     assert asked == [None, "libcrypto.so.3"]
 
 
@@ -289,11 +289,11 @@ def test_a_libcrypto_with_other_structs_is_refused(
         Digests()
 
 
-def test_hashes_that_disagree_are_not_put_down() -> None:
+def test_hashes_that_disagree_are_not_saved() -> None:
     """One of them was given what the other was not."""
-    some = Digests()
-    some.update(TWO_BLOCKS_AND_A_BIT)
-    some._md5.update(b"more")  # noqa: SLF001 - stands for a fault of memory
+    current = Digests()
+    current.update(TWO_BLOCKS_AND_A_BIT)
+    current._md5.update(b"more")  # noqa: SLF001 - stands for a fault of memory
 
     with pytest.raises(DigestsError, match="do not agree"):
-        some.put_down()
+        current.save()

@@ -24,9 +24,7 @@ _SHA512_BLOCK = 128
 
 
 class DigestsError(Exception):
-    """
-    The digests cannot be computed, saved or continued: a wrong hash would come of it.
-    """
+    """Digests cannot be computed, saved or restored without a wrong hash."""
 
 
 class _Hash(ctypes.Structure):
@@ -45,16 +43,14 @@ class _Hash(ctypes.Structure):
         self._call("Update", ctypes.byref(self), data, ctypes.c_size_t(len(data)))
 
     def hexdigest(self) -> str:
-        # `Final` ends a hash: a copy of it.
+        # `Final` ends the hash that it is called on: here a copy.
         copy = type(self).from_buffer_copy(self)
         digest = ctypes.create_string_buffer(self.digest_size)
         self._call("Final", digest, ctypes.byref(copy))
         return digest.raw.hex()
 
     def state(self) -> tuple[list[int], int, bytes]:
-        """
-        Return the words, how many bytes came, and those that wait for a whole block.
-        """
+        """Return the words, the size in bytes, and the bytes of an incomplete block."""
         bits = self.bits_high << self.word_bits | self.bits_low
         return list(self.words), bits // 8, bytes(self.block)[: self.waiting]
 
@@ -124,7 +120,7 @@ class Digests:
         """SHA-512 in hexadecimal digits."""
         return self._sha512.hexdigest()
 
-    def put_down(self) -> str:
+    def save(self) -> str:
         """Return the state as text: at most 296 characters of base64.
 
         Raises:
@@ -138,11 +134,11 @@ class Digests:
         return base64.b64encode(saved + _CHECK.pack(zlib.crc32(saved))).decode("ascii")
 
     @classmethod
-    def take_up(cls, text: str) -> Self:
-        """Continue where `put_down` returned the text.
+    def restore(cls, text: str) -> Self:
+        """Continue where `save` returned the text.
 
         Raises:
-            DigestsError: It never did, or there is no libcrypto to continue with.
+            DigestsError: `save` never returned it, or libcrypto is missing.
         """
         saved = _checked(text)
         version, size, *words = _HEADER.unpack_from(saved)
@@ -157,7 +153,7 @@ class Digests:
 
 
 def _md5_tail(tail: bytes, size: int) -> bytes:
-    """Return what waits for a block of MD5, of what waits for one of SHA-512."""
+    """Return the incomplete block of MD5: the end of that of SHA-512."""
     return tail[len(tail) - size % _MD5_BLOCK :]
 
 
@@ -176,7 +172,8 @@ def _checked(text: str) -> bytes:
 def _load_libcrypto() -> ctypes.CDLL:
     """Return the libcrypto of `hashlib`, or the system's if Python has its own inside.
 
-    A function is found in what a library was linked with, too: that of `_hashlib` does.
+    The loader looks for a symbol in what a file is linked with, too, and `_hashlib` is
+    linked with libcrypto.
     """
     for name in (getattr(_hashlib, "__file__", None), "libcrypto.so.3"):
         try:

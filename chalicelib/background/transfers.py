@@ -136,7 +136,7 @@ class _Run:
 
     def save_progress(self, digests: Digests, **changes: Any) -> None:  # noqa: ANN401 - fields of progress
         last = self.upload
-        progress = replace(last.progress, digests=digests.put_down(), **changes)
+        progress = replace(last.progress, digests=digests.save(), **changes)
         has_progressed = digests.size > last.reached
         self.save(
             progress=progress,
@@ -213,7 +213,7 @@ def _fetch(
                 digests,
                 parts=parts,
                 whole=is_last,
-                etags=etags.put_down(),
+                etags=etags.save(),
                 validator=source.validator,
             )
             if is_last:
@@ -350,4 +350,4 @@ def _clean_up(upload: Upload) -> None:
 
 
 def _restore(text: str | None) -> Digests:
-    return Digests.take_up(text) if text else Digests()
+    return Digests.restore(text) if text else Digests()

@@ -33,7 +33,7 @@ UPLOAD_KEPT: Final = timedelta(hours=48)
 class Progress:
     """How much of an upload's data was moved and hashed, so that another run can go on.
 
-    `parts` counts the parts that S3 has, `digests` and `etags` are put down (see
+    `parts` counts the parts that S3 has, `digests` and `etags` are saved (see
     `digests`): of all bytes so far, and of the parts' MD5s. `validator` tells whether
     the source still is the same, `whole` that all of the data is in S3.
     """
