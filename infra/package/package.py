@@ -63,7 +63,7 @@ def require_runtime() -> None:
     if version != RUNTIME:
         sys.exit(
             f"Lambda runs Python {RUNTIME} and .venv has {version}:"
-            f" make package PYTHON=python{RUNTIME}"
+            f" add PYTHON=python{RUNTIME} to the command."
         )
 
 

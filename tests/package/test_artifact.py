@@ -113,7 +113,7 @@ def test_another_python_than_lambdas_packages_nothing(
         sys, "argv", ["package", "dev", str(tmp_path / "dist"), "arm64"]
     )
 
-    with pytest.raises(SystemExit, match=r"make package PYTHON=python3\.99$"):
+    with pytest.raises(SystemExit, match=r"add PYTHON=python3\.99 to"):
         runpy.run_module("infra.package", run_name="__main__")
 
     assert not list(tmp_path.iterdir())
