@@ -69,7 +69,10 @@ def in_parallel(*calls: Callable[[], _T]) -> list[_T]:
 
 
 def get_items(keys: Sequence[Key]) -> dict[Key, Raw]:
-    """Read items by their keys, strongly consistent, in one round trip."""
+    """Read items by their keys, strongly consistent, in one round trip.
+
+    Each caller says which promise its read keeps.
+    """
     if not keys:
         return {}
     batches = _in_batches(keys, _BATCH_GET_MAX)
@@ -159,7 +162,10 @@ def query_untouched(partition: str, until: datetime) -> Iterator[Key]:
 
 
 def query_collection(image_id: str, *, backwards: bool = False) -> list[Raw]:
-    """Read an image's item, then its members' by their ids; or all of it backwards."""
+    """Read an image's item, then its members' by their ids; or all of it backwards.
+
+    Strongly consistent, as it keeps read-your-writes and revocation at once.
+    """
     partition, _ = image_key(image_id)
     raws: list[Raw] = []
     start: Raw | None = None

@@ -54,7 +54,10 @@ _NEVER_UPDATED: Final = {"created_at", "id", "member_count"}
 
 
 def load_image(image_id: str, member_id: str) -> ImageAndMembership:
-    """AP-1: an image with one project's membership in it, strongly consistent."""
+    """AP-1: an image with one project's membership in it, strongly consistent.
+
+    It keeps all promises: read-your-writes, revocation at once, hidden = absent.
+    """
     if not is_image_id(image_id):
         return ImageAndMembership(image_id, member_id, None, None)
     keys = [image_key(image_id)]

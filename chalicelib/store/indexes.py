@@ -255,7 +255,8 @@ def load_listed(
 ) -> dict[str, ImageAndMembership]:
     """AP-11: the truth of a page's candidates, strongly consistent, by image id.
 
-    With a project, its memberships come too, where the row may be one.
+    With a project, its memberships come too, where the row may be one. What left a list
+    has no hint, so this read keeps revocation at once and hidden = absent.
     """
     pairs = [(row.image_id, row.is_membership) for row in rows]
     keys = [image_key(image_id) for image_id, _ in pairs]

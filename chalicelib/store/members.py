@@ -54,6 +54,7 @@ COPIES_AT_ONCE: Final = 500
 def list_members(image: Image) -> list[Member]:
     """AP-5: the members of an image, strongly consistent, by member id.
 
+    It keeps read-your-writes: a list shows the member that was just added or removed.
     The image is read after them: they are its owner's to see only if it still is.
 
     Raises:
@@ -207,6 +208,7 @@ def update_copies(image_id: str, after: str = "") -> str | None:
     Those after a project's id, `COPIES_AT_ONCE` at most; return the last one's, if more
     may follow. The image is read after them: a membership that came later copied it as
     late. No version is written over a newer one, `changed` stays, and no event follows.
+    Strongly consistent, as a membership that this job misses is not copied to again.
     """
     partition, _ = image_key(image_id)
     page = query_page(

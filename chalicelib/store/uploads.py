@@ -67,7 +67,10 @@ def new_upload(image: Image, method: str, state: UploadState, caller: Caller) ->
 
 
 def load_upload(image_id: str, upload_id: str) -> Upload | None:
-    """AP-12: one upload, strongly consistent."""
+    """AP-12: one upload, strongly consistent.
+
+    It keeps read-your-writes: a worker finds the upload that it is sent.
+    """
     if not (is_image_id(image_id) and is_image_id(upload_id)):
         return None
     raw = get_item(upload_key(image_id, upload_id))
@@ -75,8 +78,9 @@ def load_upload(image_id: str, upload_id: str) -> Upload | None:
 
 
 def list_uploads(image_id: str) -> list[Upload]:
-    """
-    AP-13: the latest uploads of an image, the newest first; one that goes on is it.
+    """AP-13: the latest uploads of an image, the newest first; one that goes on is it.
+
+    Strongly consistent, as it keeps read-your-writes: what just began is listed.
     """
     answer = query_page(
         upload_partition(image_id),
