@@ -11,7 +11,9 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib import clock, settings
+from chalicelib import clock, ids, settings
+from chalicelib.store.items import Item, RecentChangeItem
+from chalicelib.store.keys import moment, recent_key
 from tests.actors import Actor, Send
 from tests.aws_faults import on
 from tests.lagging import lagging_indexes
@@ -232,3 +234,22 @@ def test_thousands_of_offers_make_nobodys_list_dear(
 
     assert max(counted) <= 3
     assert len(pending) == 1 + 1 + 3
+
+
+def test_the_oldest_image_offered_is_found_behind_500_newer_changes(
+    world: World,
+) -> None:
+    """Its hint is older than all others, and its image is last in the list."""
+    with lagging_indexes():
+        world.producer.share(world.ids["plain"], "consumer")
+        with Item.batch_write() as batch:
+            for number in range(500):
+                at_that_time = clock.now() + timedelta(milliseconds=number + 1)
+                key = recent_key(
+                    "consumer", "PENDING", at_that_time, ids.new_ordered_id()
+                )
+                batch.save(RecentChangeItem(*key, created_at=moment(at_that_time)))
+        pages = world.consumer.pages("?visibility=shared&member_status=pending&limit=1")
+
+    found = [image_id for page in pages for image_id in page]
+    assert found == [world.ids[name] for name in ("own", "pending", "plain")]
