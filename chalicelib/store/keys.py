@@ -128,8 +128,12 @@ def own_part(visibility: Visibility) -> str:
 
 
 def membership_sort(member_id: str, image_id: str) -> str:
-    """Return the place of a membership under its image's owner: `consumer#6b1f…`."""
-    return f"{member_id}#{image_id}"
+    """Return the place of a membership under its image's owner: `consumer#6b1f…`.
+
+    A project's id may have 1,000 bytes; a long one stands by its first 900 here, as a
+    sort key ends at 1,024. The item's own key has all of it.
+    """
+    return f"{_head(member_id)}#{image_id}"
 
 
 def name_partition(image: Image) -> str | None:
@@ -173,7 +177,7 @@ def name_in(name_key: str) -> str | None:
 
 
 def _head(name: str) -> str:
-    """Return the longest beginning of a name that the key has room for.
+    """Return the longest beginning of a text that a key has room for.
 
     A character that does not fit is longer, and so sorts after every one that does.
     """
