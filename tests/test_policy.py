@@ -212,7 +212,10 @@ ACTIONS = {
     ),
     "set status": Action(
         "update_member", "update a member", "PUT", MEMBER, {"status": "accepted"},
-        lambda s, m: s.member(m, status="accepted", updated_at=_text(NOW)),
+        # A status that is set to what it is already writes nothing.
+        lambda s, m: s.member(
+            m, status="accepted", updated_at=_text(THEN if m == "accepted" else NOW)
+        ),
     ),
     "remove member": Action("delete_member", "delete a member", "DELETE", MEMBER),
 }  # fmt: skip
