@@ -1,11 +1,12 @@
 """What lists cost those who have many images: docs/costs.md has what is measured.
 
 One table for all: consumers with 10, 200 and 10,000 accepted images, each with 1,000
-of its own, 1,000 offers that are older than all else, and rejected ones, beside 10,000
+of its own, 1,000 offers that are older than all else, 1,000 rejected, beside 10,000
 public images. Ids of projects have 32 characters, names 30 bytes, images some 4 KB.
 """
 
 import json
+import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -33,7 +34,7 @@ OWNER: Final = f"{'owner-of-200':x<32}"
 SIZES: Final = (10, 200, 10_000)
 OFFERS: Final = 1_000
 OWN: Final = 1_000
-REJECTED: Final = 100
+REJECTED: Final = 1_000
 PUBLIC: Final = 10_000
 BASE: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -246,6 +247,68 @@ def test_recent_offers_are_paid_for_by_the_list_that_shows_them(on_crowd: Any) -
     of_offers = {which for which in LISTS if which.startswith("pending")}
     assert {which for which, units in dearer.items() if units} == of_offers
     assert all(0 < dearer[which] <= 500 / 20 for which in of_offers)
+
+
+@pytest.mark.usefixtures("on_crowd")
+def test_each_list_among_thousands_is_what_the_answers_made_it() -> None:
+    """Any sequence of answers and removals: a page anywhere, and each list to its end.
+
+    The module's last test on the crowd, as it changes memberships.
+    """
+    project, drawn = consumer(max(SIZES)), random.Random(15)  # noqa: S311 - no secret
+    send = in_process(service.app)
+    actor, producer = Actor(send, project), Actor(send, PRODUCER)
+    runs = [
+        (MemberStatus.PENDING, OFFERS, 0),
+        (MemberStatus.REJECTED, REJECTED, 100_000),
+        (MemberStatus.ACCEPTED, max(SIZES), 200_000),
+    ]
+    # By place: the status of a membership, none of an image of one's own.
+    statuses: dict[tuple[int, str], MemberStatus | None] = {
+        (at + number, _image_id(number, at)): status
+        for status, count, at in runs
+        for number in range(count)
+    }
+    at = 300_000 + 10_000 * SIZES.index(max(SIZES))
+    own = [(at + number, _image_id(number, at)) for number in range(1, OWN, 2)]
+    statuses |= dict.fromkeys(own)
+
+    def wanted(status: str) -> list[str]:
+        fits = (None, status)
+        places = [
+            place for place, held in statuses.items() if status == "all" or held in fits
+        ]
+        return [image_id for _, image_id in sorted(places, reverse=True)]
+
+    def page(status: str, limit: int, marker: str = "") -> list[str]:
+        query = f"visibility=shared&member_status={status}&limit={limit}"
+        target = f"/v2/images?{query}" + (f"&marker={marker}" if marker else "")
+        answer = actor.get(target)
+        assert answer.status == 200, answer.body
+        return [image["id"] for image in answer.document["images"]]
+
+    for _ in range(40):
+        shared = [place for place, held in statuses.items() if held]
+        place = drawn.choice(shared)
+        if drawn.random() < 0.2:
+            target = f"/v2/images/{place[1]}/members/{project}"
+            assert producer.delete(target).status == 204
+            del statuses[place]
+        else:
+            status = drawn.choice(list(MemberStatus))
+            actor.answer(place[1], status)
+            statuses[place] = status
+        which = drawn.choice([*MemberStatus, "all"])
+        ids, limit = wanted(which), drawn.choice([1, 25, 100])
+        start = drawn.randrange(len(ids))
+        assert ids[start + 1 : start + 1 + limit] == page(which, limit, ids[start])
+        assert ids[:limit] == page(which, limit)
+
+    for which in ("pending", "rejected", "accepted"):
+        walked = page(which, 1_000)
+        while len(more := page(which, 1_000, walked[-1])) == 1_000:
+            walked += more
+        assert walked + more == wanted(which)
 
 
 def test_an_item_of_the_crowd_has_the_promised_size() -> None:
