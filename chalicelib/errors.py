@@ -1,9 +1,25 @@
 """The ways to fail, each with its one HTTP status and its one word for why."""
 
+import html
 from http import HTTPStatus
 from typing import ClassVar, Final
 
 from chalice.app import ChaliceUnhandledError
+
+ERROR_TYPE: Final = "text/html; charset=UTF-8"
+"""The media type of errors that are not JSON, as the reference sends it."""
+
+_ERROR_PAGE: Final = """<html>
+ <head>
+  <title>{code}</title>
+ </head>
+ <body>
+  <h1>{code}</h1>
+  {message}
+ </body>
+</html>
+"""
+"""One text a line: openstacksdk and glanceclient take the tags off, and join lines."""
 
 _TITLES: Final = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Request Entity Too Large",
@@ -14,6 +30,12 @@ _TITLES: Final = {
 def title_of(status: HTTPStatus) -> str:
     """Return a status's title in the reference's words; Python 3.13 changed its own."""
     return _TITLES.get(status, status.phrase)
+
+
+def error_page(status: HTTPStatus, message: str) -> str:
+    """Return the page of an error, with the message escaped."""
+    code = f"{status.value} {title_of(status)}"
+    return _ERROR_PAGE.format(code=code, message=html.escape(message, quote=False))
 
 
 class ApiError(ChaliceUnhandledError):

@@ -1,6 +1,5 @@
 """The app, and the middleware around every route."""
 
-import html
 import logging
 import re
 from collections.abc import Callable, Sequence
@@ -16,12 +15,14 @@ from chalicelib.api import cors
 from chalicelib.api.requests import ANY_TYPE, OWN, PROXY, SENT, path_of
 from chalicelib.api.responses import JSON_TYPE, answer
 from chalicelib.errors import (
+    ERROR_TYPE,
     ApiError,
     Conflict,
     MethodNotAllowed,
     NotFound,
     StaleError,
     Unavailable,
+    error_page,
     title_of,
 )
 from chalicelib.identity.credentials import Incoming
@@ -29,21 +30,6 @@ from chalicelib.identity.methods import Identify
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 NO_RESOURCE: Final = "The resource could not be found."
-ERROR_TYPE: Final = "text/html; charset=UTF-8"
-"""The media type of errors that are not JSON, as the reference sends it."""
-
-_ERROR_PAGE: Final = """<html>
- <head>
-  <title>{code}</title>
- </head>
- <body>
-  <h1>{code}</h1>
-  {message}
- </body>
-</html>
-"""
-"""One text a line: openstacksdk and glanceclient take the tags off, and join lines."""
-
 OTHER_VERSION: Final = re.compile(r"/v(?!2(/|$))[0-9]+(/|$)")
 """The paths of versions of the API that are not served."""
 
@@ -175,9 +161,8 @@ def _refusal(
         return answer(problem, status, {"Content-Type": "application/problem+json"})
     if JSON_TYPE in request.headers.get("accept", "").lower():
         return answer({"code": code, "title": title, "message": text}, status)
-    page = _ERROR_PAGE.format(code=code, message=html.escape(text, quote=False))
     return Response(
-        page,
+        error_page(status, text),
         headers={"Content-Type": ERROR_TYPE, "X-Content-Type-Options": "nosniff"},
         status_code=status,
     )

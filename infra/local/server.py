@@ -19,7 +19,7 @@ from chalice.local import LambdaContext, LocalChalice
 from waitress import wasyncore
 from waitress.server import create_server
 
-from chalicelib.errors import title_of
+from chalicelib.errors import ERROR_TYPE, error_page, title_of
 from infra.local import gateway
 
 Handler = Callable[[Any, Any], Any]
@@ -27,21 +27,6 @@ Handler = Callable[[Any, Any], Any]
 HOST: Final = "127.0.0.1"
 THREADS: Final = 8
 CONNECTIONS_MAX: Final = 1000
-ERROR_TYPE: Final = "text/html; charset=UTF-8"
-"""The media type of an error that is not JSON, the app's own."""
-
-ERROR_PAGE: Final = """<html>
- <head>
-  <title>{code}</title>
- </head>
- <body>
-  <h1>{code}</h1>
-  {message}
- </body>
-</html>
-"""
-"""The page of such an error, the app's own; no message here repeats the request."""
-
 BODY_MAX: Final = 10 * 1024 * 1024
 """What API Gateway takes, in bytes."""
 
@@ -199,7 +184,7 @@ def _refuse(
         error = {"code": code, "title": title, "message": message}
         text = json.dumps(error)
     else:
-        kind, text = ERROR_TYPE, ERROR_PAGE.format(code=code, message=message)
+        kind, text = ERROR_TYPE, error_page(status, message)
     request_id = f"req-{uuid.uuid4()}"
     fields = [("Content-Type", kind), ("x-openstack-request-id", request_id)]
     return status.value, fields, text.encode()

@@ -9,8 +9,9 @@ import jsonschema
 import pytest
 
 import app as service
-from infra.local import gateway, server
+from infra.local import gateway
 from tests.actors import Actor, Answer, Send
+from tests.error_page import ERROR_PAGE
 from tests.scene import error
 
 NO_ID = "00000000-0000-4000-8000-000000000000"
@@ -80,7 +81,7 @@ def test_an_error_has_two_forms(producer: Actor) -> None:
         assert answer.headers["x-reason"] == "not-found"
     for other in ("*/*", "text/html", "application/xml", "", None):
         answer = ask(other)
-        page = server.ERROR_PAGE.format(code="404 Not Found", message=words)
+        page = ERROR_PAGE.format(code="404 Not Found", message=words)
         assert page == answer.body.decode()
         assert answer.headers["content-type"] == "text/html; charset=UTF-8"
         assert answer.headers["x-content-type-options"] == "nosniff"

@@ -7,9 +7,9 @@ import pytest
 
 from chalicelib import settings
 from chalicelib.store import members as member_store
-from infra.local import server
 from tests.actors import Actor, Send
 from tests.aws_faults import stored
+from tests.error_page import ERROR_PAGE
 from tests.scene import at, error
 
 THEN, NOW = "2026-11-24T08:00:00Z", "2026-11-24T09:30:00Z"
@@ -339,7 +339,7 @@ def test_a_bug_is_told_in_the_same_form_and_says_nothing(
     words = "Internal server error."
     wanted = error(500, "Internal Server Error", words)
     assert wanted == (as_json.status, as_json.document)
-    page = server.ERROR_PAGE.format(code="500 Internal Server Error", message=words)
+    page = ERROR_PAGE.format(code="500 Internal Server Error", message=words)
     assert page == as_html.body.decode()
     assert as_json.headers["x-openstack-request-id"] in caplog.text
 

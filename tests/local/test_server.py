@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 from chalice.app import Chalice, Response
 
-from chalicelib.api import app
 from infra.local import server
 from tests.actors import Answer, Send, over_http
+from tests.error_page import ERROR_PAGE, ERROR_TYPE
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 JSON = {"Accept": "application/json"}
@@ -186,21 +186,14 @@ def test_a_larger_body_is_refused(url: str, size: int, *, is_chunked: bool) -> N
     }
 
 
-def test_a_text_that_tells_an_error_is_the_apps_own_kind() -> None:
-    """Whoever refused, a client reads it in the same way."""
-    assert server.ERROR_TYPE == app.ERROR_TYPE
-
-
 def test_a_crash_is_a_bad_gateway(send: Send, caplog: pytest.LogCaptureFixture) -> None:
     """The client learns nothing of it but that it happened; the log tells the rest."""
     as_text, as_json = send("GET", "/crash", {}, b""), send("GET", "/crash", JSON, b"")
 
     assert refusal(as_text) == (
         502,
-        server.ERROR_TYPE,
-        server.ERROR_PAGE.format(
-            code="502 Bad Gateway", message="Internal server error"
-        ),
+        ERROR_TYPE,
+        ERROR_PAGE.format(code="502 Bad Gateway", message="Internal server error"),
     )
     assert refusal(as_json) == (
         502,
@@ -219,10 +212,10 @@ def test_a_path_of_no_route_is_forbidden(send: Send) -> None:
     """As API Gateway answers it; an app that wants to has `/{proxy+}`."""
     answer = send("GET", "/elsewhere", {}, b"")
 
-    text = server.ERROR_PAGE.format(
+    text = ERROR_PAGE.format(
         code="403 Forbidden", message="Missing Authentication Token"
     )
-    assert refusal(answer) == (403, server.ERROR_TYPE, text)
+    assert refusal(answer) == (403, ERROR_TYPE, text)
 
 
 def test_a_prefix_is_hidden_from_the_routes() -> None:
