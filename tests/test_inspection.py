@@ -104,6 +104,21 @@ def import_staged(producer: Actor, image_id: str) -> int:
     return producer.post(path, {"method": {"name": "glance-direct"}}).status
 
 
+def bring(
+    producer: Actor, source: WebSource, pump: Pump, disk_format: str, content: bytes
+) -> list[str]:
+    """Bring data into an image on each way; return the images' ids."""
+    uploaded, staged, imported, sent = (make(producer, disk_format) for _ in range(4))
+    source.content = content
+    producer.upload(uploaded, content)
+    producer.upload(staged, content, to="stage")
+    import_staged(producer, staged)
+    import_from(producer, imported, source)
+    send_direct(producer, sent, content)
+    pump.settle()
+    return [uploaded, staged, imported, sent]
+
+
 def import_from(producer: Actor, image_id: str, source: WebSource) -> None:
     """Ask for an import from a web server."""
     path = f"/v2/images/{image_id}/import"
@@ -207,17 +222,7 @@ def test_the_size_of_the_disk_is_known_on_each_way(
 ) -> None:
     """`virtual_size` is that of the disk in the data, where its format has one."""
     content, virtual_size = KNOWN[disk_format]
-    uploaded, staged, imported, sent = (make(producer, disk_format) for _ in range(4))
-    source.content = content
-
-    producer.upload(uploaded, content)
-    producer.upload(staged, content, to="stage")
-    import_staged(producer, staged)
-    import_from(producer, imported, source)
-    send_direct(producer, sent, content)
-    pump.settle()
-
-    for image_id in (uploaded, staged, imported, sent):
+    for image_id in bring(producer, source, pump, disk_format, content):
         image = show(producer, image_id)
         assert (image["status"], image["size"]) == ("active", len(content))
         assert image["virtual_size"] == virtual_size
@@ -254,17 +259,7 @@ def test_nothing_is_inspected_where_the_setting_is_off(
     producer: Actor, source: WebSource, pump: Pump, disk_format: str, *, known: bool
 ) -> None:
     """All data is taken as what it is said to be: raw data is a disk of its size."""
-    uploaded, staged, imported, sent = (make(producer, disk_format) for _ in range(4))
-    source.content = BACKED
-
-    producer.upload(uploaded, BACKED)
-    producer.upload(staged, BACKED, to="stage")
-    import_staged(producer, staged)
-    import_from(producer, imported, source)
-    send_direct(producer, sent, BACKED)
-    pump.settle()
-
-    for image_id in (uploaded, staged, imported, sent):
+    for image_id in bring(producer, source, pump, disk_format, BACKED):
         image = show(producer, image_id)
         assert image["status"] == "active"
         assert image["virtual_size"] == (len(BACKED) if known else None)

@@ -13,8 +13,7 @@ from infra.local.identities import EXTERNAL, OF_EXTERNAL
 from infra.local.keystone import PASSWORD, PEOPLE, scope_to, service_environment
 from tests.actors import Answer, over_http
 from tests.identity.conftest import Cloud
-from tests.local.service import running
-from tests.local.test_run import failing
+from tests.local.service import failing, running
 
 pytestmark = [pytest.mark.keystone, pytest.mark.xdist_group("keystone")]
 

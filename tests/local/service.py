@@ -55,6 +55,20 @@ def environment(**settings: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "PORT": "0", **settings}
 
 
+def failing(**settings: str) -> tuple[int, str, str]:
+    """Start the service where it can't; return its exit status, stdout and stderr."""
+    done = subprocess.run(
+        RUN,
+        cwd=ROOT,
+        env=environment(**settings),
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
 @contextmanager
 def running(**settings: str) -> Iterator[Run]:
     """Start the service on a free port; it is killed if it was not ended."""

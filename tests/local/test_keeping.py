@@ -1,6 +1,5 @@
 """What a local run keeps: all of it on DynamoDB Local, nothing on moto."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from botocore.session import get_session
 from infra.local import backend, dynamodb_local
 from infra.local.storage import storage
 from infra.local.streams import LocalStream
-from tests.local.service import ROOT, RUN, Run, environment, running
+from tests.local.service import Run, failing, running
 from tests.local.test_storage import PARTS, WHOLE, Bucket
 from tests.scene import CONTENT
 
@@ -29,17 +28,9 @@ def java() -> None:
 
 def refused(**settings: str) -> tuple[int, str]:
     """Start a service that does not come up; return its exit status and stderr."""
-    done = subprocess.run(
-        RUN,
-        cwd=ROOT,
-        env=environment(**settings),
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=60,
-    )
-    assert done.stdout == ""
-    return done.returncode, done.stderr
+    status, stdout, stderr = failing(**settings)
+    assert stdout == ""
+    return status, stderr
 
 
 def kept_in(folder: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ import pytest
 from infra.local.examples import CONSUMER, PRODUCER
 from infra.local.spelling import misspelt
 from tests.actors import Actor, over_http
-from tests.local.service import ROOT, RUN, Run, environment, running
+from tests.local.service import ROOT, RUN, Run, environment, failing, running
 from tests.scene import CONTENT
 
 SHOWN = 100_000
@@ -31,20 +31,6 @@ PENDING = "?visibility=shared&member_status=pending"
 
 # They share the services that they only look at.
 pytestmark = pytest.mark.xdist_group("run")
-
-
-def failing(**settings: str) -> tuple[int, str, str]:
-    """Start the service where it can't; give its exit status, stdout and stderr."""
-    process = subprocess.run(
-        RUN,
-        cwd=ROOT,
-        env=environment(**settings),
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=60,
-    )
-    return process.returncode, process.stdout, process.stderr
 
 
 def shell(command: str) -> Any:
