@@ -17,8 +17,9 @@ from chalicelib.aws import client
 from chalicelib.domain.images import Image, ImageStatus
 from chalicelib.domain.members import Member
 from chalicelib.errors import Unavailable
-from chalicelib.store.items import Raw, image_id_of_tombstone, image_of, member_of
+from chalicelib.store.items import image_id_of_tombstone, image_of, member_of
 from chalicelib.store.keys import IMAGE, MEMBER, moment
+from chalicelib.store.mapping import Raw
 
 log = logging.getLogger("cloud-images.events")
 

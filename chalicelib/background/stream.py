@@ -14,11 +14,11 @@ from chalicelib.store import images as image_store
 from chalicelib.store import objects, queue
 from chalicelib.store import uploads as upload_store
 from chalicelib.store.items import (
-    Raw,
     pending_upload_of,
     recopied_image_of,
     unswept_image_of,
 )
+from chalicelib.store.mapping import Raw
 
 log = logging.getLogger("cloud-images")
 

@@ -14,8 +14,9 @@ from chalicelib.store import images as image_store
 from chalicelib.store import objects, queue
 from chalicelib.store import uploads as upload_store
 from chalicelib.store.dynamodb import get_items
-from chalicelib.store.items import Raw, image_of, upload_of
+from chalicelib.store.items import image_of, upload_of
 from chalicelib.store.keys import Key, image_key, upload_key
+from chalicelib.store.mapping import Raw
 from chalicelib.store.objects import StoredData
 
 log = logging.getLogger("cloud-images")

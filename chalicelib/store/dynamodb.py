@@ -16,8 +16,9 @@ from pynamodb.exceptions import PynamoDBException, TransactWriteError
 from chalicelib import aws, clock, telemetry
 from chalicelib.domain.caller import Caller
 from chalicelib.errors import Unavailable
-from chalicelib.store.items import ByProject, Item, Raw
+from chalicelib.store.items import ByProject, Item
 from chalicelib.store.keys import Key, image_key, moment, touched_sort
+from chalicelib.store.mapping import Raw
 
 log = logging.getLogger("cloud-images")
 

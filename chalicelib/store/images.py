@@ -29,7 +29,6 @@ from chalicelib.store.items import (
     ImageItem,
     found_in,
     image_item,
-    stored,
     unswept_image_of,
 )
 from chalicelib.store.keys import (
@@ -48,6 +47,7 @@ from chalicelib.store.keys import (
     touched_sort,
     visibility_partition,
 )
+from chalicelib.store.mapping import stored
 from chalicelib.store.recent_changes import ListPart, write_and_record
 
 _NEVER_UPDATED: Final = {"created_at", "id", "member_count"}

@@ -4,9 +4,8 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from pynamodb.attributes import (
     BooleanAttribute,
@@ -19,9 +18,9 @@ from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
 from chalicelib import settings
-from chalicelib.domain.images import Content, Image, ImageStatus, Visibility
-from chalicelib.domain.members import ImageAndMembership, Member, MemberStatus
-from chalicelib.domain.uploads import UPLOAD_KEPT, Progress, Upload, UploadState
+from chalicelib.domain.images import Image
+from chalicelib.domain.members import ImageAndMembership, Member
+from chalicelib.domain.uploads import UPLOAD_KEPT, Upload, UploadState
 from chalicelib.store.keys import (
     DELETED,
     PART_OF,
@@ -32,7 +31,6 @@ from chalicelib.store.keys import (
     list_position,
     member_key,
     membership_sort,
-    moment,
     name_partition,
     name_sort,
     own_part,
@@ -44,17 +42,12 @@ from chalicelib.store.keys import (
     upload_partition,
     visibility_partition,
 )
+from chalicelib.store.mapping import ItemMapping, Raw
 
-_T = TypeVar("_T")
-Raw = dict[str, dict[str, Any]]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 COPIED: Final = ("owner", "name", "os_hidden")
 """What a membership copies from its image."""
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
 
 
 def _microseconds(time: datetime) -> int:
@@ -214,15 +207,9 @@ class RecentChangeItem(Item):
     expires_at = NumberAttribute(null=True)
 
 
-def stored(value: Any) -> Any:  # noqa: ANN401 - whatever an image's field holds
-    """Return the form in which a field of an image is stored."""
-    if isinstance(value, datetime):
-        return moment(value)
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, Content):
-        return asdict(value)
-    return dict(value) if isinstance(value, Mapping) else value
+_IMAGE = ItemMapping(Image, id="image_id")
+_MEMBER = ItemMapping(Member)
+_UPLOAD = ItemMapping(Upload, id="upload_id")
 
 
 def image_item(image: Image) -> ImageItem:
@@ -230,23 +217,7 @@ def image_item(image: Image) -> ImageItem:
     position = list_position(image.created_at, image.id)
     return ImageItem(
         *image_key(image.id),
-        image_id=image.id,
-        owner=image.owner,
-        name=image.name,
-        visibility=image.visibility,
-        status=image.status,
-        protected=image.protected,
-        os_hidden=image.os_hidden,
-        disk_format=image.disk_format,
-        container_format=image.container_format,
-        min_disk=image.min_disk,
-        min_ram=image.min_ram,
-        tags=stored(image.tags),
-        properties=stored(image.properties),
-        member_count=image.member_count,
-        version=image.version,
-        created_at=moment(image.created_at),
-        updated_at=moment(image.updated_at),
+        **_IMAGE.attributes(image),
         project_pk=project_partition(image.owner),
         project_sk=project_sort(own_part(image.visibility), position),
         group_pk=visibility_partition(image.visibility),
@@ -258,36 +229,7 @@ def image_item(image: Image) -> ImageItem:
 
 def image_of(raw: Raw) -> Image | None:
     """Parse an image from its item; none from a tombstone."""
-    item = ImageItem.from_raw_data(raw)
-    if item.deleted:
-        return None
-    return Image(
-        id=item.image_id,
-        owner=item.owner,
-        name=item.name,
-        visibility=Visibility(item.visibility),
-        status=ImageStatus(item.status),
-        protected=item.protected,
-        os_hidden=item.os_hidden,
-        disk_format=item.disk_format,
-        container_format=item.container_format,
-        min_disk=int(item.min_disk),
-        min_ram=int(item.min_ram),
-        size=None if item.size is None else int(item.size),
-        virtual_size=None if item.virtual_size is None else int(item.virtual_size),
-        checksum=item.checksum,
-        os_hash_algo=item.os_hash_algo,
-        os_hash_value=item.os_hash_value,
-        tags=tuple(str(tag) for tag in item.tags or ()),
-        properties=item.properties,
-        upload_id=item.upload_id,
-        staged=_read(Content, item.staged) if item.staged else None,
-        failed_import=item.failed_import,
-        member_count=int(item.member_count),
-        version=int(item.version),
-        created_at=_time(item.created_at),
-        updated_at=_time(item.updated_at),
-    )
+    return None if "deleted" in raw else _IMAGE.parse(raw)
 
 
 def member_item(member: Member, image: Image) -> MemberItem:
@@ -295,11 +237,7 @@ def member_item(member: Member, image: Image) -> MemberItem:
     position = list_position(image.created_at, image.id)
     return MemberItem(
         *member_key(member.image_id, member.member_id),
-        image_id=member.image_id,
-        member_id=member.member_id,
-        status=member.status,
-        created_at=moment(member.created_at),
-        updated_at=moment(member.updated_at),
+        **_MEMBER.attributes(member),
         owner=image.owner,
         name=image.name,
         os_hidden=image.os_hidden,
@@ -314,14 +252,7 @@ def member_item(member: Member, image: Image) -> MemberItem:
 
 def member_of(raw: Raw) -> Member:
     """Parse a membership from its item."""
-    item = MemberItem.from_raw_data(raw)
-    return Member(
-        image_id=item.image_id,
-        member_id=item.member_id,
-        status=MemberStatus(item.status),
-        created_at=_time(item.created_at),
-        updated_at=_time(item.updated_at),
-    )
+    return _MEMBER.parse(raw)
 
 
 def upload_item(upload: Upload) -> UploadItem:
@@ -330,26 +261,7 @@ def upload_item(upload: Upload) -> UploadItem:
     One that is over is in no index, and expires after `UPLOAD_KEPT`.
     """
     item = UploadItem(
-        *upload_key(upload.image_id, upload.id),
-        upload_id=upload.id,
-        image_id=upload.image_id,
-        method=upload.method,
-        state=upload.state,
-        project_id=upload.project_id,
-        user_id=upload.user_id,
-        request_id=upload.request_id,
-        created_at=moment(upload.created_at),
-        updated_at=moment(upload.updated_at),
-        uri=upload.uri,
-        size=upload.size,
-        part_size=upload.part_size,
-        sha512=upload.sha512,
-        etag=upload.etag,
-        multipart_id=upload.multipart_id,
-        progress=asdict(upload.progress),
-        tries=upload.tries,
-        reached=upload.reached,
-        message=upload.message,
+        *upload_key(upload.image_id, upload.id), **_UPLOAD.attributes(upload)
     )
     if upload.is_over:
         item.expires_at = int((upload.updated_at + UPLOAD_KEPT).timestamp())
@@ -361,28 +273,7 @@ def upload_item(upload: Upload) -> UploadItem:
 
 def upload_of(raw: Raw) -> Upload:
     """Parse an upload from its item."""
-    item = UploadItem.from_raw_data(raw)
-    return Upload(
-        id=item.upload_id,
-        image_id=item.image_id,
-        method=item.method,
-        state=UploadState(item.state),
-        project_id=item.project_id,
-        user_id=item.user_id,
-        request_id=item.request_id,
-        created_at=_time(item.created_at),
-        updated_at=_time(item.updated_at),
-        uri=item.uri,
-        size=None if item.size is None else int(item.size),
-        part_size=None if item.part_size is None else int(item.part_size),
-        sha512=item.sha512,
-        etag=item.etag,
-        multipart_id=item.multipart_id,
-        progress=_read(Progress, item.progress),
-        tries=int(item.tries),
-        reached=int(item.reached),
-        message=item.message or "",
-    )
+    return _UPLOAD.parse(raw)
 
 
 def pending_upload_of(raw: Raw | None) -> Key | None:
@@ -407,14 +298,6 @@ def recopied_image_of(old: Raw | None, new: Raw | None) -> str | None:
     if all(old.get(name) == new.get(name) for name in COPIED):
         return None
     return image_id_in(new["pk"]["S"])
-
-
-def _read(kind: type[_T], document: dict[str, Any]) -> _T:
-    """
-    Read what was stored as one document; what a later version added is left alone.
-    """
-    names = {field.name for field in fields(kind)}  # type: ignore[arg-type] # one of ours
-    return kind(**{name: document[name] for name in document if name in names})
 
 
 def image_id_of_tombstone(raw: Raw | None) -> str | None:

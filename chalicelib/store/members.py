@@ -30,7 +30,6 @@ from chalicelib.store.dynamodb import (
 from chalicelib.store.items import (
     ImageItem,
     MemberItem,
-    Raw,
     image_of,
     member_item,
     member_of,
@@ -45,6 +44,7 @@ from chalicelib.store.keys import (
     owner_partition,
     project_sort,
 )
+from chalicelib.store.mapping import Raw
 from chalicelib.store.recent_changes import write_and_record
 
 COPIES_AT_ONCE: Final = 500

@@ -17,8 +17,8 @@ from chalicelib.errors import BadRequest
 from chalicelib.store import indexes
 from chalicelib.store.candidates import Budget, BudgetSpentError, Candidates
 from chalicelib.store.indexes import Row
-from chalicelib.store.items import stored
 from chalicelib.store.keys import is_whole, list_position, name_prefix
+from chalicelib.store.mapping import stored
 
 SLICE_MAX: Final = 250
 """Maximum number of images that are read at once: of 384 KB, they take some 300 MB."""

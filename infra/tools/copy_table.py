@@ -22,13 +22,13 @@ os.environ.setdefault("AUTH", "development")
 
 from chalicelib.domain.images import Image  # noqa: E402 - see above
 from chalicelib.store.items import (  # noqa: E402
-    Raw,
     image_item,
     image_of,
     member_item,
     member_of,
 )
 from chalicelib.store.keys import IMAGE, MEMBER, RECENT, image_key  # noqa: E402
+from chalicelib.store.mapping import Raw  # noqa: E402 - as above
 
 WRITERS: Final = 16
 """Number of items that are written at the same time."""
