@@ -22,6 +22,7 @@ NO_MEMBER = (
     " neither . nor .., without / and control characters."
 )
 NO_STATUS = 'status must be "pending", "accepted" or "rejected".'
+NO_METHOD = "method.name must be glance-direct or web-download."
 TOO_LONG = "must be shorter than or equal to 255 characters"
 VISIBILITIES = "['community', 'public', 'private', 'shared']"
 NO_ID = "00000000-0000-4000-8000-000000000000"
@@ -218,6 +219,39 @@ def test_a_bad_status_is_refused(body: Any, consumer: Actor, image_id: str) -> N
 
     assert bad(NO_STATUS) == told(answer)
     assert before == stored()
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "message"),
+    [
+        ("/v2/images/{}/import", {}, NO_METHOD),
+        ("/v2/images/{}/import", {"method": "web-download"}, NO_METHOD),
+        ("/v2/images/{}/import", {"method": {"name": ["web-download"]}}, NO_METHOD),
+        (
+            "/v2/images/{}/import",
+            {"method": {"name": "glance-direct"}, "stores": ["file2"]},
+            'stores, if given, must be ["file1"].',
+        ),
+        (
+            "/ext/v1/images/{0}/uploads/{0}/complete",
+            {"etags": [5]},
+            "etags, if given, must be a list of the parts' ETags.",
+        ),
+        (
+            "/ext/v1/images/{0}/uploads/{0}/complete",
+            {"sha512": 5},
+            "sha512, if given, must be 128 hexadecimal digits, lower case.",
+        ),
+    ],
+)
+def test_a_bad_field_of_a_body_is_named(
+    call: str, body: Any, message: str, producer: Actor, image_id: str
+) -> None:
+    """By its whole path, with what it must be."""
+    answer = producer.post(call.format(image_id), body)
+
+    words = answer.document.get("message", answer.document.get("detail"))
+    assert (answer.status, words) == (400, message)
 
 
 @pytest.mark.parametrize("query", QUERIES)

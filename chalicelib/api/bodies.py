@@ -5,16 +5,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, NoReturn
 
 import fastjsonschema
 
 from chalicelib import settings
-from chalicelib.api.schemas import BASE, IMAGE_SCHEMA, Json
-from chalicelib.domain.images import DATA_TYPE, STORE, Image, Visibility
+from chalicelib.api.schemas import BASE, BODIES, PROJECT_ID, Json
+from chalicelib.domain.images import DATA_TYPE, Image, Visibility
 from chalicelib.domain.members import MemberStatus
 from chalicelib.domain.projects import is_project_id
-from chalicelib.domain.uploads import IMPORT_METHODS
 from chalicelib.errors import (
     ApiError,
     BadRequest,
@@ -29,12 +29,6 @@ WEIGHT_MAX: Final = 384 * 1024
 Maximum size of tags and properties, in bytes; an item of DynamoDB ends at 400 KB.
 """
 
-OBJECT_MAX: Final = 5 * 1024**4
-"""Maximum size of an object of S3, in bytes; AWS's documentation has 5 TiB and more."""
-
-URLS_MAX: Final = 100
-"""Maximum number of parts' URLs in a response."""
-
 READ_ONLY: Final = frozenset(
     {
         "id", "status", "size", "virtual_size", "checksum", "created_at", "updated_at",
@@ -48,29 +42,11 @@ _UNTOLD: Final = frozenset({"os_hash_algo", "os_hash_value"})
 _SET_ON_CREATE: Final = frozenset({"id", *_UNTOLD})
 _INTEGERS: Final = frozenset({"min_disk", "min_ram"})
 
-_PROJECT_ID: Final = (
-    "a project id: a string of 1 to 255 characters, at most 1000 bytes, neither . nor"
-    " .., without / and control characters"
-)
 _NAME_MAX: Final = 255
-_INTEGER: Final = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 _MESSAGE_MAX: Final = 300
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
-_SHA512: Final = re.compile(r"[0-9a-f]{128}")
-
-_check_image: Final[Callable[..., Any]] = fastjsonschema.compile(
-    {
-        "type": "object",
-        "properties": {
-            **IMAGE_SCHEMA["properties"],
-            "min_disk": _INTEGER,
-            "min_ram": _INTEGER,
-        },
-        "additionalProperties": {"type": "string"},
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +103,7 @@ def check_owner(owner: str | None) -> None:
         BadRequest: It is not.
     """
     if owner is None or not is_project_id(owner):
-        raise BadRequest(f"owner must be {_PROJECT_ID}.")
+        raise BadRequest(f"owner must be {PROJECT_ID}.")
 
 
 def check_no_body(raw: bytes) -> None:
@@ -147,7 +123,7 @@ def check_image(document: Json) -> None:
         BadRequest: The first field that is not what it may be.
     """
     try:
-        _check_image(document, name_prefix="image")
+        _validator("new-image")(document, name_prefix="image")
     except fastjsonschema.JsonSchemaValueException as exc:
         raise BadRequest(exc.message[:_MESSAGE_MAX]) from exc
     if any(len(name) > _NAME_MAX for name in document):
@@ -195,9 +171,9 @@ def parse_new_member(raw: bytes) -> str:
     Raises:
         BadRequest: There is no `member`, or it cannot be a project's id.
     """
-    member_id = _parse_object(raw).get("member")
-    if not isinstance(member_id, str) or not is_project_id(member_id):
-        raise BadRequest(f"member must be {_PROJECT_ID}.")
+    member_id: str = _parse("new-member", raw)["member"]
+    if not is_project_id(member_id):  # No schema counts bytes.
+        raise BadRequest(f"member must be {PROJECT_ID}.")
     return member_id
 
 
@@ -207,10 +183,7 @@ def parse_member_status(raw: bytes) -> MemberStatus:
     Raises:
         BadRequest: There is no `status`, or it is not one of the three.
     """
-    status = _parse_object(raw).get("status")
-    if not isinstance(status, str) or status not in list(MemberStatus):
-        raise BadRequest('status must be "pending", "accepted" or "rejected".')
-    return MemberStatus(status)
+    return MemberStatus(_parse("member-status", raw)["status"])
 
 
 def check_content(headers: Mapping[str, str], content: bytes) -> None:
@@ -281,16 +254,9 @@ def parse_import(raw: bytes) -> tuple[str, str | None]:
     Raises:
         BadRequest: There is no method that is known, or a store that is not there.
     """
-    asked = _parse_object(raw)
-    method = asked.get("method")
-    method = method if isinstance(method, dict) else {}
-    name, uri = method.get("name"), method.get("uri")
-    if name not in IMPORT_METHODS:
-        raise BadRequest(f"method.name must be {' or '.join(IMPORT_METHODS)}.")
-    stores = asked.get("stores", [STORE])
-    if stores != [STORE]:
-        raise BadRequest(f'stores, if given, must be ["{STORE}"].')
-    return name, uri if isinstance(uri, str) else None
+    method = _parse("import", raw)["method"]
+    uri = method.get("uri")
+    return method["name"], uri if isinstance(uri, str) else None
 
 
 def parse_new_upload(raw: bytes) -> tuple[int, str | None]:
@@ -300,11 +266,8 @@ def parse_new_upload(raw: bytes) -> tuple[int, str | None]:
     Raises:
         BadRequest: It is not so; the message says what is allowed.
     """
-    asked = _parse_object(raw)
-    size = asked.get("size")
-    if type(size) is not int or not 1 <= size <= OBJECT_MAX:
-        raise BadRequest(f"size must be a number of bytes, 1 to {OBJECT_MAX}.")
-    return size, _sha512_of(asked)
+    asked = _parse("new-upload", raw)
+    return int(asked["size"]), asked.get("sha512")
 
 
 def parse_part_numbers(raw: bytes, count: int) -> list[int]:
@@ -313,17 +276,9 @@ def parse_part_numbers(raw: bytes, count: int) -> list[int]:
     Raises:
         BadRequest: It is not so; the message says what is allowed.
     """
-    numbers = _parse_object(raw).get("part_numbers")
-    if (
-        not isinstance(numbers, list)
-        or not 1 <= len(numbers) <= URLS_MAX
-        or not all(type(one) is int and 1 <= one <= count for one in numbers)
-        or len(set(numbers)) != len(numbers)
-    ):
-        raise BadRequest(
-            f"part_numbers must be a list of 1 to {URLS_MAX} different numbers, each 1"
-            f" to {count}."
-        )
+    numbers = [int(one) for one in _parse("part-numbers", raw)["part_numbers"]]
+    if max(numbers) > count:
+        raise BadRequest(f"part_numbers must be numbers of parts, 1 to {count}.")
     return numbers
 
 
@@ -333,21 +288,10 @@ def parse_completion(raw: bytes) -> tuple[list[str] | None, str | None]:
     Raises:
         BadRequest: It is not so; the message says what is allowed.
     """
-    asked = _parse_object(raw) if raw.strip() else {}
+    asked = _parse("completion", raw) if raw.strip() else {}
     etags = asked.get("etags")
-    if etags is not None and not (
-        isinstance(etags, list) and all(isinstance(one, str) for one in etags)
-    ):
-        raise BadRequest("etags, if given, must be a list of the parts' ETags.")
     tags = None if etags is None else [one.strip('"') for one in etags]
-    return tags, _sha512_of(asked)
-
-
-def _sha512_of(asked: Json) -> str | None:
-    sha512 = asked.get("sha512")
-    if sha512 is None or (isinstance(sha512, str) and _SHA512.fullmatch(sha512)):
-        return sha512
-    raise BadRequest("sha512, if given, must be 128 hexadecimal digits, lower case.")
+    return tags, asked.get("sha512")
 
 
 def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
@@ -369,6 +313,36 @@ def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
     if half:
         raise BadRequest("The body has a text with half a surrogate pair.")
     return value
+
+
+def _parse(kind: str, raw: bytes) -> Json:
+    """Parse a body, and validate it by the schema of its kind."""
+    body = _parse_object(raw)
+    try:
+        _validator(kind)(body)
+    except fastjsonschema.JsonSchemaValueException as exc:
+        raise BadRequest(_requirement(BODIES[kind], exc.path[1:])) from exc
+    return body
+
+
+@cache
+def _validator(kind: str) -> Callable[..., Any]:
+    # Only when first needed: a cold start serves one request.
+    validate: Callable[..., Any] = fastjsonschema.compile(BODIES[kind])
+    return validate
+
+
+def _requirement(schema: Json, path: list[str]) -> str:
+    """Return what the value at a path, or what it lacks, must be."""
+    names: list[str] = []
+    optional = ""
+    while "properties" in schema:
+        required = schema.get("required", [])
+        name = path[len(names)] if len(names) < len(path) else required[0]
+        optional = "" if name in required else ", if given,"
+        names.append(name)
+        schema = schema["properties"][name]
+    return f"{'.'.join(names)}{optional} must be {schema['description']}."
 
 
 def _parse_object(raw: bytes) -> Json:

@@ -1,15 +1,20 @@
-"""The schemas that the API serves: what an image and a member look like."""
+"""The schemas of documents: those that the API serves, and of the bodies of requests.
+
+Each body is validated by its schema, and the OpenAPI document describes it by the same.
+"""
 
 from typing import Any, Final
 
 from chalicelib.domain.images import (
     CONTAINER_FORMATS,
     DISK_FORMATS,
+    STORE,
     UUID,
     ImageStatus,
     Visibility,
 )
 from chalicelib.domain.members import MemberStatus
+from chalicelib.domain.uploads import IMPORT_METHODS, PARTS_MAX
 
 Json = dict[str, Any]
 
@@ -236,3 +241,115 @@ SCHEMAS: Final = {
     "members": MEMBERS_SCHEMA,
 }
 """The documents at `/v2/schemas/{name}`."""
+
+OBJECT_MAX: Final = 5 * 1024**4
+"""Maximum size of an object of S3, in bytes; AWS's documentation has 5 TiB and more."""
+
+URLS_MAX: Final = 100
+"""Maximum number of parts' URLs in a response."""
+
+PROJECT_ID: Final = (
+    "a project id: a string of 1 to 255 characters, at most 1000 bytes, neither . nor"
+    " .., without / and control characters"
+)
+
+_INTEGER: Final = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+_SHA512: Final = {
+    "type": _NULLABLE,
+    "pattern": "^[0-9a-f]{128}$",
+    "description": "128 hexadecimal digits, lower case",
+}
+
+BODIES: Final[dict[str, Json]] = {
+    "new-image": {
+        "type": "object",
+        "properties": {
+            **IMAGE_SCHEMA["properties"],
+            "min_disk": _INTEGER,
+            "min_ram": _INTEGER,
+        },
+        "additionalProperties": {"type": "string"},
+    },
+    "new-member": {
+        "type": "object",
+        "required": ["member"],
+        "properties": {
+            "member": {
+                "type": "string",
+                "maxLength": 255,
+                "pattern": r"^[^/\x00-\x1f\x7f-\x9f]+$",
+                "not": {"enum": [".", ".."]},
+                "description": PROJECT_ID,
+            }
+        },
+    },
+    "member-status": {
+        "type": "object",
+        "required": ["status"],
+        "properties": {
+            "status": {
+                "enum": [str(status) for status in MemberStatus],
+                "description": '"pending", "accepted" or "rejected"',
+            }
+        },
+    },
+    "import": {
+        "type": "object",
+        "required": ["method"],
+        "properties": {
+            "method": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {
+                    "name": {
+                        "enum": list(IMPORT_METHODS),
+                        "description": " or ".join(IMPORT_METHODS),
+                    },
+                    "uri": {"description": "the URL to import from: of web-download"},
+                },
+            },
+            "stores": {"enum": [[STORE]], "description": f'["{STORE}"]'},
+        },
+    },
+    "new-upload": {
+        "type": "object",
+        "required": ["size"],
+        "properties": {
+            "size": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": OBJECT_MAX,
+                "description": f"a number of bytes, 1 to {OBJECT_MAX}",
+            },
+            "sha512": _SHA512,
+        },
+    },
+    "part-numbers": {
+        "type": "object",
+        "required": ["part_numbers"],
+        "properties": {
+            "part_numbers": {
+                "type": "array",
+                "items": {"type": "integer", "minimum": 1, "maximum": PARTS_MAX},
+                "minItems": 1,
+                "maxItems": URLS_MAX,
+                "uniqueItems": True,
+                "description": f"a list of 1 to {URLS_MAX} different part numbers",
+            }
+        },
+    },
+    "completion": {
+        "type": "object",
+        "properties": {
+            "etags": {
+                "type": ["array", "null"],
+                "items": {"type": "string"},
+                "description": "a list of the parts' ETags",
+            },
+            "sha512": _SHA512,
+        },
+    },
+}
+"""
+The bodies of requests; in a description is what a refused value "must be".
+"""

@@ -15,11 +15,11 @@ from chalice.app import Blueprint, Response
 from chalicelib.api import bodies, responses
 from chalicelib.api.requests import ANY_TYPE, base_url, body, caller
 from chalicelib.api.responses import answer, no_content
-from chalicelib.api.schemas import Json
+from chalicelib.api.schemas import URLS_MAX, Json
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image, ImageStatus
-from chalicelib.domain.uploads import DIRECT_UPLOAD, Upload, UploadState
+from chalicelib.domain.uploads import DIRECT_UPLOAD, PARTS_MAX, Upload, UploadState
 from chalicelib.errors import Conflict, NotFound, StaleError
 from chalicelib.store import images as image_store
 from chalicelib.store import objects
@@ -32,7 +32,6 @@ UPLOAD: Final = UPLOADS + "/{upload_id}"
 PART_BYTES: Final = 16 * 1024**2
 """Minimum size of a part, in bytes; large data has larger ones, as S3 takes 10,000."""
 
-_PARTS_MAX = 10_000
 _MEBIBYTE = 1024**2
 
 uploads = Blueprint(__name__)
@@ -58,7 +57,7 @@ def begin_upload(image_id: str) -> Response:
         raise
     document = responses.present_upload(upload)
     location = base_url(uploads.current_request) + document["self"]
-    first = range(1, min(upload.part_count, bodies.URLS_MAX) + 1)
+    first = range(1, min(upload.part_count, URLS_MAX) + 1)
     return answer(
         document | _urls(upload, list(first)),
         HTTPStatus.CREATED,
@@ -160,7 +159,7 @@ def _load_open(image_id: str, upload_id: str, me: Caller) -> Upload:
 
 def _begun(image: Image, size: int, sha512: str | None, me: Caller) -> Upload:
     """Start an upload in S3; nothing in the table names it yet."""
-    most = ceil(size / _PARTS_MAX)
+    most = ceil(size / PARTS_MAX)
     upload = upload_store.new_upload(image, DIRECT_UPLOAD, UploadState.OPEN, me)
     return replace(
         upload,

@@ -25,6 +25,9 @@ DIRECT_UPLOAD: Final = "direct-upload"
 """The one way of upload that is not an import: parts that the client sends to S3."""
 
 IMPORT_METHODS: Final = (GLANCE_DIRECT, WEB_DOWNLOAD)
+PARTS_MAX: Final = 10_000
+"""Maximum number of parts of an object of S3."""
+
 UPLOAD_KEPT: Final = timedelta(hours=48)
 """How long an upload that is over can still be looked at, as the reference's tasks."""
 

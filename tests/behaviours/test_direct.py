@@ -394,7 +394,9 @@ def test_bad_part_numbers_are_refused(
 
     answer = producer.post(upload["self"] + "/urls", {"part_numbers": numbers})
 
-    detail = "part_numbers must be a list of 1 to 100 different numbers, each 1 to 3."
+    detail = "part_numbers must be a list of 1 to 100 different part numbers."
+    if numbers == [4]:
+        detail = "part_numbers must be numbers of parts, 1 to 3."
     wanted = problem(400, "Bad Request", "invalid", detail)
     assert (answer.status, answer.document) == wanted
 
