@@ -13,7 +13,7 @@ from chalice.app import Chalice, Request, Response
 from chalicelib import ids, settings, telemetry
 from chalicelib.api import cors
 from chalicelib.api.requests import ANY_TYPE, OWN, PROXY, SENT, path_of
-from chalicelib.api.responses import JSON_TYPE, answer
+from chalicelib.api.responses import JSON_TYPE, json_response
 from chalicelib.errors import (
     ERROR_TYPE,
     ApiError,
@@ -158,9 +158,11 @@ def _refusal(
     text = message or "Internal server error."
     if path_of(request).startswith(OWN):
         problem = {"title": title, "status": status, "detail": text, "reason": reason}
-        return answer(problem, status, {"Content-Type": "application/problem+json"})
+        return json_response(
+            problem, status, {"Content-Type": "application/problem+json"}
+        )
     if JSON_TYPE in request.headers.get("accept", "").lower():
-        return answer({"code": code, "title": title, "message": text}, status)
+        return json_response({"code": code, "title": title, "message": text}, status)
     return Response(
         error_page(status, text),
         headers={"Content-Type": ERROR_TYPE, "X-Content-Type-Options": "nosniff"},

@@ -9,8 +9,8 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import ids, settings
 from chalicelib.api import bodies, responses
-from chalicelib.api.requests import ANY_TYPE, body, caller
-from chalicelib.api.responses import TEXT_TYPE, answer, no_content
+from chalicelib.api.requests import ANY_TYPE, body, caller_of
+from chalicelib.api.responses import TEXT_TYPE, json_response, no_content
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Content, Image, ImageStatus
@@ -29,13 +29,13 @@ data = Blueprint(__name__)
 @data.route(IMAGE + "/file", methods=["GET"], content_types=ANY_TYPE)
 def download_data(image_id: str) -> Response:
     """Download an image's data, from where the response redirects to."""
-    me = caller(data)
-    found = image_store.load_image(image_id, me.project_id)
-    image = policy.authorize_download(me, found)
+    caller = caller_of(data)
+    loaded = image_store.load_image(image_id, caller.project_id)
+    image = policy.authorize_download(caller, loaded)
     if not image.has_data:
         return no_content()
-    asked = data.current_request.headers.get("range")
-    bodies.check_range(asked, image.size or 0)
+    range_header = data.current_request.headers.get("range")
+    bodies.check_range(range_header, image.size or 0)
     return Response(
         "",
         headers={"Content-Type": TEXT_TYPE, "Location": objects.download_url(image)},
@@ -46,24 +46,24 @@ def download_data(image_id: str) -> Response:
 @data.route(IMAGE + "/file", methods=["PUT"], content_types=ANY_TYPE)
 def upload_data(image_id: str) -> Response:
     """Upload the data of an image of your project, if it fits into a request."""
-    me = caller(data)
+    caller = caller_of(data)
     content = _content()
-    image = _load_queued(image_id, me)
+    image = _load_queued(image_id, caller)
     bodies.check_formats(image)
     described = _described(content, image)
     if described.refusal:
         raise UnsupportedMediaType(described.refusal)
     after = image.with_data(ids.new_ordered_id(), described)
-    _keep(image, after, content, me)
+    _keep(image, after, content, caller)
     return no_content()
 
 
 @data.route(IMAGE + "/stage", methods=["PUT"], content_types=ANY_TYPE)
 def stage_data(image_id: str) -> Response:
     """Stage data of an image of your project for an import."""
-    me = caller(data)
+    caller = caller_of(data)
     content = _content()
-    image = _load_queued(image_id, me)
+    image = _load_queued(image_id, caller)
     after = replace(
         image,
         status=ImageStatus.UPLOADING,
@@ -72,23 +72,23 @@ def stage_data(image_id: str) -> Response:
         staged=_described(content, image),
         failed_import=None,
     )
-    _keep(image, after, content, me)
+    _keep(image, after, content, caller)
     return no_content()
 
 
 @data.route(IMAGE + "/import", methods=["POST"], content_types=ANY_TYPE)
 def import_data(image_id: str) -> Response:
     """Import the data of an image of your project: staged data, or a URL's."""
-    me = caller(data)
+    caller = caller_of(data)
     method, uri = bodies.parse_import(body(data))
-    found = image_store.load_image(image_id, me.project_id)
-    image = policy.authorize("upload_image", me, found)
-    upload = upload_store.new_upload(image, method, UploadState.PENDING, me)
+    loaded = image_store.load_image(image_id, caller.project_id)
+    image = policy.authorize("upload_image", caller, loaded)
+    upload = upload_store.new_upload(image, method, UploadState.PENDING, caller)
     if method == GLANCE_DIRECT:
         after, upload = _import_staged(image, upload)
     else:
         after, upload = _import_from(uri, image, upload)
-    upload_store.begin_upload(image, after, upload, me)
+    upload_store.begin_upload(image, after, upload, caller)
     return Response(
         "", headers={"Content-Type": TEXT_TYPE}, status_code=HTTPStatus.ACCEPTED
     )
@@ -97,10 +97,12 @@ def import_data(image_id: str) -> Response:
 @data.route(IMAGE + "/tasks", methods=["GET"], content_types=ANY_TYPE)
 def list_tasks(image_id: str) -> Response:
     """List the imports of an image of your project, as tasks."""
-    me = caller(data)
-    found = image_store.load_image(image_id, me.project_id)
-    policy.authorize("list_tasks", me, found)
-    return answer(responses.present_tasks(upload_store.list_uploads(image_id), me))
+    caller = caller_of(data)
+    loaded = image_store.load_image(image_id, caller.project_id)
+    policy.authorize("list_tasks", caller, loaded)
+    return json_response(
+        responses.present_tasks(upload_store.list_uploads(image_id), caller)
+    )
 
 
 def _content() -> bytes:
@@ -134,25 +136,25 @@ def _described(content: bytes, image: Image) -> Content:
     )
 
 
-def _load_queued(image_id: str, me: Caller) -> Image:
+def _load_queued(image_id: str, caller: Caller) -> Image:
     """Load an image that waits for data, for a caller who may upload it.
 
     Raises:
         Conflict: It has its data, or another upload goes on.
     """
-    found = image_store.load_image(image_id, me.project_id)
-    image = policy.authorize("upload_image", me, found)
+    loaded = image_store.load_image(image_id, caller.project_id)
+    image = policy.authorize("upload_image", caller, loaded)
     if image.status is not ImageStatus.QUEUED:
         raise Conflict(f"The image is {image.status}: only a queued one takes data.")
     return image
 
 
-def _keep(before: Image, after: Image, content: bytes, me: Caller) -> None:
+def _keep(before: Image, after: Image, content: bytes, caller: Caller) -> None:
     """Store data, then record it in the image; or neither."""
     upload_id = after.upload_id or ""
     objects.put_data(after.id, upload_id, content)
     try:
-        image_store.update_image(before, after, me)
+        image_store.update_image(before, after, caller)
     except StaleError:
         latest = image_store.load_image(after.id, "").image
         if latest is None or latest.upload_id != upload_id:

@@ -9,7 +9,7 @@ from chalice.app import Blueprint, Response
 from chalicelib import settings
 from chalicelib.api.app import METHODS, NO_RESOURCE, OTHER_VERSION
 from chalicelib.api.requests import ANY_TYPE, base_url, path_of
-from chalicelib.api.responses import TEXT_TYPE, answer
+from chalicelib.api.responses import TEXT_TYPE, json_response
 from chalicelib.api.schemas import SCHEMAS, Json
 from chalicelib.domain.images import STORE
 from chalicelib.domain.uploads import IMPORT_METHODS
@@ -26,19 +26,19 @@ discovery = Blueprint(__name__)
 @discovery.route("/", methods=["GET"], content_types=ANY_TYPE)
 def show_choices() -> Response:
     """Choose a version of the API."""
-    return answer(_versions(), HTTPStatus.MULTIPLE_CHOICES)
+    return json_response(_versions(), HTTPStatus.MULTIPLE_CHOICES)
 
 
 @discovery.route("/versions", methods=["GET"], content_types=ANY_TYPE)
 def list_versions() -> Response:
     """List the versions of the API."""
-    return answer(_versions())
+    return json_response(_versions())
 
 
 @discovery.route("/v2", methods=["GET"], content_types=ANY_TYPE)
 def show_version() -> Response:
     """Find the API at the address that a service catalog names."""
-    return answer(_versions())
+    return json_response(_versions())
 
 
 @discovery.route("/healthcheck", methods=["GET"], content_types=ANY_TYPE)
@@ -52,13 +52,13 @@ def show_schema(name: str) -> Response:
     """Read the JSON schema of a document: image, images, member or members."""
     if name not in SCHEMAS:
         raise NotFound(NO_RESOURCE)
-    return answer(SCHEMAS[name])
+    return json_response(SCHEMAS[name])
 
 
 @discovery.route("/v2/info/import", methods=["GET"], content_types=ANY_TYPE)
 def show_import_info() -> Response:
     """List the methods of import."""
-    return answer(
+    return json_response(
         {
             "import-methods": {
                 "description": "Import methods available.",
@@ -72,13 +72,13 @@ def show_import_info() -> Response:
 @discovery.route("/v2/info/stores", methods=["GET"], content_types=ANY_TYPE)
 def show_stores_info() -> Response:
     """List the stores of images' data: one."""
-    return answer({"stores": [{"id": STORE, "default": "true"}]})
+    return json_response({"stores": [{"id": STORE, "default": "true"}]})
 
 
 @discovery.route("/v2/info/usage", methods=["GET"], content_types=ANY_TYPE)
 def show_usage_info() -> Response:
     """Show how much of its quotas a project uses; no quota is reported."""
-    return answer({"usage": {}})
+    return json_response({"usage": {}})
 
 
 @discovery.route("/{proxy+}", methods=METHODS, content_types=ANY_TYPE)
@@ -89,7 +89,7 @@ def refuse_path() -> Response:
         # No Keystone to ask: `openstack` then takes a project's id as given.
         raise Forbidden("There are no projects to look up without Keystone.")
     if OTHER_VERSION.match(path):
-        return answer(_versions(), HTTPStatus.MULTIPLE_CHOICES)
+        return json_response(_versions(), HTTPStatus.MULTIPLE_CHOICES)
     raise NotFound(NO_RESOURCE)
 
 

@@ -10,8 +10,15 @@ from chalice.app import Blueprint, Response
 from chalicelib import clock, ids
 from chalicelib.api import bodies, patch, responses
 from chalicelib.api.list_parameters import parse_list_query
-from chalicelib.api.requests import ANY_TYPE, base_url, body, caller, media_type, params
-from chalicelib.api.responses import answer, no_content
+from chalicelib.api.requests import (
+    ANY_TYPE,
+    base_url,
+    body,
+    caller_of,
+    media_type,
+    query_params,
+)
+from chalicelib.api.responses import json_response, no_content
 from chalicelib.api.schemas import Json
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
@@ -31,13 +38,13 @@ images = Blueprint(__name__)
 @images.route("/v2/images", methods=["POST"], content_types=ANY_TYPE)
 def create_image() -> Response:
     """Register an image of your project."""
-    me = caller(images)
-    image = _new_image(me, bodies.parse_new_image(body(images)))
+    caller = caller_of(images)
+    image = _new_image(caller, bodies.parse_new_image(body(images)))
     bodies.check_limits(image)
-    policy.authorize_creation(me, image)
+    policy.authorize_creation(caller, image)
     bodies.check_owner(image.owner)
-    image_store.create_image(image, me)
-    return answer(
+    image_store.create_image(image, caller)
+    return json_response(
         responses.present_image(image),
         HTTPStatus.CREATED,
         {
@@ -50,76 +57,76 @@ def create_image() -> Response:
 @images.route("/v2/images", methods=["GET"], content_types=ANY_TYPE)
 def list_images() -> Response:
     """List the images of your project, the public ones, and those it accepted."""
-    me = caller(images)
-    asked = params(images)
-    policy.require_role("list_images", me)
-    page = lists.list_images(parse_list_query(asked), me, responses.encode_image)
-    links = _page_links(page, asked)
-    return responses.answer_encoded(responses.encode_images(page.images, links))
+    caller = caller_of(images)
+    params = query_params(images)
+    policy.require_role("list_images", caller)
+    page = lists.list_images(parse_list_query(params), caller, responses.encode_image)
+    links = _page_links(page, params)
+    return responses.encoded_response(responses.encode_images(page.images, links))
 
 
 @images.route("/v2/images/{image_id}", methods=["GET"], content_types=ANY_TYPE)
 def show_image(image_id: str) -> Response:
     """Show an image that your project may see, whatever it answered to a share."""
-    me = caller(images)
-    found = image_store.load_image(image_id, me.project_id)
-    image = policy.authorize("show_image", me, found)
-    return answer(responses.present_image(image))
+    caller = caller_of(images)
+    loaded = image_store.load_image(image_id, caller.project_id)
+    image = policy.authorize("show_image", caller, loaded)
+    return json_response(responses.present_image(image))
 
 
 @images.route("/v2/images/{image_id}", methods=["PATCH"], content_types=ANY_TYPE)
 def update_image(image_id: str) -> Response:
     """Change an image of your project: all that the patch says, or nothing."""
-    me = caller(images)
+    caller = caller_of(images)
     operations = patch.parse_patch(media_type(images), body(images))
-    found = image_store.load_image(image_id, me.project_id)
-    before = policy.authorize("update_image", me, found)
+    loaded = image_store.load_image(image_id, caller.project_id)
+    before = policy.authorize("update_image", caller, loaded)
     after = patch.apply_patch(before, operations)
-    policy.authorize_change(me, found, before, after)
+    policy.authorize_change(caller, loaded, before, after)
     bodies.check_owner(after.owner)
     # As in the reference, a patch that changes nothing is an update, an empty one none.
-    image = image_store.update_image(before, after, me) if operations else before
-    return answer(responses.present_image(image))
+    image = image_store.update_image(before, after, caller) if operations else before
+    return json_response(responses.present_image(image))
 
 
 @images.route("/v2/images/{image_id}", methods=["DELETE"], content_types=ANY_TYPE)
 def delete_image(image_id: str) -> Response:
     """Delete an image of your project, for its members too."""
-    me = caller(images)
+    caller = caller_of(images)
     bodies.check_no_body(body(images))
-    found = image_store.load_image(image_id, me.project_id)
-    image = policy.authorize("delete_image", me, found)
+    loaded = image_store.load_image(image_id, caller.project_id)
+    image = policy.authorize("delete_image", caller, loaded)
     if image.protected:
         raise Forbidden(f"Image {image_id} is protected and cannot be deleted.")
-    image_store.delete_image(image, me)
+    image_store.delete_image(image, caller)
     return no_content()
 
 
 @images.route(TAG, methods=["PUT"], content_types=ANY_TYPE)
 def add_tag(image_id: str, tag: str) -> Response:
     """Put a tag on an image of your project."""
-    me = caller(images)
+    caller = caller_of(images)
     bodies.check_no_body(body(images))
     bodies.check_image({"tags": [tag]})
-    found = image_store.load_image(image_id, me.project_id)
-    image = policy.authorize("update_image", me, found)
+    loaded = image_store.load_image(image_id, caller.project_id)
+    image = policy.authorize("update_image", caller, loaded)
     tagged = replace(image, tags=tuple(dict.fromkeys((*image.tags, tag))))
     bodies.check_limits(tagged, image)
-    image_store.update_image(image, tagged, me)
+    image_store.update_image(image, tagged, caller)
     return no_content()
 
 
 @images.route(TAG, methods=["DELETE"], content_types=ANY_TYPE)
 def remove_tag(image_id: str, tag: str) -> Response:
     """Take a tag off an image of your project."""
-    me = caller(images)
+    caller = caller_of(images)
     bodies.check_no_body(body(images))
-    found = image_store.load_image(image_id, me.project_id)
-    image = policy.authorize("update_image", me, found)
+    loaded = image_store.load_image(image_id, caller.project_id)
+    image = policy.authorize("update_image", caller, loaded)
     if tag not in image.tags:
         raise NotFound(f"The image {image_id} has no tag {tag!r}.")
     tags = tuple(one for one in image.tags if one != tag)
-    image_store.update_image(image, replace(image, tags=tags), me)
+    image_store.update_image(image, replace(image, tags=tags), caller)
     return no_content()
 
 
@@ -136,19 +143,19 @@ def reactivate_image(image_id: str) -> Response:
 
 
 def _switch(image_id: str, before: ImageStatus, after: ImageStatus) -> Response:
-    me = caller(images)
+    caller = caller_of(images)
     bodies.check_no_body(body(images))
-    found = image_store.load_image(image_id, me.project_id)
-    image = policy.authorize("update_image", me, found)
+    loaded = image_store.load_image(image_id, caller.project_id)
+    image = policy.authorize("update_image", caller, loaded)
     if image.status not in (before, after):
         raise Forbidden(f"The image is {image.status}, not {before} or {after}.")
-    image_store.update_image(image, replace(image, status=after), me)
+    image_store.update_image(image, replace(image, status=after), caller)
     return no_content()
 
 
-def _new_image(me: Caller, new: bodies.NewImage) -> Image:
+def _new_image(caller: Caller, new: bodies.NewImage) -> Image:
     now = clock.now()
-    fields: Json = {"id": ids.new_id(), "owner": me.project_id} | new.fields
+    fields: Json = {"id": ids.new_id(), "owner": caller.project_id} | new.fields
     return Image(
         **fields,
         created_at=now,
@@ -157,14 +164,14 @@ def _new_image(me: Caller, new: bodies.NewImage) -> Image:
     )
 
 
-def _page_links(page: lists.Page, asked: Params) -> dict[str, str]:
+def _page_links(page: lists.Page, params: Params) -> dict[str, str]:
     """Return a list's links; `first` and `next` keep every parameter."""
-    kept = [(key, value) for key, value in asked if key != "marker"]
+    kept = [(key, value) for key, value in params if key != "marker"]
     links = {"first": _link(kept)}
     if page.next_marker is not None:
         links["next"] = _link([*kept, ("marker", page.next_marker)])
     return links
 
 
-def _link(asked: Params) -> str:
-    return f"/v2/images?{urlencode(asked)}" if asked else "/v2/images"
+def _link(params: Params) -> str:
+    return f"/v2/images?{urlencode(params)}" if params else "/v2/images"

@@ -5,8 +5,8 @@ The calls on an image's members: how a producer shares, and how a consumer answe
 from chalice.app import Blueprint, Response
 
 from chalicelib.api import bodies, responses
-from chalicelib.api.requests import ANY_TYPE, body, caller
-from chalicelib.api.responses import answer, no_content
+from chalicelib.api.requests import ANY_TYPE, body, caller_of
+from chalicelib.api.responses import json_response, no_content
 from chalicelib.domain import policy
 from chalicelib.store import images as image_store
 from chalicelib.store import members as member_store
@@ -20,54 +20,54 @@ members = Blueprint(__name__)
 @members.route(MEMBERS, methods=["POST"], content_types=ANY_TYPE)
 def create_member(image_id: str) -> Response:
     """Share an image of your project with another project."""
-    me = caller(members)
+    caller = caller_of(members)
     member_id = bodies.parse_new_member(body(members))
-    found = image_store.load_image(image_id, me.project_id)
-    image = policy.authorize("create_member", me, found)
-    member = member_store.add_member(image, member_id, me)
-    return answer(responses.present_member(member))
+    loaded = image_store.load_image(image_id, caller.project_id)
+    image = policy.authorize("create_member", caller, loaded)
+    member = member_store.add_member(image, member_id, caller)
+    return json_response(responses.present_member(member))
 
 
 @members.route(MEMBERS, methods=["GET"], content_types=ANY_TYPE)
 def list_members(image_id: str) -> Response:
     """See whom your image is shared with; or, as a member, yourself alone."""
-    me = caller(members)
-    found = image_store.load_image(image_id, me.project_id)
-    image = policy.authorize("list_members", me, found)
-    if policy.sees_all_members(me, image):
+    caller = caller_of(members)
+    loaded = image_store.load_image(image_id, caller.project_id)
+    image = policy.authorize("list_members", caller, loaded)
+    if policy.sees_all_members(caller, image):
         memberships = member_store.list_members(image)
     else:
-        memberships = [found.membership] if found.membership else []
-    return answer(responses.present_members(memberships))
+        memberships = [loaded.membership] if loaded.membership else []
+    return json_response(responses.present_members(memberships))
 
 
 @members.route(MEMBER, methods=["GET"], content_types=ANY_TYPE)
 def show_member(image_id: str, member_id: str) -> Response:
     """See one membership: one of your image's, or your own."""
-    me = caller(members)
-    found = image_store.load_image(image_id, member_id)
-    _, member = policy.authorize_membership("show_member", me, found)
-    return answer(responses.present_member(member))
+    caller = caller_of(members)
+    loaded = image_store.load_image(image_id, member_id)
+    _, member = policy.authorize_membership("show_member", caller, loaded)
+    return json_response(responses.present_member(member))
 
 
 @members.route(MEMBER, methods=["PUT"], content_types=ANY_TYPE)
 def update_member(image_id: str, member_id: str) -> Response:
     """Accept, reject or put off an image that was shared with you."""
-    me = caller(members)
+    caller = caller_of(members)
     status = bodies.parse_member_status(body(members))
-    found = image_store.load_image(image_id, member_id)
-    image, member = policy.authorize_membership("update_member", me, found)
+    loaded = image_store.load_image(image_id, member_id)
+    image, member = policy.authorize_membership("update_member", caller, loaded)
     if member.status is not status:
-        member = member_store.set_member_status(image, member, status, me)
-    return answer(responses.present_member(member))
+        member = member_store.set_member_status(image, member, status, caller)
+    return json_response(responses.present_member(member))
 
 
 @members.route(MEMBER, methods=["DELETE"], content_types=ANY_TYPE)
 def delete_member(image_id: str, member_id: str) -> Response:
     """Stop sharing an image of your project with another project."""
-    me = caller(members)
+    caller = caller_of(members)
     bodies.check_no_body(body(members))
-    found = image_store.load_image(image_id, member_id)
-    image, member = policy.authorize_membership("delete_member", me, found)
-    member_store.remove_member(image, member, me)
+    loaded = image_store.load_image(image_id, member_id)
+    image, member = policy.authorize_membership("delete_member", caller, loaded)
+    member_store.remove_member(image, member, caller)
     return no_content()

@@ -23,10 +23,10 @@ SENT: Final = "pathParametersAsSent"
 """The key of an event under which its path parameters stand as sent, not decoded."""
 
 
-def caller(blueprint: Blueprint) -> Caller:
+def caller_of(blueprint: Blueprint) -> Caller:
     """Return the caller of the current request."""
-    who: Caller = blueprint.current_request.context["caller"]
-    return who
+    caller: Caller = blueprint.current_request.context["caller"]
+    return caller
 
 
 def body(blueprint: Blueprint) -> bytes:
@@ -41,7 +41,7 @@ def media_type(blueprint: Blueprint) -> str:
     return text
 
 
-def params(blueprint: Blueprint) -> Params:
+def query_params(blueprint: Blueprint) -> Params:
     """Return the query string of the current request as pairs of key and value."""
     query = blueprint.current_request.query_params
     if query is None:

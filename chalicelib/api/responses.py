@@ -19,16 +19,16 @@ JSON_TYPE: Final = "application/json"
 TEXT_TYPE: Final = "text/plain; charset=UTF-8"
 
 
-def answer(
+def json_response(
     document: Any,  # noqa: ANN401 - any JSON
     status: HTTPStatus = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return a response with a JSON body."""
-    return answer_encoded(json.dumps(document, ensure_ascii=False), status, headers)
+    return encoded_response(json.dumps(document, ensure_ascii=False), status, headers)
 
 
-def answer_encoded(
+def encoded_response(
     text: str,
     status: HTTPStatus = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,

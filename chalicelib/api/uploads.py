@@ -13,8 +13,8 @@ from typing import Final
 from chalice.app import Blueprint, Response
 
 from chalicelib.api import bodies, responses
-from chalicelib.api.requests import ANY_TYPE, base_url, body, caller
-from chalicelib.api.responses import answer, no_content
+from chalicelib.api.requests import ANY_TYPE, base_url, body, caller_of
+from chalicelib.api.responses import json_response, no_content
 from chalicelib.api.schemas import URLS_MAX, Json
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
@@ -40,25 +40,25 @@ uploads = Blueprint(__name__)
 @uploads.route(UPLOADS, methods=["POST"], content_types=ANY_TYPE)
 def begin_upload(image_id: str) -> Response:
     """Begin to send an image's data to S3 in parts."""
-    me = caller(uploads)
+    caller = caller_of(uploads)
     size, sha512 = bodies.parse_new_upload(body(uploads))
-    image = _load(image_id, me)
+    image = _load(image_id, caller)
     if image.status is not ImageStatus.QUEUED:
         raise Conflict(f"The image is {image.status}: only a queued one takes data.")
     bodies.check_formats(image)
-    upload = _begun(image, size, sha512, me)
+    upload = _begun(image, size, sha512, caller)
     after = replace(
         image, status=ImageStatus.SAVING, upload_id=upload.id, failed_import=None
     )
     try:
-        upload_store.begin_upload(image, after, upload, me)
+        upload_store.begin_upload(image, after, upload, caller)
     except StaleError:
         objects.delete_upload(upload)
         raise
     document = responses.present_upload(upload)
     location = base_url(uploads.current_request) + document["self"]
     first = range(1, min(upload.part_count, URLS_MAX) + 1)
-    return answer(
+    return json_response(
         document | _urls(upload, list(first)),
         HTTPStatus.CREATED,
         {"Location": location},
@@ -68,44 +68,44 @@ def begin_upload(image_id: str) -> Response:
 @uploads.route(UPLOADS, methods=["GET"], content_types=ANY_TYPE)
 def list_uploads(image_id: str) -> Response:
     """See the direct uploads of an image: the one that goes on, and those of late."""
-    _load(image_id, caller(uploads))
+    _load(image_id, caller_of(uploads))
     some = [
         one
         for one in upload_store.list_uploads(image_id)
         if one.method == DIRECT_UPLOAD
     ]
-    return answer({"uploads": [responses.present_upload(one) for one in some]})
+    return json_response({"uploads": [responses.present_upload(one) for one in some]})
 
 
 @uploads.route(UPLOAD, methods=["GET"], content_types=ANY_TYPE)
 def show_upload(image_id: str, upload_id: str) -> Response:
     """See how far a direct upload has come: which parts S3 has, while it is open."""
-    upload = _load_upload(image_id, upload_id, caller(uploads))
+    upload = _load_upload(image_id, upload_id, caller_of(uploads))
     document = responses.present_upload(upload)
     if upload.state is UploadState.OPEN:
         document["arrived"] = [
             {"part_number": part.number, "size": part.size, "etag": part.etag}
             for part in _arrived(upload)
         ]
-    return answer(document)
+    return json_response(document)
 
 
 @uploads.route(UPLOAD + "/urls", methods=["POST"], content_types=ANY_TYPE)
 def sign_parts(image_id: str, upload_id: str) -> Response:
     """Get the URLs to send parts to, again or for more of them."""
     raw = body(uploads)
-    upload = _load_open(image_id, upload_id, caller(uploads))
+    upload = _load_open(image_id, upload_id, caller_of(uploads))
     numbers = bodies.parse_part_numbers(raw, upload.part_count)
     with suppress(StaleError):  # It was touched just now: its client is still there.
         upload_store.save_upload(upload, upload)
-    return answer(_urls(upload, numbers))
+    return json_response(_urls(upload, numbers))
 
 
 @uploads.route(UPLOAD + "/complete", methods=["POST"], content_types=ANY_TYPE)
 def complete_upload(image_id: str, upload_id: str) -> Response:
     """Complete a direct upload; the image is active once its data is hashed."""
     etags, sha512 = bodies.parse_completion(body(uploads))
-    upload = _load_upload(image_id, upload_id, caller(uploads))
+    upload = _load_upload(image_id, upload_id, caller_of(uploads))
     if upload.state is UploadState.OPEN:
         etag = _check_arrived(upload, etags)
         if sha512 and upload.sha512 not in (None, sha512):
@@ -115,14 +115,14 @@ def complete_upload(image_id: str, upload_id: str) -> Response:
         upload = upload_store.save_upload(upload, pending)
     if upload.state is UploadState.FAILURE:
         raise Conflict(f"The upload failed: {upload.message}")
-    return answer(responses.present_upload(upload), HTTPStatus.ACCEPTED)
+    return json_response(responses.present_upload(upload), HTTPStatus.ACCEPTED)
 
 
 @uploads.route(UPLOAD, methods=["DELETE"], content_types=ANY_TYPE)
 def abort_upload(image_id: str, upload_id: str) -> Response:
     """Abort a direct upload; the image waits for data again."""
     bodies.check_no_body(body(uploads))
-    upload = _load_upload(image_id, upload_id, caller(uploads))
+    upload = _load_upload(image_id, upload_id, caller_of(uploads))
     if upload.state is UploadState.SUCCESS:
         raise Conflict("The upload is over: the image has its data.")
     if not upload.is_over:
@@ -137,30 +137,30 @@ def _without_upload(image: Image) -> Image:
     return replace(image, status=ImageStatus.QUEUED, upload_id=None)
 
 
-def _load(image_id: str, me: Caller) -> Image:
-    found = image_store.load_image(image_id, me.project_id)
-    return policy.authorize("upload_image", me, found)
+def _load(image_id: str, caller: Caller) -> Image:
+    loaded = image_store.load_image(image_id, caller.project_id)
+    return policy.authorize("upload_image", caller, loaded)
 
 
-def _load_upload(image_id: str, upload_id: str, me: Caller) -> Upload:
-    _load(image_id, me)
+def _load_upload(image_id: str, upload_id: str, caller: Caller) -> Upload:
+    _load(image_id, caller)
     upload = upload_store.load_upload(image_id, upload_id)
     if upload is None or upload.method != DIRECT_UPLOAD:
         raise NotFound(f"No upload {upload_id} found of the image {image_id}.")
     return upload
 
 
-def _load_open(image_id: str, upload_id: str, me: Caller) -> Upload:
-    upload = _load_upload(image_id, upload_id, me)
+def _load_open(image_id: str, upload_id: str, caller: Caller) -> Upload:
+    upload = _load_upload(image_id, upload_id, caller)
     if upload.state is not UploadState.OPEN:
         raise Conflict(f"The upload takes no more parts: it is {upload.state}.")
     return upload
 
 
-def _begun(image: Image, size: int, sha512: str | None, me: Caller) -> Upload:
+def _begun(image: Image, size: int, sha512: str | None, caller: Caller) -> Upload:
     """Start an upload in S3; nothing in the table names it yet."""
     most = ceil(size / PARTS_MAX)
-    upload = upload_store.new_upload(image, DIRECT_UPLOAD, UploadState.OPEN, me)
+    upload = upload_store.new_upload(image, DIRECT_UPLOAD, UploadState.OPEN, caller)
     return replace(
         upload,
         size=size,
