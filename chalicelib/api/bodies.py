@@ -12,7 +12,7 @@ import fastjsonschema
 
 from chalicelib import settings
 from chalicelib.api.schemas import BASE, BODIES, PROJECT_ID, Json
-from chalicelib.domain.images import DATA_TYPE, Image, Visibility
+from chalicelib.domain.images import DATA_TYPE, STORE, Image, Visibility
 from chalicelib.domain.members import MemberStatus
 from chalicelib.domain.projects import is_project_id
 from chalicelib.errors import (
@@ -46,7 +46,9 @@ _NAME_MAX: Final = 255
 _MESSAGE_MAX: Final = 300
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
-_RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
+_RANGE: Final = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.IGNORECASE)
+_POSITION_DIGITS: Final = 20
+"""Digits of a number that is beyond the end of any data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ def parse_member_status(raw: bytes) -> MemberStatus:
     return MemberStatus(_parse("member-status", raw)["status"])
 
 
-def check_content(headers: Mapping[str, str], content: bytes) -> None:
+def check_content(media_type: str, headers: Mapping[str, str], content: bytes) -> None:
     """Check that a body is the whole of an image's data, and small enough.
 
     `X-OpenStack-Image-Size` is a client's word for its size; a body arrives complete
@@ -197,7 +199,7 @@ def check_content(headers: Mapping[str, str], content: bytes) -> None:
         LimitExceeded: It is too large; the message names the ways for larger data.
         BadRequest: It has not the size that it is said to have.
     """
-    if headers.get("content-type", "").strip().lower() != DATA_TYPE:
+    if media_type != DATA_TYPE:
         raise UnsupportedMediaType(f"Data is sent as {DATA_TYPE}.")
     most = settings.current.upload_bytes_max
     if len(content) > most:
@@ -226,26 +228,45 @@ def check_formats(image: Image, failure: type[ApiError] = BadRequest) -> None:
             raise failure(f"{name} must be set before the image gets its data.")
 
 
-def check_range(header: str | None, size: int) -> None:
+def check_range(headers: Mapping[str, str], size: int) -> None:
     """Check that a `Range` asks for one range that lies, in part at least, in the data.
 
-    S3 cuts it out, but answers in a form of its own where it cannot.
+    S3 cuts it out, but answers in a form of its own where it cannot. `Content-Range`,
+    which the reference takes for a `Range`, it would ignore.
 
     Raises:
-        RangeNotSatisfiable: It does not.
+        RangeNotSatisfiable: It does not, or the range is in `Content-Range`.
     """
+    header = headers.get("range")
     if header is None:
+        if "content-range" in headers:
+            raise RangeNotSatisfiable("Use Range instead of Content-Range.")
         return
     match = _RANGE.fullmatch(header.strip())
     if match is None:
         raise RangeNotSatisfiable("Range must be one range of bytes: bytes=0-1023.")
-    first, last = (int(text) if text else None for text in match.groups())
+    first, last = map(_position, match.groups())
     if first is None:
         fits = bool(last) and size > 0
     else:
         fits = first < size and (last is None or first <= last)
     if not fits:
         raise RangeNotSatisfiable(f"The range is not in the data of {size} bytes.")
+
+
+def _position(digits: str) -> int | None:
+    """Return a position in a range, cut where it is beyond the end of any data."""
+    return int(digits.lstrip("0")[:_POSITION_DIGITS] or "0") if digits else None
+
+
+def check_store(headers: Mapping[str, str]) -> None:
+    """Check that a request's data goes to the store that is there.
+
+    Raises:
+        BadRequest: `X-Image-Meta-Store` names another one.
+    """
+    if headers.get("x-image-meta-store", STORE) != STORE:
+        raise BadRequest(f'X-Image-Meta-Store, if given, must be "{STORE}".')
 
 
 def parse_import(raw: bytes) -> tuple[str, str | None]:

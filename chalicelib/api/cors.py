@@ -18,7 +18,7 @@ from chalicelib.settings import SettingError
 
 READ: Final = (
     *("Authorization", "Content-Type", "Range", "X-Auth-Token"),
-    "X-OpenStack-Image-Size",
+    *("X-Image-Meta-Store", "X-OpenStack-Image-Size"),
 )
 """
 The headers of requests that the service reads, but for those that any page may send.

@@ -9,7 +9,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import ids, settings
 from chalicelib.api import bodies, responses
-from chalicelib.api.requests import ANY_TYPE, body, caller_of
+from chalicelib.api.requests import ANY_TYPE, body, caller_of, media_type
 from chalicelib.api.responses import TEXT_TYPE, json_response, no_content
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
@@ -34,8 +34,7 @@ def download_data(image_id: str) -> Response:
     image = policy.authorize_download(caller, loaded)
     if not image.has_data:
         return no_content()
-    range_header = data.current_request.headers.get("range")
-    bodies.check_range(range_header, image.size or 0)
+    bodies.check_range(data.current_request.headers, image.size or 0)
     return Response(
         "",
         headers={"Content-Type": TEXT_TYPE, "Location": objects.download_url(image)},
@@ -47,6 +46,7 @@ def download_data(image_id: str) -> Response:
 def upload_data(image_id: str) -> Response:
     """Upload the data of an image of your project, if it fits into a request."""
     caller = caller_of(data)
+    bodies.check_store(data.current_request.headers)
     content = _content()
     image = _load_queued(image_id, caller)
     bodies.check_formats(image)
@@ -80,6 +80,7 @@ def stage_data(image_id: str) -> Response:
 def import_data(image_id: str) -> Response:
     """Import the data of an image of your project: staged data, or a URL's."""
     caller = caller_of(data)
+    bodies.check_store(data.current_request.headers)
     method, uri = bodies.parse_import(body(data))
     loaded = image_store.load_image(image_id, caller.project_id)
     image = policy.authorize("upload_image", caller, loaded)
@@ -108,7 +109,7 @@ def list_tasks(image_id: str) -> Response:
 def _content() -> bytes:
     request = data.current_request
     content = body(data)
-    bodies.check_content(request.headers, content)
+    bodies.check_content(media_type(data), request.headers, content)
     return content
 
 

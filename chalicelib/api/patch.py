@@ -43,8 +43,7 @@ def parse_patch(media_type: str, raw: bytes) -> list[Operation]:
         BadRequest: An operation is malformed, or its value not what may be there.
         Forbidden: An operation touches what only the service sets.
     """
-    kind = media_type.partition(";")[0].strip().lower()
-    if kind not in (OLD_TYPE, NEW_TYPE):
+    if media_type not in (OLD_TYPE, NEW_TYPE):
         types = f"{OLD_TYPE}, {NEW_TYPE}"
         raise UnsupportedMediaType(
             f"A patch must be one of {types}.", {"Accept-Patch": types}
@@ -52,7 +51,7 @@ def parse_patch(media_type: str, raw: bytes) -> list[Operation]:
     document = bodies.parse_json(raw)
     if not isinstance(document, list):
         raise BadRequest("A patch must be a JSON array of operations.")
-    read = _read_old if kind == OLD_TYPE else _read_new
+    read = _read_old if media_type == OLD_TYPE else _read_new
     return [_checked(*read(one), one) for one in document]
 
 

@@ -36,9 +36,9 @@ def body(blueprint: Blueprint) -> bytes:
 
 
 def media_type(blueprint: Blueprint) -> str:
-    """Return the media type that the current request says its body has."""
+    """Return the media type of the current request's body, without its parameters."""
     text: str = blueprint.current_request.headers.get("content-type", "")
-    return text
+    return text.partition(";")[0].strip().lower()
 
 
 def query_params(blueprint: Blueprint) -> Params:

@@ -145,6 +145,11 @@ def test_a_deactivated_image_is_downloaded_by_administrators_alone(
         ("bytes=-6", 206, b"images"),
         ("bytes=11-4000", 206, b"s"),
         ("bytes=-4000", 206, CONTENT),
+        ("Bytes=0-4", 206, b"cloud"),
+        (f"bytes=6-{'9' * 40}", 206, b"images"),
+        (f"bytes=-{'9' * 40}", 206, CONTENT),
+        (f"bytes={'0' * 40}-4", 206, b"cloud"),
+        pytest.param(f"bytes=0-{'9' * 5000}", 200, CONTENT, id="5,000 digits"),
         ("bytes=12-", 416, None),
         ("bytes=4-2", 416, None),
         ("bytes=-0", 416, None),
@@ -167,6 +172,68 @@ def test_a_range_is_cut_out_or_refused_before_any_redirect(
         assert answer.document["title"] == "Request Range Not Satisfiable"
     else:
         assert answer.body == got
+
+
+def test_a_range_of_the_old_form_is_refused(producer: Actor, image_id: str) -> None:
+    """S3 would send all of the data; beside a `Range` it does not matter."""
+    producer.upload(image_id, CONTENT)
+    old = {"Content-Range": "bytes 0-4/12"}
+
+    refused = producer.download(image_id, **old)
+    got = producer.download(image_id, Range="bytes=6-", **old)
+
+    message = "Use Range instead of Content-Range."
+    wanted = error(416, "Request Range Not Satisfiable", message)
+    assert (refused.status, refused.document) == wanted
+    assert (got.status, got.body) == (206, b"images")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("application/octet-stream; charset=UTF-8", "application/octet-stream;x=y"),
+        "Application/Octet-Stream",
+    ],
+)
+@pytest.mark.parametrize("to", ["file", "stage"])
+def test_parameters_of_a_media_type_do_not_matter(
+    to: str, kind: str, producer: Actor, image_id: str
+) -> None:
+    """Nor does its case."""
+    headers = producer.signed() | {"Content-Type": kind}
+
+    answer = producer.send("PUT", f"/v2/images/{image_id}/{to}", headers, b"\xff\0")
+
+    assert answer.status == 204
+    assert producer.get(f"/v2/images/{image_id}").document["size"] == 2
+
+
+@pytest.mark.parametrize(
+    ("store", "statuses"),
+    [("file1", [204, 409]), ("other", [400] * 2), ("", [400] * 2)],
+)
+def test_a_store_that_is_not_there_is_refused(
+    store: str, statuses: list[int], producer: Actor, image_id: str
+) -> None:
+    """By an upload, and by an import, before anything is looked up or changed."""
+    headers = producer.signed() | {"X-Image-Meta-Store": store}
+    path = f"/v2/images/{image_id}"
+    data = {**headers, "Content-Type": "application/octet-stream"}
+    method = b'{"method": {"name": "glance-direct"}}'
+
+    answers = [
+        producer.send("PUT", f"{path}/file", data, CONTENT),
+        producer.send("POST", f"{path}/import", headers, method),
+    ]
+
+    assert [answer.status for answer in answers] == statuses
+    if store != "file1":
+        message = 'X-Image-Meta-Store, if given, must be "file1".'
+        wanted = error(400, "Bad Request", message)
+        assert {400: wanted} == {
+            answer.status: (answer.status, answer.document) for answer in answers
+        }
+        assert producer.get(path).document["status"] == "queued"
 
 
 @pytest.mark.parametrize(
