@@ -24,6 +24,7 @@ class Settings:
     member_quota: int = 128
     tag_quota: int = 128
     property_quota: int = 128
+    property_bytes_max: int = 32 * 1024
     page_size: int = 25
     page_size_max: int = 1000
     index_lag_seconds: int = 60
@@ -45,6 +46,9 @@ _CHOICES: Final = {
     "image_formats": ("inspect", "off"),
     "log_projects": ("hashed", "plain"),
 }
+_MOST: Final = {"property_bytes_max": 384 * 1024}
+"""The largest value of a setting; an item of DynamoDB has at most 400 KB."""
+
 _DIGITS_MAX = 9
 _SHOWN = 40
 _MAY_BE_ZERO: Final = frozenset(
@@ -86,6 +90,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
                 f" of {_DIGITS_MAX} digits at most, not {text[:_SHOWN]!r}."
             )
         values[field] = int(text)
+        if field in _MOST and values[field] > _MOST[field]:
+            raise SettingError(
+                f"The setting {field.upper()} must be {_MOST[field]} at most, not"
+                f" {text}."
+            )
     return Settings(**values)
 
 

@@ -219,6 +219,48 @@ def test_a_quota_that_was_lowered_freezes_nothing(
     assert statuses == [200, 200, 200, 204, 200, 413, 413, 413]
 
 
+def test_tags_and_properties_are_bounded_in_bytes(
+    producer: Actor, bound: Bound
+) -> None:
+    """
+    32 KiB together, wherever they enter; an image above that changes without growing.
+    """
+    most = settings.current.property_bytes_max
+    text = "x" * (most - len('{"a": ""}') - 2)
+    image_id = producer.make_image(tags=["ü"], a=text)
+    path = f"/v2/images/{image_id}"
+
+    def patch(**values: str) -> int:
+        some = [
+            {"op": "add", "path": f"/{name}", "value": value}
+            for name, value in values.items()
+        ]
+        return producer.patch(path, some).status
+
+    refused = producer.post("/v2/images", {"tags": ["üa"], "a": text})
+    grown = [
+        patch(a=text + "x"),
+        patch(b=""),
+        producer.put(f"{path}/tags/a").status,
+    ]
+    bound(property_bytes_max=100)
+    above = [
+        patch(name="renamed"),
+        patch(a="y" * len(text)),
+        producer.put(f"{path}/tags/a").status,
+        producer.delete(f"{path}/tags/ü").status,
+        patch(a="y" * 200),
+        patch(a="y" * 201),
+    ]
+
+    assert most == 32 * 1024
+    assert refused.status == 413
+    words = f"An image may have {most} bytes of tags and properties at most, not "
+    assert refused.document["message"] == f"{words}{most + 1}."
+    assert grown == [413, 413, 413]
+    assert above == [200, 200, 413, 204, 200, 413]
+
+
 def test_too_many_images_are_not_sorted(producer: Actor, bound: Bound) -> None:
     """Never a partial order: 400 says how to narrow the list."""
     fill(*map(image_item, images(6)))

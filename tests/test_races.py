@@ -138,6 +138,24 @@ def test_no_tag_that_was_added_gets_lost(producer: Actor, image_id: str) -> None
     assert set(_statuses(answers)) <= {204, 409}
 
 
+def test_tags_added_at_once_stay_within_their_bytes(
+    producer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is judged by the image that it is written to, not by the one before it."""
+    few = replace(settings.current, property_bytes_max=300)
+    monkeypatch.setattr(settings, "current", few)
+    path = f"/v2/images/{producer.make_image()}"
+
+    answers = at_once(
+        *[partial(producer.put, f"{path}/tags/{str(n) * 100}") for n in range(6)]
+    )
+    late = [producer.put(f"{path}/tags/{str(n) * 100}").status for n in "6789"]
+
+    assert len(producer.get(path).document["tags"]) == 3
+    assert set(_statuses(answers)) <= {204, 409, 413}
+    assert late[3] == 413
+
+
 DONE = (204, "")
 NO_IMAGE = error(404, "Not Found", "No image found with ID {id}")
 NO_MEMBER = error(

@@ -53,6 +53,10 @@ NEEDED = {
             ),
         ),
         (
+            NEEDED | {"PROPERTY_BYTES_MAX": "393217"},
+            "The setting PROPERTY_BYTES_MAX must be 393216 at most, not 393217.",
+        ),
+        (
             NEEDED | {"LOG_PROJECTS": "none"},
             "The setting LOG_PROJECTS must be hashed or plain, not 'none'.",
         ),

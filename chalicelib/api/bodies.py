@@ -24,11 +24,6 @@ from chalicelib.errors import (
     UnsupportedMediaType,
 )
 
-WEIGHT_MAX: Final = 384 * 1024
-"""
-Maximum size of tags and properties, in bytes; an item of DynamoDB ends at 400 KB.
-"""
-
 READ_ONLY: Final = frozenset(
     {
         "id", "status", "size", "virtual_size", "checksum", "created_at", "updated_at",
@@ -136,15 +131,16 @@ def check_image(document: Json) -> None:
 
 def check_limits(image: Image, before: Image | None = None) -> None:
     """
-    Check that an image stays within the quotas, and its item within DynamoDB's 400 KB.
+    Check that an image's tags and properties stay within the quotas.
 
     What has not grown since *before* may stay above a quota that was lowered meanwhile.
+    The write has the condition that *before* still is the image.
 
     Raises:
         LimitExceeded: It does not.
     """
     quotas = settings.current
-    limits = (quotas.tag_quota, quotas.property_quota, WEIGHT_MAX)
+    limits = (quotas.tag_quota, quotas.property_quota, quotas.property_bytes_max)
     counts = _weigh(image)
     held = _weigh(before) if before else dict.fromkeys(counts, 0)
     for (what, count), most in zip(counts.items(), limits, strict=True):
@@ -156,7 +152,7 @@ def check_limits(image: Image, before: Image | None = None) -> None:
 
 def _weigh(image: Image) -> dict[str, int]:
     # As they are stored: properties as one ASCII JSON text, tags one by one.
-    properties = json.dumps(dict(image.properties))
+    properties = json.dumps(dict(image.properties)) if image.properties else ""
     weight = len(properties) + sum(len(tag.encode()) for tag in image.tags)
     return {
         "tags": len(image.tags),

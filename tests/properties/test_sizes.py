@@ -3,13 +3,17 @@ The largest image that is allowed, in any script: DynamoDB takes it, and its cha
 """
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from chalicelib import settings
 from tests.actors import Actor, Send
 from tests.aws_faults import stored
 from tests.properties.worlds import NO_ID, State, World, put
@@ -21,7 +25,7 @@ pytestmark = pytest.mark.timeout(900)
 Json = dict[str, Any]
 
 MOST = 384 * 1024
-"""How many bytes tags, and properties as JSON in ASCII, may have together."""
+"""The largest `PROPERTY_BYTES_MAX`: bytes of tags, and of properties as ASCII JSON."""
 LETTERS = ("a", '"', "\\", "\x01", "\x7f", "é", "☃", "\U0001f600", 'a"é☃\U0001f600\x01')
 """Letters of one to four bytes, and of one to twelve in JSON."""
 IMAGE = f"/v2/images/{NO_ID}"
@@ -60,6 +64,15 @@ def largest(letters: str, heavy: str, count: int, tags: int) -> Json:
     }
 
 
+@pytest.fixture(autouse=True)
+def largest_setting() -> Iterator[None]:
+    """Set `PROPERTY_BYTES_MAX` to the largest value."""
+    with pytest.MonkeyPatch.context() as patched:
+        largest = replace(settings.current, property_bytes_max=MOST)
+        patched.setattr(settings, "current", largest)
+        yield
+
+
 SHAPES = st.one_of(
     st.tuples(st.just("tags"), st.sampled_from((1, 128)), st.just(128)),
     st.tuples(st.just("names"), st.integers(100, 128), st.integers(0, 1)),
@@ -70,7 +83,7 @@ SHAPES = st.one_of(
 
 @pytest.mark.parametrize("letters", LETTERS, ids=ascii)
 @given(shape=SHAPES)
-@settings(
+@hypothesis_settings(
     max_examples=4,
     deadline=None,
     derandomize=True,
