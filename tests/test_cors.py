@@ -74,7 +74,7 @@ def test_a_page_of_an_allowed_origin_may_read_every_answer(
         status,
         {
             "access-control-allow-origin": PAGE,
-            "access-control-expose-headers": ", ".join(cors.SENT),
+            "access-control-expose-headers": ", ".join(cors.EXPOSED_HEADERS),
             "vary": "Origin",
         },
     )
@@ -117,10 +117,10 @@ def test_a_browser_is_told_what_a_page_may_ask(
         204,
         b"",
         {
-            "access-control-allow-headers": ", ".join(cors.READ),
+            "access-control-allow-headers": ", ".join(cors.ALLOWED_HEADERS),
             "access-control-allow-methods": methods,
             "access-control-allow-origin": PAGE,
-            "access-control-expose-headers": ", ".join(cors.SENT),
+            "access-control-expose-headers": ", ".join(cors.EXPOSED_HEADERS),
             "access-control-max-age": "3600",
             "vary": "Origin",
         },

@@ -12,7 +12,13 @@ from chalice.app import Chalice, Request, Response
 
 from chalicelib import ids, settings, telemetry
 from chalicelib.api import cors
-from chalicelib.api.requests import ANY_TYPE, OWN, PROXY, SENT, path_of
+from chalicelib.api.requests import (
+    ANY_TYPE,
+    EXTENSION_PREFIX,
+    PROXY_ROUTE,
+    RAW_PATH_PARAMETERS,
+    path_of,
+)
 from chalicelib.api.responses import JSON_TYPE, json_response
 from chalicelib.errors import (
     ERROR_TYPE,
@@ -34,7 +40,7 @@ OTHER_VERSION: Final = re.compile(r"/v(?!2(/|$))[0-9]+(/|$)")
 """The paths of versions of the API that are not served."""
 
 _WITH_SLASH: Final = frozenset({"/", "/v2/"})
-_TRIES: Final = 2
+_ATTEMPTS: Final = 2
 
 
 class App(Chalice):
@@ -47,11 +53,11 @@ class App(Chalice):
         decoded = {name: unquote(text) for name, text in sent.items()}
         where = event["requestContext"]
         if where["resourcePath"].startswith("/{proxy"):
-            where = {**where, "resourcePath": PROXY}
+            where = {**where, "resourcePath": PROXY_ROUTE}
         decoded_event = {
             **event,
             "pathParameters": decoded,
-            SENT: sent,
+            RAW_PATH_PARAMETERS: sent,
             "requestContext": where,
         }
         handle = partial(super().__call__, decoded_event, context)
@@ -76,29 +82,33 @@ def install(app: App, identify: Identify) -> None:
         try:
             response = cors.preflight(request, methods)
             if response is None:
-                _admit(request, identify, request_id)
-                response = _run(request, proceed)
+                _identify_caller(request, identify, request_id)
+                response = _retry_if_stale(request, proceed)
             if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-                _refusing(methods)()  # Chalice's own, for a method of no standard.
+                _refuse_method(methods)()  # Chalice's own, for a method of no standard.
         except ApiError as error:
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 app.log.exception("%s", request_id)
-            response = _refusal(request, error.status, error.message, error.reason)
+            response = _error_response(
+                request, error.status, error.message, error.reason
+            )
             response.headers |= {"x-reason": error.reason, **error.headers}
         if isinstance(response.body, dict):
             # Chalice's own: only its handling of a bug, which it logs, is left to it.
             app.log.error("%s: the bug above", request_id)
-            response = _refusal(request, HTTPStatus(response.status_code), None)
+            response = _error_response(request, HTTPStatus(response.status_code), None)
         response.headers["x-openstack-request-id"] = request_id
-        response.headers |= cors.granted(request.headers.get("origin"))
+        response.headers |= cors.response_headers(request.headers.get("origin"))
         return response
 
     for path, methods in allowed.items():
         missing = [method for method in METHODS if method not in methods]
-        app.route(path, methods=missing, content_types=ANY_TYPE)(_refusing(methods))
+        app.route(path, methods=missing, content_types=ANY_TYPE)(
+            _refuse_method(methods)
+        )
 
 
-def _admit(request: Request, identify: Identify, request_id: str) -> None:
+def _identify_caller(request: Request, identify: Identify, request_id: str) -> None:
     """Identify the caller of a request, where the path needs one.
 
     Raises:
@@ -109,7 +119,7 @@ def _admit(request: Request, identify: Identify, request_id: str) -> None:
     path = path_of(request)
     if path in _WITH_SLASH:
         return
-    if path.startswith(("/v2/", OWN)):
+    if path.startswith(("/v2/", EXTENSION_PREFIX)):
         incoming = Incoming(request.method, path, request.headers, request_id)
         try:
             request.context["caller"] = identify(incoming)
@@ -121,13 +131,15 @@ def _admit(request: Request, identify: Identify, request_id: str) -> None:
         raise NotFound(NO_RESOURCE)
 
 
-def _run(request: Request, proceed: Callable[[Request], Response]) -> Response:
+def _retry_if_stale(
+    request: Request, proceed: Callable[[Request], Response]
+) -> Response:
     """Run the route, and retry it once if what it had read was changed meanwhile.
 
     Raises:
         Conflict: It was changed each time.
     """
-    for _ in range(_TRIES):
+    for _ in range(_ATTEMPTS):
         try:
             return proceed(request)
         except StaleError:
@@ -135,7 +147,7 @@ def _run(request: Request, proceed: Callable[[Request], Response]) -> Response:
     raise Conflict("The image was modified concurrently; retry.")
 
 
-def _refusing(methods: Sequence[str]) -> Callable[..., NoReturn]:
+def _refuse_method(methods: Sequence[str]) -> Callable[..., NoReturn]:
     def refuse(**_parameters: str) -> NoReturn:
         raise MethodNotAllowed(
             "The method is not allowed for this resource.",
@@ -145,7 +157,7 @@ def _refusing(methods: Sequence[str]) -> Callable[..., NoReturn]:
     return refuse
 
 
-def _refusal(
+def _error_response(
     request: Request, status: HTTPStatus, message: str | None, reason: str = "failed"
 ) -> Response:
     """Return an error: as JSON where the client asks for it by name, else as HTML.
@@ -156,7 +168,7 @@ def _refusal(
     title = title_of(status)
     code = f"{status.value} {title}"
     text = message or "Internal server error."
-    if path_of(request).startswith(OWN):
+    if path_of(request).startswith(EXTENSION_PREFIX):
         problem = {"title": title, "status": status, "detail": text, "reason": reason}
         return json_response(
             problem, status, {"Content-Type": "application/problem+json"}

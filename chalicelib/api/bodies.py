@@ -33,8 +33,8 @@ READ_ONLY: Final = frozenset(
     }
 )  # fmt: skip
 RESERVED_PREFIX: Final = "os_glance"
-_UNTOLD: Final = frozenset({"os_hash_algo", "os_hash_value"})
-_SET_ON_CREATE: Final = frozenset({"id", *_UNTOLD})
+_IGNORED_ON_CREATE: Final = frozenset({"os_hash_algo", "os_hash_value"})
+_ALLOWED_ON_CREATE: Final = frozenset({"id", *_IGNORED_ON_CREATE})
 _INTEGERS: Final = frozenset({"min_disk", "min_ram"})
 
 _NAME_MAX: Final = 255
@@ -63,12 +63,12 @@ def parse_new_image(raw: bytes) -> NewImage:
     """
     body = _parse_object(raw)
     check_image(body)
-    for name in body.keys() - _SET_ON_CREATE:
+    for name in body.keys() - _ALLOWED_ON_CREATE:
         check_settable(name)
     fields: Json = {
-        name: field_value(name, body[name])
+        name: parse_field(name, body[name])
         for name in BASE
-        if name in body and name not in _UNTOLD
+        if name in body and name not in _IGNORED_ON_CREATE
     }
     properties = {name: body[name] for name in body if name not in BASE}
     return NewImage(fields, properties)
@@ -84,7 +84,7 @@ def check_settable(name: str) -> None:
         raise Forbidden(f"Attribute '{name[:_NAME_MAX]}' is read-only.")
 
 
-def field_value(name: str, value: Any) -> Any:  # noqa: ANN401 - any field of an image
+def parse_field(name: str, value: Any) -> Any:  # noqa: ANN401 - any field of an image
     """Turn a checked value of a body into what the field of an image holds."""
     if name == "visibility":
         return Visibility(value)
@@ -141,8 +141,8 @@ def check_limits(image: Image, before: Image | None = None) -> None:
     """
     quotas = settings.current
     limits = (quotas.tag_quota, quotas.property_quota, quotas.property_bytes_max)
-    counts = _weigh(image)
-    held = _weigh(before) if before else dict.fromkeys(counts, 0)
+    counts = _sizes_of(image)
+    held = _sizes_of(before) if before else dict.fromkeys(counts, 0)
     for (what, count), most in zip(counts.items(), limits, strict=True):
         if count > max(most, held[what]):
             raise LimitExceeded(
@@ -150,7 +150,7 @@ def check_limits(image: Image, before: Image | None = None) -> None:
             )
 
 
-def _weigh(image: Image) -> dict[str, int]:
+def _sizes_of(image: Image) -> dict[str, int]:
     # As they are stored: properties as one ASCII JSON text, tags one by one.
     properties = json.dumps(dict(image.properties)) if image.properties else ""
     weight = len(properties) + sum(len(tag.encode()) for tag in image.tags)
@@ -206,10 +206,10 @@ def check_content(media_type: str, headers: Mapping[str, str], content: bytes) -
             " /ext/v1/images/{image_id}/uploads)."
         )
     for name in ("content-length", "x-openstack-image-size"):
-        told = headers.get(name)
-        if told is not None and told.strip() != str(len(content)):
+        announced = headers.get(name)
+        if announced is not None and announced.strip() != str(len(content)):
             raise BadRequest(
-                f"{name} says {told[:_NAME_MAX]}, but {len(content)} bytes came."
+                f"{name} says {announced[:_NAME_MAX]}, but {len(content)} bytes came."
             )
 
 
@@ -283,8 +283,8 @@ def parse_new_upload(raw: bytes) -> tuple[int, str | None]:
     Raises:
         BadRequest: It is not so; the message says what is allowed.
     """
-    asked = _parse("new-upload", raw)
-    return int(asked["size"]), asked.get("sha512")
+    document = _parse("new-upload", raw)
+    return int(document["size"]), document.get("sha512")
 
 
 def parse_part_numbers(raw: bytes, count: int) -> list[int]:
@@ -293,7 +293,7 @@ def parse_part_numbers(raw: bytes, count: int) -> list[int]:
     Raises:
         BadRequest: It is not so; the message says what is allowed.
     """
-    numbers = [int(one) for one in _parse("part-numbers", raw)["part_numbers"]]
+    numbers = [int(number) for number in _parse("part-numbers", raw)["part_numbers"]]
     if max(numbers) > count:
         raise BadRequest(f"part_numbers must be numbers of parts, 1 to {count}.")
     return numbers
@@ -305,10 +305,10 @@ def parse_completion(raw: bytes) -> tuple[list[str] | None, str | None]:
     Raises:
         BadRequest: It is not so; the message says what is allowed.
     """
-    asked = _parse("completion", raw) if raw.strip() else {}
-    etags = asked.get("etags")
-    tags = None if etags is None else [one.strip('"') for one in etags]
-    return tags, asked.get("sha512")
+    document = _parse("completion", raw) if raw.strip() else {}
+    etags = document.get("etags")
+    tags = None if etags is None else [etag.strip('"') for etag in etags]
+    return tags, document.get("sha512")
 
 
 def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON

@@ -16,7 +16,7 @@ from chalice.app import Request, Response
 from chalicelib import settings
 from chalicelib.settings import SettingError
 
-READ: Final = (
+ALLOWED_HEADERS: Final = (
     *("Authorization", "Content-Type", "Range", "X-Auth-Token"),
     *("X-Image-Meta-Store", "X-OpenStack-Image-Size"),
 )
@@ -24,7 +24,7 @@ READ: Final = (
 The headers of requests that the service reads, but for those that any page may send.
 """
 
-SENT: Final = (
+EXPOSED_HEADERS: Final = (
     *("Allow", "Location", "OpenStack-image-import-methods", "Retry-After"),
     *("WWW-Authenticate", "X-OpenStack-Request-Id", "X-Reason"),
     "X-Amzn-Remapped-WWW-Authenticate",  # The challenge, as API Gateway names it.
@@ -36,7 +36,7 @@ The headers of responses that the service sends, but for those that any page may
 MAX_AGE_SECONDS: Final = 3600
 """How long a browser may cache the response to a preflight request, in seconds."""
 
-ANY: Final = "*"
+ANY_ORIGIN: Final = "*"
 
 _ORIGIN: Final = re.compile(
     r"(?:http(?!.*:80$)|https(?!.*:443$))"  # A browser leaves the usual port out.
@@ -54,7 +54,7 @@ def parse_origins(text: str) -> frozenset[str]:
     if not text:
         return frozenset()
     origins = text.split(",")
-    if origins == [ANY] or all(map(_ORIGIN.fullmatch, origins)):
+    if origins == [ANY_ORIGIN] or all(map(_ORIGIN.fullmatch, origins)):
         return frozenset(origins)
     raise SettingError(
         "The setting CORS_ORIGINS must be origins as browsers send them, like"
@@ -63,14 +63,14 @@ def parse_origins(text: str) -> frozenset[str]:
     )
 
 
-def granted(origin: str | None) -> dict[str, str]:
+def response_headers(origin: str | None) -> dict[str, str]:
     """Return the headers that let a page of an origin read a response, or not."""
     origins = parse_origins(settings.current.cors_origins)
     if not origins:
         return {}
-    exposed = {"Access-Control-Expose-Headers": ", ".join(SENT)}
-    if ANY in origins:
-        return {"Access-Control-Allow-Origin": ANY, **exposed}
+    exposed = {"Access-Control-Expose-Headers": ", ".join(EXPOSED_HEADERS)}
+    if ANY_ORIGIN in origins:
+        return {"Access-Control-Allow-Origin": ANY_ORIGIN, **exposed}
     vary = {"Vary": "Origin"}  # A cache must not hand it to another origin's page.
     if origin is None or origin not in origins:
         return vary
@@ -87,11 +87,13 @@ def preflight(request: Request, methods: Iterable[str]) -> Response | None:
         return None
     if "access-control-request-method" not in request.headers:
         return None
-    if "Access-Control-Allow-Origin" not in granted(request.headers.get("origin")):
+    if "Access-Control-Allow-Origin" not in response_headers(
+        request.headers.get("origin")
+    ):
         return None
     headers: dict[str, str | list[str]] = {
         "Access-Control-Allow-Methods": ", ".join(methods),
-        "Access-Control-Allow-Headers": ", ".join(READ),
+        "Access-Control-Allow-Headers": ", ".join(ALLOWED_HEADERS),
         "Access-Control-Max-Age": str(MAX_AGE_SECONDS),
     }
     return Response("", headers=headers, status_code=HTTPStatus.NO_CONTENT)

@@ -47,14 +47,14 @@ def upload_data(image_id: str) -> Response:
     """Upload the data of an image of your project, if it fits into a request."""
     caller = caller_of(data)
     bodies.check_store(data.current_request.headers)
-    content = _content()
+    content = _read_content()
     image = _load_queued(image_id, caller)
     bodies.check_formats(image)
-    described = _described(content, image)
-    if described.refusal:
-        raise UnsupportedMediaType(described.refusal)
-    after = image.with_data(ids.new_ordered_id(), described)
-    _keep(image, after, content, caller)
+    description = _describe(content, image)
+    if description.refusal:
+        raise UnsupportedMediaType(description.refusal)
+    after = image.with_data(ids.new_ordered_id(), description)
+    _store_data(image, after, content, caller)
     return no_content()
 
 
@@ -62,17 +62,17 @@ def upload_data(image_id: str) -> Response:
 def stage_data(image_id: str) -> Response:
     """Stage data of an image of your project for an import."""
     caller = caller_of(data)
-    content = _content()
+    content = _read_content()
     image = _load_queued(image_id, caller)
     after = replace(
         image,
         status=ImageStatus.UPLOADING,
         size=len(content),
         upload_id=ids.new_ordered_id(),
-        staged=_described(content, image),
+        staged=_describe(content, image),
         failed_import=None,
     )
-    _keep(image, after, content, caller)
+    _store_data(image, after, content, caller)
     return no_content()
 
 
@@ -88,7 +88,7 @@ def import_data(image_id: str) -> Response:
     if method == GLANCE_DIRECT:
         after, upload = _import_staged(image, upload)
     else:
-        after, upload = _import_from(uri, image, upload)
+        after, upload = _import_uri(uri, image, upload)
     upload_store.begin_upload(image, after, upload, caller)
     return Response(
         "", headers={"Content-Type": TEXT_TYPE}, status_code=HTTPStatus.ACCEPTED
@@ -106,14 +106,14 @@ def list_tasks(image_id: str) -> Response:
     )
 
 
-def _content() -> bytes:
+def _read_content() -> bytes:
     request = data.current_request
     content = body(data)
     bodies.check_content(media_type(data), request.headers, content)
     return content
 
 
-def _described(content: bytes, image: Image) -> Content:
+def _describe(content: bytes, image: Image) -> Content:
     """Return the description of an image's data, after its inspection."""
     from chalicelib.domain import formats  # noqa: PLC0415 - few requests bring data
 
@@ -150,7 +150,7 @@ def _load_queued(image_id: str, caller: Caller) -> Image:
     return image
 
 
-def _keep(before: Image, after: Image, content: bytes, caller: Caller) -> None:
+def _store_data(before: Image, after: Image, content: bytes, caller: Caller) -> None:
     """Store data, then record it in the image; or neither."""
     upload_id = after.upload_id or ""
     objects.put_data(after.id, upload_id, content)
@@ -176,7 +176,7 @@ def _import_staged(image: Image, upload: Upload) -> tuple[Image, Upload]:
     return after, replace(upload, state=UploadState.SUCCESS)
 
 
-def _import_from(uri: str | None, image: Image, upload: Upload) -> tuple[Image, Upload]:
+def _import_uri(uri: str | None, image: Image, upload: Upload) -> tuple[Image, Upload]:
     if image.status is not ImageStatus.QUEUED:
         raise Conflict(f"The image is {image.status}: only a queued one is imported.")
     bodies.check_formats(image, Conflict)

@@ -125,7 +125,7 @@ def remove_tag(image_id: str, tag: str) -> Response:
     image = policy.authorize("update_image", caller, loaded)
     if tag not in image.tags:
         raise NotFound(f"The image {image_id} has no tag {tag!r}.")
-    tags = tuple(one for one in image.tags if one != tag)
+    tags = tuple(kept for kept in image.tags if kept != tag)
     image_store.update_image(image, replace(image, tags=tags), caller)
     return no_content()
 
@@ -133,16 +133,16 @@ def remove_tag(image_id: str, tag: str) -> Response:
 @images.route(ACTIONS + "/deactivate", methods=["POST"], content_types=ANY_TYPE)
 def deactivate_image(image_id: str) -> Response:
     """Stop every download of an image's data, for a while."""
-    return _switch(image_id, ImageStatus.ACTIVE, ImageStatus.DEACTIVATED)
+    return _set_status(image_id, ImageStatus.ACTIVE, ImageStatus.DEACTIVATED)
 
 
 @images.route(ACTIONS + "/reactivate", methods=["POST"], content_types=ANY_TYPE)
 def reactivate_image(image_id: str) -> Response:
     """Allow downloads of an image's data again."""
-    return _switch(image_id, ImageStatus.DEACTIVATED, ImageStatus.ACTIVE)
+    return _set_status(image_id, ImageStatus.DEACTIVATED, ImageStatus.ACTIVE)
 
 
-def _switch(image_id: str, before: ImageStatus, after: ImageStatus) -> Response:
+def _set_status(image_id: str, before: ImageStatus, after: ImageStatus) -> Response:
     caller = caller_of(images)
     bodies.check_no_body(body(images))
     loaded = image_store.load_image(image_id, caller.project_id)
@@ -167,11 +167,11 @@ def _new_image(caller: Caller, new: bodies.NewImage) -> Image:
 def _page_links(page: lists.Page, params: Params) -> dict[str, str]:
     """Return a list's links; `first` and `next` keep every parameter."""
     kept = [(key, value) for key, value in params if key != "marker"]
-    links = {"first": _link(kept)}
+    links = {"first": _list_url(kept)}
     if page.next_marker is not None:
-        links["next"] = _link([*kept, ("marker", page.next_marker)])
+        links["next"] = _list_url([*kept, ("marker", page.next_marker)])
     return links
 
 
-def _link(params: Params) -> str:
+def _list_url(params: Params) -> str:
     return f"/v2/images?{urlencode(params)}" if params else "/v2/images"

@@ -52,7 +52,7 @@ def parse_patch(media_type: str, raw: bytes) -> list[Operation]:
     if not isinstance(document, list):
         raise BadRequest("A patch must be a JSON array of operations.")
     read = _read_old if media_type == OLD_TYPE else _read_new
-    return [_checked(*read(one), one) for one in document]
+    return [_parse_operation(*read(operation), operation) for operation in document]
 
 
 def apply_patch(image: Image, operations: list[Operation]) -> Image:
@@ -67,9 +67,9 @@ def apply_patch(image: Image, operations: list[Operation]) -> Image:
     properties = dict(image.properties)
     for operation in operations:
         if operation.name in BASE:
-            changed[operation.name] = _attribute(image, operation)
+            changed[operation.name] = _attribute_value(image, operation)
         else:
-            _change(properties, operation)
+            _change_property(properties, operation)
     patched = replace(image, **changed, properties=properties)
     bodies.check_limits(patched, image)
     return patched
@@ -81,7 +81,7 @@ def _read_new(operation: Any) -> tuple[str, str]:  # noqa: ANN401 - any JSON
     op, path = operation.get("op"), operation.get("path")
     if op not in OPERATIONS:
         raise BadRequest(f"op must be one of {', '.join(OPERATIONS)}.")
-    return op, _name_at(path)
+    return op, _parse_pointer(path)
 
 
 def _read_old(operation: Any) -> tuple[str, str]:  # noqa: ANN401 - any JSON
@@ -92,10 +92,10 @@ def _read_old(operation: Any) -> tuple[str, str]:  # noqa: ANN401 - any JSON
             f" {', '.join(OPERATIONS)}."
         )
     (op,) = named
-    return _INSERT if op == "add" else op, _name_at(operation[op])
+    return _INSERT if op == "add" else op, _parse_pointer(operation[op])
 
 
-def _name_at(path: Any) -> str:  # noqa: ANN401 - any JSON
+def _parse_pointer(path: Any) -> str:  # noqa: ANN401 - any JSON
     """Return the name that a JSON pointer (RFC 6901) of one token points at."""
     if isinstance(path, str) and path.startswith("/locations/"):
         return "locations"  # 403, as recorded, not the 400 of a path that is too long
@@ -107,7 +107,7 @@ def _name_at(path: Any) -> str:  # noqa: ANN401 - any JSON
     return path[1:].replace("~1", "/").replace("~0", "~")
 
 
-def _checked(op: str, name: str, operation: Mapping[str, Any]) -> Operation:
+def _parse_operation(op: str, name: str, operation: Mapping[str, Any]) -> Operation:
     if op == _REMOVE and name == "stores":
         return Operation(op, name)  # 409, as recorded, not the 403 of what is read-only
     bodies.check_settable(name)
@@ -117,10 +117,10 @@ def _checked(op: str, name: str, operation: Mapping[str, Any]) -> Operation:
         raise BadRequest("To add or replace needs a value.")
     value = operation["value"]
     bodies.check_image({name: value})
-    return Operation(op, name, bodies.field_value(name, value))
+    return Operation(op, name, bodies.parse_field(name, value))
 
 
-def _attribute(image: Image, operation: Operation) -> Any:  # noqa: ANN401 - any field
+def _attribute_value(image: Image, operation: Operation) -> Any:  # noqa: ANN401 - any field
     name = operation.name
     if operation.op == _REMOVE:
         raise Forbidden(f"Attribute '{name}' may not be removed.")
@@ -131,7 +131,7 @@ def _attribute(image: Image, operation: Operation) -> Any:  # noqa: ANN401 - any
     return operation.value
 
 
-def _change(properties: dict[str, str], operation: Operation) -> None:
+def _change_property(properties: dict[str, str], operation: Operation) -> None:
     op, name = operation.op, operation.name
     if op == _INSERT and name in properties:
         raise Conflict(f"Property '{name}' is there already.")

@@ -13,13 +13,13 @@ ANY_TYPE: Final = ["*/*"]
 For every route: clients send odd media types (glanceclient on GET), ours to judge.
 """
 
-OWN: Final = "/ext/"
+EXTENSION_PREFIX: Final = "/ext/"
 """The prefix of the paths that are no part of the Images API."""
 
-PROXY: Final = "/{proxy+}"
+PROXY_ROUTE: Final = "/{proxy+}"
 """The route of every path that has no route of its own."""
 
-SENT: Final = "pathParametersAsSent"
+RAW_PATH_PARAMETERS: Final = "pathParametersAsSent"
 """The key of an event under which its path parameters stand as sent, not decoded."""
 
 
@@ -71,7 +71,7 @@ def base_url(request: Request) -> str:
 def _app_path(request: Request) -> str:
     event = request.to_original_event()
     template: str = event["requestContext"]["resourcePath"]
-    sent: dict[str, str] = event[SENT]
-    if template == PROXY:
+    sent: dict[str, str] = event[RAW_PATH_PARAMETERS]
+    if template == PROXY_ROUTE:
         return "/" + sent["proxy"].rstrip("/")
     return re.sub(r"{(\w+)}", lambda match: sent[match[1]], template)

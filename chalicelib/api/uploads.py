@@ -42,11 +42,11 @@ def begin_upload(image_id: str) -> Response:
     """Begin to send an image's data to S3 in parts."""
     caller = caller_of(uploads)
     size, sha512 = bodies.parse_new_upload(body(uploads))
-    image = _load(image_id, caller)
+    image = _load_image(image_id, caller)
     if image.status is not ImageStatus.QUEUED:
         raise Conflict(f"The image is {image.status}: only a queued one takes data.")
     bodies.check_formats(image)
-    upload = _begun(image, size, sha512, caller)
+    upload = _begin_multipart(image, size, sha512, caller)
     after = replace(
         image, status=ImageStatus.SAVING, upload_id=upload.id, failed_import=None
     )
@@ -59,7 +59,7 @@ def begin_upload(image_id: str) -> Response:
     location = base_url(uploads.current_request) + document["self"]
     first = range(1, min(upload.part_count, URLS_MAX) + 1)
     return json_response(
-        document | _urls(upload, list(first)),
+        document | _part_urls(upload, list(first)),
         HTTPStatus.CREATED,
         {"Location": location},
     )
@@ -68,13 +68,13 @@ def begin_upload(image_id: str) -> Response:
 @uploads.route(UPLOADS, methods=["GET"], content_types=ANY_TYPE)
 def list_uploads(image_id: str) -> Response:
     """See the direct uploads of an image: the one that goes on, and those of late."""
-    _load(image_id, caller_of(uploads))
-    some = [
-        one
-        for one in upload_store.list_uploads(image_id)
-        if one.method == DIRECT_UPLOAD
+    _load_image(image_id, caller_of(uploads))
+    documents = [
+        responses.present_upload(upload)
+        for upload in upload_store.list_uploads(image_id)
+        if upload.method == DIRECT_UPLOAD
     ]
-    return json_response({"uploads": [responses.present_upload(one) for one in some]})
+    return json_response({"uploads": documents})
 
 
 @uploads.route(UPLOAD, methods=["GET"], content_types=ANY_TYPE)
@@ -85,7 +85,7 @@ def show_upload(image_id: str, upload_id: str) -> Response:
     if upload.state is UploadState.OPEN:
         document["arrived"] = [
             {"part_number": part.number, "size": part.size, "etag": part.etag}
-            for part in _arrived(upload)
+            for part in _list_parts(upload)
         ]
     return json_response(document)
 
@@ -98,7 +98,7 @@ def sign_parts(image_id: str, upload_id: str) -> Response:
     numbers = bodies.parse_part_numbers(raw, upload.part_count)
     with suppress(StaleError):  # It was touched just now: its client is still there.
         upload_store.save_upload(upload, upload)
-    return json_response(_urls(upload, numbers))
+    return json_response(_part_urls(upload, numbers))
 
 
 @uploads.route(UPLOAD + "/complete", methods=["POST"], content_types=ANY_TYPE)
@@ -107,7 +107,7 @@ def complete_upload(image_id: str, upload_id: str) -> Response:
     etags, sha512 = bodies.parse_completion(body(uploads))
     upload = _load_upload(image_id, upload_id, caller_of(uploads))
     if upload.state is UploadState.OPEN:
-        etag = _check_arrived(upload, etags)
+        etag = _check_parts(upload, etags)
         if sha512 and upload.sha512 not in (None, sha512):
             raise Conflict("Another sha512 was announced as the upload began.")
         sha512 = sha512 or upload.sha512
@@ -137,13 +137,13 @@ def _without_upload(image: Image) -> Image:
     return replace(image, status=ImageStatus.QUEUED, upload_id=None)
 
 
-def _load(image_id: str, caller: Caller) -> Image:
+def _load_image(image_id: str, caller: Caller) -> Image:
     loaded = image_store.load_image(image_id, caller.project_id)
     return policy.authorize("upload_image", caller, loaded)
 
 
 def _load_upload(image_id: str, upload_id: str, caller: Caller) -> Upload:
-    _load(image_id, caller)
+    _load_image(image_id, caller)
     upload = upload_store.load_upload(image_id, upload_id)
     if upload is None or upload.method != DIRECT_UPLOAD:
         raise NotFound(f"No upload {upload_id} found of the image {image_id}.")
@@ -157,7 +157,9 @@ def _load_open(image_id: str, upload_id: str, caller: Caller) -> Upload:
     return upload
 
 
-def _begun(image: Image, size: int, sha512: str | None, caller: Caller) -> Upload:
+def _begin_multipart(
+    image: Image, size: int, sha512: str | None, caller: Caller
+) -> Upload:
     """Start an upload in S3; nothing in the table names it yet."""
     most = ceil(size / PARTS_MAX)
     upload = upload_store.new_upload(image, DIRECT_UPLOAD, UploadState.OPEN, caller)
@@ -170,7 +172,7 @@ def _begun(image: Image, size: int, sha512: str | None, caller: Caller) -> Uploa
     )
 
 
-def _urls(upload: Upload, numbers: list[int]) -> Json:
+def _part_urls(upload: Upload, numbers: list[int]) -> Json:
     return {
         "parts": [
             {
@@ -184,22 +186,22 @@ def _urls(upload: Upload, numbers: list[int]) -> Json:
     }
 
 
-def _arrived(upload: Upload) -> list[objects.Part]:
+def _list_parts(upload: Upload) -> list[objects.Part]:
     try:
         return objects.list_parts(upload)
     except MissingError as exc:
         raise Conflict("S3 does not have this upload any more: abort it.") from exc
 
 
-def _check_arrived(upload: Upload, etags: list[str] | None) -> str:
+def _check_parts(upload: Upload, etags: list[str] | None) -> str:
     """Check that S3 has each part, of the right size and with the client's ETag.
 
-    Gives the tag that the object will have which S3 makes of just these parts.
+    Return the ETag that S3 will give to the object it makes of these parts.
 
     Raises:
         Conflict: It has not; the message names the first such part.
     """
-    arrived = {part.number: part for part in _arrived(upload)}
+    arrived = {part.number: part for part in _list_parts(upload)}
     if etags is not None and len(etags) != upload.part_count:
         raise Conflict(f"The upload has {upload.part_count} parts, not {len(etags)}.")
     for number in range(1, upload.part_count + 1):
