@@ -30,8 +30,8 @@ def tracing() -> Iterator[list[str]]:
 
     def note(frame: FrameType, event: str, _argument: Any) -> None:
         path = Path(frame.f_code.co_filename)
-        if event == "call" and path.parent.parent == PACKAGE:
-            name = f"{path.parent.name}/{path.stem}"
+        if event == "call" and PACKAGE in path.parents[1:]:
+            name = path.relative_to(PACKAGE).with_suffix("").as_posix()
             if name not in passed:
                 passed.append(name)
 

@@ -8,7 +8,8 @@ from typing import Final
 from chalice.app import Blueprint, Response
 
 from chalicelib import ids, settings
-from chalicelib.api import bodies, responses
+from chalicelib.api import responses
+from chalicelib.api.bodies import images as bodies
 from chalicelib.api.requests import ANY_TYPE, body, caller_of, media_type
 from chalicelib.api.responses import TEXT_TYPE, json_response, no_content
 from chalicelib.domain import policy

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 from chalice.app import Blueprint, Response
 
 from chalicelib import clock, ids
-from chalicelib.api import bodies, patch, responses
+from chalicelib.api import patch, responses
+from chalicelib.api.bodies import images as bodies
 from chalicelib.api.list_parameters import parse_list_query
 from chalicelib.api.requests import (
     ANY_TYPE,

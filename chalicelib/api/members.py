@@ -4,7 +4,8 @@ The calls on an image's members: how a producer shares, and how a consumer answe
 
 from chalice.app import Blueprint, Response
 
-from chalicelib.api import bodies, responses
+from chalicelib.api import responses
+from chalicelib.api.bodies import images as bodies
 from chalicelib.api.requests import ANY_TYPE, body, caller_of
 from chalicelib.api.responses import json_response, no_content
 from chalicelib.domain import policy

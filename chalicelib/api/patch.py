@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from chalicelib.api import bodies
+from chalicelib.api.bodies import images as bodies
 from chalicelib.api.schemas import BASE, Json
 from chalicelib.domain.images import Image, ImageStatus
 from chalicelib.errors import BadRequest, Conflict, Forbidden, UnsupportedMediaType

@@ -12,7 +12,8 @@ from typing import Final
 
 from chalice.app import Blueprint, Response
 
-from chalicelib.api import bodies, responses
+from chalicelib.api import responses
+from chalicelib.api.bodies import images as bodies
 from chalicelib.api.requests import ANY_TYPE, base_url, body, caller_of
 from chalicelib.api.responses import json_response, no_content
 from chalicelib.api.schemas import URLS_MAX, Json

@@ -1,0 +1,1 @@
+"""The bodies of requests: a parser for each call, by the noun of its routes."""
