@@ -10,6 +10,7 @@ from chalice.app import Blueprint, Response
 from chalicelib import clock, ids
 from chalicelib.api import patch, responses
 from chalicelib.api.bodies import images as bodies
+from chalicelib.api.bodies.json_body import check_no_body
 from chalicelib.api.list_parameters import parse_list_query
 from chalicelib.api.requests import (
     ANY_TYPE,
@@ -94,7 +95,7 @@ def update_image(image_id: str) -> Response:
 def delete_image(image_id: str) -> Response:
     """Delete an image of your project, for its members too."""
     caller = caller_of(images)
-    bodies.check_no_body(body(images))
+    check_no_body(body(images))
     loaded = image_store.load_image(image_id, caller.project_id)
     image = policy.authorize("delete_image", caller, loaded)
     if image.protected:
@@ -107,7 +108,7 @@ def delete_image(image_id: str) -> Response:
 def add_tag(image_id: str, tag: str) -> Response:
     """Put a tag on an image of your project."""
     caller = caller_of(images)
-    bodies.check_no_body(body(images))
+    check_no_body(body(images))
     bodies.check_image({"tags": [tag]})
     loaded = image_store.load_image(image_id, caller.project_id)
     image = policy.authorize("update_image", caller, loaded)
@@ -121,7 +122,7 @@ def add_tag(image_id: str, tag: str) -> Response:
 def remove_tag(image_id: str, tag: str) -> Response:
     """Take a tag off an image of your project."""
     caller = caller_of(images)
-    bodies.check_no_body(body(images))
+    check_no_body(body(images))
     loaded = image_store.load_image(image_id, caller.project_id)
     image = policy.authorize("update_image", caller, loaded)
     if tag not in image.tags:
@@ -145,7 +146,7 @@ def reactivate_image(image_id: str) -> Response:
 
 def _set_status(image_id: str, before: ImageStatus, after: ImageStatus) -> Response:
     caller = caller_of(images)
-    bodies.check_no_body(body(images))
+    check_no_body(body(images))
     loaded = image_store.load_image(image_id, caller.project_id)
     image = policy.authorize("update_image", caller, loaded)
     if image.status not in (before, after):

@@ -6,6 +6,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api import responses
 from chalicelib.api.bodies import images as bodies
+from chalicelib.api.bodies.json_body import check_no_body
 from chalicelib.api.requests import ANY_TYPE, body, caller_of
 from chalicelib.api.responses import json_response, no_content
 from chalicelib.domain import policy
@@ -67,7 +68,7 @@ def update_member(image_id: str, member_id: str) -> Response:
 def delete_member(image_id: str, member_id: str) -> Response:
     """Stop sharing an image of your project with another project."""
     caller = caller_of(members)
-    bodies.check_no_body(body(members))
+    check_no_body(body(members))
     loaded = image_store.load_image(image_id, member_id)
     image, member = policy.authorize_membership("delete_member", caller, loaded)
     member_store.remove_member(image, member, caller)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from chalicelib.api.bodies import images as bodies
+from chalicelib.api.bodies.json_body import parse_json
 from chalicelib.api.schemas import BASE, Json
 from chalicelib.domain.images import Image, ImageStatus
 from chalicelib.errors import BadRequest, Conflict, Forbidden, UnsupportedMediaType
@@ -48,7 +49,7 @@ def parse_patch(media_type: str, raw: bytes) -> list[Operation]:
         raise UnsupportedMediaType(
             f"A patch must be one of {types}.", {"Accept-Patch": types}
         )
-    document = bodies.parse_json(raw)
+    document = parse_json(raw)
     if not isinstance(document, list):
         raise BadRequest("A patch must be a JSON array of operations.")
     read = _read_old if media_type == OLD_TYPE else _read_new

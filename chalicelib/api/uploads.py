@@ -14,6 +14,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api import responses
 from chalicelib.api.bodies import images as bodies
+from chalicelib.api.bodies.json_body import check_no_body
 from chalicelib.api.requests import ANY_TYPE, base_url, body, caller_of
 from chalicelib.api.responses import json_response, no_content
 from chalicelib.api.schemas import URLS_MAX, Json
@@ -122,7 +123,7 @@ def complete_upload(image_id: str, upload_id: str) -> Response:
 @uploads.route(UPLOAD, methods=["DELETE"], content_types=ANY_TYPE)
 def abort_upload(image_id: str, upload_id: str) -> Response:
     """Abort a direct upload; the image waits for data again."""
-    bodies.check_no_body(body(uploads))
+    check_no_body(body(uploads))
     upload = _load_upload(image_id, upload_id, caller_of(uploads))
     if upload.state is UploadState.SUCCESS:
         raise Conflict("The upload is over: the image has its data.")

@@ -2,16 +2,20 @@
 
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import fastjsonschema
 
 from chalicelib import settings
-from chalicelib.api.schemas import BASE, BODIES, PROJECT_ID, Json
+from chalicelib.api.bodies.json_body import (
+    QUOTED_MAX,
+    parse_body,
+    parse_object,
+    validator,
+)
+from chalicelib.api.schemas import BASE, PROJECT_ID, Json
 from chalicelib.domain.images import DATA_TYPE, STORE, Image, Visibility
 from chalicelib.domain.members import MemberStatus
 from chalicelib.domain.projects import is_project_id
@@ -39,7 +43,6 @@ _INTEGERS: Final = frozenset({"min_disk", "min_ram"})
 
 _NAME_MAX: Final = 255
 _MESSAGE_MAX: Final = 300
-_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 _RANGE: Final = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.IGNORECASE)
 _POSITION_DIGITS: Final = 20
@@ -61,7 +64,7 @@ def parse_new_image(raw: bytes) -> NewImage:
         BadRequest: A field is not what it may be; the message says what it may.
         Forbidden: It sets what only the service sets.
     """
-    body = _parse_object(raw)
+    body = parse_object(raw)
     check_image(body)
     for name in body.keys() - _ALLOWED_ON_CREATE:
         check_settable(name)
@@ -81,7 +84,7 @@ def check_settable(name: str) -> None:
         Forbidden: Only the service sets it.
     """
     if name in READ_ONLY or name.startswith(RESERVED_PREFIX):
-        raise Forbidden(f"Attribute '{name[:_NAME_MAX]}' is read-only.")
+        raise Forbidden(f"Attribute '{name[:QUOTED_MAX]}' is read-only.")
 
 
 def parse_field(name: str, value: Any) -> Any:  # noqa: ANN401 - any field of an image
@@ -103,16 +106,6 @@ def check_owner(owner: str | None) -> None:
         raise BadRequest(f"owner must be {PROJECT_ID}.")
 
 
-def check_no_body(raw: bytes) -> None:
-    """Check that a request without a body has none.
-
-    Raises:
-        BadRequest: It got one.
-    """
-    if raw:
-        raise BadRequest("This call takes no body.")
-
-
 def check_image(document: Json) -> None:
     """Check an image's document, or as much of one as a patch changes.
 
@@ -120,7 +113,7 @@ def check_image(document: Json) -> None:
         BadRequest: The first field that is not what it may be.
     """
     try:
-        _validator("new-image")(document, name_prefix="image")
+        validator("new-image")(document, name_prefix="image")
     except fastjsonschema.JsonSchemaValueException as exc:
         raise BadRequest(exc.message[:_MESSAGE_MAX]) from exc
     if any(len(name) > _NAME_MAX for name in document):
@@ -169,7 +162,7 @@ def parse_new_member(raw: bytes) -> str:
     Raises:
         BadRequest: There is no `member`, or it cannot be a project's id.
     """
-    member_id: str = _parse("new-member", raw)["member"]
+    member_id: str = parse_body("new-member", raw)["member"]
     if not is_project_id(member_id):  # No schema counts bytes.
         raise BadRequest(f"member must be {PROJECT_ID}.")
     return member_id
@@ -181,7 +174,7 @@ def parse_member_status(raw: bytes) -> MemberStatus:
     Raises:
         BadRequest: There is no `status`, or it is not one of the three.
     """
-    return MemberStatus(_parse("member-status", raw)["status"])
+    return MemberStatus(parse_body("member-status", raw)["status"])
 
 
 def check_content(media_type: str, headers: Mapping[str, str], content: bytes) -> None:
@@ -209,7 +202,7 @@ def check_content(media_type: str, headers: Mapping[str, str], content: bytes) -
         announced = headers.get(name)
         if announced is not None and announced.strip() != str(len(content)):
             raise BadRequest(
-                f"{name} says {announced[:_NAME_MAX]}, but {len(content)} bytes came."
+                f"{name} says {announced[:QUOTED_MAX]}, but {len(content)} bytes came."
             )
 
 
@@ -271,7 +264,7 @@ def parse_import(raw: bytes) -> tuple[str, str | None]:
     Raises:
         BadRequest: There is no method that is known, or a store that is not there.
     """
-    method = _parse("import", raw)["method"]
+    method = parse_body("import", raw)["method"]
     uri = method.get("uri")
     return method["name"], uri if isinstance(uri, str) else None
 
@@ -283,7 +276,7 @@ def parse_new_upload(raw: bytes) -> tuple[int, str | None]:
     Raises:
         BadRequest: It is not so; the message says what is allowed.
     """
-    document = _parse("new-upload", raw)
+    document = parse_body("new-upload", raw)
     return int(document["size"]), document.get("sha512")
 
 
@@ -293,7 +286,9 @@ def parse_part_numbers(raw: bytes, count: int) -> list[int]:
     Raises:
         BadRequest: It is not so; the message says what is allowed.
     """
-    numbers = [int(number) for number in _parse("part-numbers", raw)["part_numbers"]]
+    numbers = [
+        int(number) for number in parse_body("part-numbers", raw)["part_numbers"]
+    ]
     if max(numbers) > count:
         raise BadRequest(f"part_numbers must be numbers of parts, 1 to {count}.")
     return numbers
@@ -305,81 +300,7 @@ def parse_completion(raw: bytes) -> tuple[list[str] | None, str | None]:
     Raises:
         BadRequest: It is not so; the message says what is allowed.
     """
-    document = _parse("completion", raw) if raw.strip() else {}
+    document = parse_body("completion", raw) if raw.strip() else {}
     etags = document.get("etags")
     tags = None if etags is None else [etag.strip('"') for etag in etags]
     return tags, document.get("sha512")
-
-
-def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """Parse JSON, more strictly than the standard library does.
-
-    Raises:
-        BadRequest: There is none; it is malformed or not UTF-8; it is nested too deep;
-            a key stands twice; a number is not finite; a text is half a surrogate pair.
-    """
-    if not raw.strip():
-        raise BadRequest("Body expected in request.")
-    try:
-        value = json.loads(
-            raw.decode(), object_pairs_hook=_unique, parse_constant=_not_finite
-        )
-        half = b"\\u" in raw and _SURROGATE.search(_text(value))
-    except (ValueError, RecursionError) as exc:
-        raise BadRequest("Malformed JSON in request body.") from exc
-    if half:
-        raise BadRequest("The body has a text with half a surrogate pair.")
-    return value
-
-
-def _parse(kind: str, raw: bytes) -> Json:
-    """Parse a body, and validate it by the schema of its kind."""
-    body = _parse_object(raw)
-    try:
-        _validator(kind)(body)
-    except fastjsonschema.JsonSchemaValueException as exc:
-        raise BadRequest(_requirement(BODIES[kind], exc.path[1:])) from exc
-    return body
-
-
-@cache
-def _validator(kind: str) -> Callable[..., Any]:
-    # Only when first needed: a cold start serves one request.
-    validate: Callable[..., Any] = fastjsonschema.compile(BODIES[kind])
-    return validate
-
-
-def _requirement(schema: Json, path: list[str]) -> str:
-    """Return what the value at a path, or what it lacks, must be."""
-    names: list[str] = []
-    optional = ""
-    while "properties" in schema:
-        required = schema.get("required", [])
-        name = path[len(names)] if len(names) < len(path) else required[0]
-        optional = "" if name in required else ", if given,"
-        names.append(name)
-        schema = schema["properties"][name]
-    return f"{'.'.join(names)}{optional} must be {schema['description']}."
-
-
-def _parse_object(raw: bytes) -> Json:
-    body = parse_json(raw)
-    if not isinstance(body, dict):
-        raise BadRequest("The body must be a JSON object.")
-    return body
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> Json:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise BadRequest(f"The key {twice[:_NAME_MAX]!r} stands twice in the body.")
-    return document
-
-
-def _not_finite(text: str) -> NoReturn:
-    raise BadRequest(f"{text} is not a JSON number.")
-
-
-def _text(value: Any) -> str:  # noqa: ANN401 - any JSON
-    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,114 @@
+"""A body as JSON, and as what the schema of its call describes."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final, NoReturn
+
+import fastjsonschema
+
+from chalicelib.api.schemas import BODIES, Json
+from chalicelib.errors import BadRequest
+
+QUOTED_MAX: Final = 255
+"""Maximum length of what a message quotes of a request, in characters."""
+
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+
+
+def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
+    """Parse JSON, more strictly than the standard library does.
+
+    Raises:
+        BadRequest: There is none; it is malformed or not UTF-8; it is nested too deep;
+            a key stands twice; a number is not finite; a text is half a surrogate pair.
+    """
+    if not raw.strip():
+        raise BadRequest("Body expected in request.")
+    try:
+        value = json.loads(
+            raw.decode(), object_pairs_hook=_unique, parse_constant=_not_finite
+        )
+        half = b"\\u" in raw and _SURROGATE.search(_text(value))
+    except (ValueError, RecursionError) as exc:
+        raise BadRequest("Malformed JSON in request body.") from exc
+    if half:
+        raise BadRequest("The body has a text with half a surrogate pair.")
+    return value
+
+
+def parse_body(kind: str, raw: bytes) -> Json:
+    """Parse a body, and validate it by the schema of its kind.
+
+    Raises:
+        BadRequest: It is not valid; the message says what is required.
+    """
+    body = parse_object(raw)
+    try:
+        validator(kind)(body)
+    except fastjsonschema.JsonSchemaValueException as exc:
+        raise BadRequest(_requirement(BODIES[kind], exc.path[1:])) from exc
+    return body
+
+
+def parse_object(raw: bytes) -> Json:
+    """Parse a body that is a JSON object.
+
+    Raises:
+        BadRequest: It is something else.
+    """
+    body = parse_json(raw)
+    if not isinstance(body, dict):
+        raise BadRequest("The body must be a JSON object.")
+    return body
+
+
+@cache
+def validator(kind: str) -> Callable[..., Any]:
+    """Return the validator of a kind of body, compiled when it is first needed.
+
+    A cold start serves one request.
+    """
+    validate: Callable[..., Any] = fastjsonschema.compile(BODIES[kind])
+    return validate
+
+
+def _requirement(schema: Json, path: list[str]) -> str:
+    """Return what the value at a path, or what it lacks, must be."""
+    names: list[str] = []
+    optional = ""
+    while "properties" in schema:
+        required = schema.get("required", [])
+        name = path[len(names)] if len(names) < len(path) else required[0]
+        optional = "" if name in required else ", if given,"
+        names.append(name)
+        schema = schema["properties"][name]
+    return f"{'.'.join(names)}{optional} must be {schema['description']}."
+
+
+def check_no_body(raw: bytes) -> None:
+    """Check that a request without a body has none.
+
+    Raises:
+        BadRequest: It got one.
+    """
+    if raw:
+        raise BadRequest("This call takes no body.")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Json:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise BadRequest(f"The key {twice[:QUOTED_MAX]!r} stands twice in the body.")
+    return document
+
+
+def _not_finite(text: str) -> NoReturn:
+    raise BadRequest(f"{text} is not a JSON number.")
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - any JSON
+    return json.dumps(value, ensure_ascii=False)
