@@ -5,8 +5,8 @@ The calls on an image's members: how a producer shares, and how a consumer answe
 from chalice.app import Blueprint, Response
 
 from chalicelib.api import responses
-from chalicelib.api.bodies import images as bodies
 from chalicelib.api.bodies.json_body import check_no_body
+from chalicelib.api.bodies.members import parse_member_status, parse_new_member
 from chalicelib.api.requests import ANY_TYPE, body, caller_of
 from chalicelib.api.responses import json_response, no_content
 from chalicelib.domain import policy
@@ -23,7 +23,7 @@ members = Blueprint(__name__)
 def create_member(image_id: str) -> Response:
     """Share an image of your project with another project."""
     caller = caller_of(members)
-    member_id = bodies.parse_new_member(body(members))
+    member_id = parse_new_member(body(members))
     loaded = image_store.load_image(image_id, caller.project_id)
     image = policy.authorize("create_member", caller, loaded)
     member = member_store.add_member(image, member_id, caller)
@@ -56,7 +56,7 @@ def show_member(image_id: str, member_id: str) -> Response:
 def update_member(image_id: str, member_id: str) -> Response:
     """Accept, reject or put off an image that was shared with you."""
     caller = caller_of(members)
-    status = bodies.parse_member_status(body(members))
+    status = parse_member_status(body(members))
     loaded = image_store.load_image(image_id, member_id)
     image, member = policy.authorize_membership("update_member", caller, loaded)
     if member.status is not status:

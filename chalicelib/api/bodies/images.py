@@ -17,7 +17,6 @@ from chalicelib.api.bodies.json_body import (
 )
 from chalicelib.api.schemas import BASE, PROJECT_ID, Json
 from chalicelib.domain.images import DATA_TYPE, STORE, Image, Visibility
-from chalicelib.domain.members import MemberStatus
 from chalicelib.domain.projects import is_project_id
 from chalicelib.errors import (
     ApiError,
@@ -152,29 +151,6 @@ def _sizes_of(image: Image) -> dict[str, int]:
         "properties": len(image.properties),
         "bytes of tags and properties": weight,
     }
-
-
-def parse_new_member(raw: bytes) -> str:
-    """Parse the body of an add-member call: the project to share with.
-
-    Unknown keys are ignored, as clients send some.
-
-    Raises:
-        BadRequest: There is no `member`, or it cannot be a project's id.
-    """
-    member_id: str = parse_body("new-member", raw)["member"]
-    if not is_project_id(member_id):  # No schema counts bytes.
-        raise BadRequest(f"member must be {PROJECT_ID}.")
-    return member_id
-
-
-def parse_member_status(raw: bytes) -> MemberStatus:
-    """Parse the body of an update-member call: the consumer's answer.
-
-    Raises:
-        BadRequest: There is no `status`, or it is not one of the three.
-    """
-    return MemberStatus(parse_body("member-status", raw)["status"])
 
 
 def check_content(media_type: str, headers: Mapping[str, str], content: bytes) -> None:
