@@ -13,8 +13,13 @@ from typing import Final
 from chalice.app import Blueprint, Response
 
 from chalicelib.api import responses
-from chalicelib.api.bodies import images as bodies
+from chalicelib.api.bodies.images import check_formats
 from chalicelib.api.bodies.json_body import check_no_body
+from chalicelib.api.bodies.uploads import (
+    parse_completion,
+    parse_new_upload,
+    parse_part_numbers,
+)
 from chalicelib.api.requests import ANY_TYPE, base_url, body, caller_of
 from chalicelib.api.responses import json_response, no_content
 from chalicelib.api.schemas import URLS_MAX, Json
@@ -43,11 +48,11 @@ uploads = Blueprint(__name__)
 def begin_upload(image_id: str) -> Response:
     """Begin to send an image's data to S3 in parts."""
     caller = caller_of(uploads)
-    size, sha512 = bodies.parse_new_upload(body(uploads))
+    size, sha512 = parse_new_upload(body(uploads))
     image = _load_image(image_id, caller)
     if image.status is not ImageStatus.QUEUED:
         raise Conflict(f"The image is {image.status}: only a queued one takes data.")
-    bodies.check_formats(image)
+    check_formats(image)
     upload = _begin_multipart(image, size, sha512, caller)
     after = replace(
         image, status=ImageStatus.SAVING, upload_id=upload.id, failed_import=None
@@ -97,7 +102,7 @@ def sign_parts(image_id: str, upload_id: str) -> Response:
     """Get the URLs to send parts to, again or for more of them."""
     raw = body(uploads)
     upload = _load_open(image_id, upload_id, caller_of(uploads))
-    numbers = bodies.parse_part_numbers(raw, upload.part_count)
+    numbers = parse_part_numbers(raw, upload.part_count)
     with suppress(StaleError):  # It was touched just now: its client is still there.
         upload_store.save_upload(upload, upload)
     return json_response(_part_urls(upload, numbers))
@@ -106,7 +111,7 @@ def sign_parts(image_id: str, upload_id: str) -> Response:
 @uploads.route(UPLOAD + "/complete", methods=["POST"], content_types=ANY_TYPE)
 def complete_upload(image_id: str, upload_id: str) -> Response:
     """Complete a direct upload; the image is active once its data is hashed."""
-    etags, sha512 = bodies.parse_completion(body(uploads))
+    etags, sha512 = parse_completion(body(uploads))
     upload = _load_upload(image_id, upload_id, caller_of(uploads))
     if upload.state is UploadState.OPEN:
         etag = _check_parts(upload, etags)
