@@ -9,7 +9,13 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import ids, settings
 from chalicelib.api import responses
-from chalicelib.api.bodies import images as bodies
+from chalicelib.api.bodies.data import (
+    check_content,
+    check_range,
+    check_store,
+    parse_import,
+)
+from chalicelib.api.bodies.images import check_formats
 from chalicelib.api.requests import ANY_TYPE, body, caller_of, media_type
 from chalicelib.api.responses import TEXT_TYPE, json_response, no_content
 from chalicelib.domain import policy
@@ -35,7 +41,7 @@ def download_data(image_id: str) -> Response:
     image = policy.authorize_download(caller, loaded)
     if not image.has_data:
         return no_content()
-    bodies.check_range(data.current_request.headers, image.size or 0)
+    check_range(data.current_request.headers, image.size or 0)
     return Response(
         "",
         headers={"Content-Type": TEXT_TYPE, "Location": objects.download_url(image)},
@@ -47,10 +53,10 @@ def download_data(image_id: str) -> Response:
 def upload_data(image_id: str) -> Response:
     """Upload the data of an image of your project, if it fits into a request."""
     caller = caller_of(data)
-    bodies.check_store(data.current_request.headers)
+    check_store(data.current_request.headers)
     content = _read_content()
     image = _load_queued(image_id, caller)
-    bodies.check_formats(image)
+    check_formats(image)
     description = _describe(content, image)
     if description.refusal:
         raise UnsupportedMediaType(description.refusal)
@@ -81,8 +87,8 @@ def stage_data(image_id: str) -> Response:
 def import_data(image_id: str) -> Response:
     """Import the data of an image of your project: staged data, or a URL's."""
     caller = caller_of(data)
-    bodies.check_store(data.current_request.headers)
-    method, uri = bodies.parse_import(body(data))
+    check_store(data.current_request.headers)
+    method, uri = parse_import(body(data))
     loaded = image_store.load_image(image_id, caller.project_id)
     image = policy.authorize("upload_image", caller, loaded)
     upload = upload_store.new_upload(image, method, UploadState.PENDING, caller)
@@ -110,7 +116,7 @@ def list_tasks(image_id: str) -> Response:
 def _read_content() -> bytes:
     request = data.current_request
     content = body(data)
-    bodies.check_content(media_type(data), request.headers, content)
+    check_content(media_type(data), request.headers, content)
     return content
 
 
@@ -169,7 +175,7 @@ def _import_staged(image: Image, upload: Upload) -> tuple[Image, Upload]:
     staged = image.staged
     if image.status is not ImageStatus.UPLOADING or staged is None:
         raise Conflict(f"Data must be staged first; the image is {image.status}.")
-    bodies.check_formats(image, Conflict)
+    check_formats(image, Conflict)
     if staged.refusal:
         failed = replace(upload, state=UploadState.FAILURE, message=staged.refusal)
         return replace(image, failed_import=staged.refusal), failed
@@ -180,7 +186,7 @@ def _import_staged(image: Image, upload: Upload) -> tuple[Image, Upload]:
 def _import_uri(uri: str | None, image: Image, upload: Upload) -> tuple[Image, Upload]:
     if image.status is not ImageStatus.QUEUED:
         raise Conflict(f"The image is {image.status}: only a queued one is imported.")
-    bodies.check_formats(image, Conflict)
+    check_formats(image, Conflict)
     if uri is None:
         raise BadRequest("method.uri must be the URL to import from.")
     try:
