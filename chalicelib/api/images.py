@@ -9,7 +9,13 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import clock, ids
 from chalicelib.api import patch, responses
-from chalicelib.api.bodies import images as bodies
+from chalicelib.api.bodies.images import (
+    NewImage,
+    check_image,
+    check_limits,
+    check_owner,
+    parse_new_image,
+)
 from chalicelib.api.bodies.json_body import check_no_body
 from chalicelib.api.list_parameters import parse_list_query
 from chalicelib.api.requests import (
@@ -41,10 +47,10 @@ images = Blueprint(__name__)
 def create_image() -> Response:
     """Register an image of your project."""
     caller = caller_of(images)
-    image = _new_image(caller, bodies.parse_new_image(body(images)))
-    bodies.check_limits(image)
+    image = _new_image(caller, parse_new_image(body(images)))
+    check_limits(image)
     policy.authorize_creation(caller, image)
-    bodies.check_owner(image.owner)
+    check_owner(image.owner)
     image_store.create_image(image, caller)
     return json_response(
         responses.present_image(image),
@@ -85,7 +91,7 @@ def update_image(image_id: str) -> Response:
     before = policy.authorize("update_image", caller, loaded)
     after = patch.apply_patch(before, operations)
     policy.authorize_change(caller, loaded, before, after)
-    bodies.check_owner(after.owner)
+    check_owner(after.owner)
     # As in the reference, a patch that changes nothing is an update, an empty one none.
     image = image_store.update_image(before, after, caller) if operations else before
     return json_response(responses.present_image(image))
@@ -109,11 +115,11 @@ def add_tag(image_id: str, tag: str) -> Response:
     """Put a tag on an image of your project."""
     caller = caller_of(images)
     check_no_body(body(images))
-    bodies.check_image({"tags": [tag]})
+    check_image({"tags": [tag]})
     loaded = image_store.load_image(image_id, caller.project_id)
     image = policy.authorize("update_image", caller, loaded)
     tagged = replace(image, tags=tuple(dict.fromkeys((*image.tags, tag))))
-    bodies.check_limits(tagged, image)
+    check_limits(tagged, image)
     image_store.update_image(image, tagged, caller)
     return no_content()
 
@@ -155,7 +161,7 @@ def _set_status(image_id: str, before: ImageStatus, after: ImageStatus) -> Respo
     return no_content()
 
 
-def _new_image(caller: Caller, new: bodies.NewImage) -> Image:
+def _new_image(caller: Caller, new: NewImage) -> Image:
     now = clock.now()
     fields: Json = {"id": ids.new_id(), "owner": caller.project_id} | new.fields
     return Image(

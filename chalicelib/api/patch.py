@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from chalicelib.api.bodies import images as bodies
+from chalicelib.api.bodies.images import (
+    check_image,
+    check_limits,
+    check_settable,
+    parse_field,
+)
 from chalicelib.api.bodies.json_body import parse_json
 from chalicelib.api.schemas import BASE, Json
 from chalicelib.domain.images import Image, ImageStatus
@@ -72,7 +77,7 @@ def apply_patch(image: Image, operations: list[Operation]) -> Image:
         else:
             _change_property(properties, operation)
     patched = replace(image, **changed, properties=properties)
-    bodies.check_limits(patched, image)
+    check_limits(patched, image)
     return patched
 
 
@@ -111,14 +116,14 @@ def _parse_pointer(path: Any) -> str:  # noqa: ANN401 - any JSON
 def _parse_operation(op: str, name: str, operation: Mapping[str, Any]) -> Operation:
     if op == _REMOVE and name == "stores":
         return Operation(op, name)  # 409, as recorded, not the 403 of what is read-only
-    bodies.check_settable(name)
+    check_settable(name)
     if op == _REMOVE:
         return Operation(op, name)
     if "value" not in operation:
         raise BadRequest("To add or replace needs a value.")
     value = operation["value"]
-    bodies.check_image({name: value})
-    return Operation(op, name, bodies.parse_field(name, value))
+    check_image({name: value})
+    return Operation(op, name, parse_field(name, value))
 
 
 def _attribute_value(image: Image, operation: Operation) -> Any:  # noqa: ANN401 - any field

@@ -1,4 +1,4 @@
-"""Request bodies: parsers and checks."""
+"""The bodies of the calls on images, and the checks of an image they result in."""
 
 import json
 from dataclasses import dataclass
