@@ -37,6 +37,7 @@ class Settings:
     image_formats: str = "inspect"
     cors_origins: str = ""
     event_bus: str = ""
+    import_queue_url: str = ""
     log_projects: str = "hashed"
     token_cache_seconds: int = 60
     oidc_refetch_seconds: int = 60

@@ -11,11 +11,12 @@ os.environ.update(
     TABLE_NAME="cloud-images-test",
     BUCKET_NAME="cloud-images-test",
     QUEUE_URL=backend.QUEUE_URL,
+    IMPORT_QUEUE_URL=backend.IMPORT_QUEUE_URL,
     AUTH="development",
 )
 backend.start()
 backend.create_bucket("cloud-images-test")
-backend.create_queue()
+backend.create_queues()
 
 from botocore.session import get_session
 
@@ -90,8 +91,11 @@ def pump(table: str) -> Pump:
     What hands changes and uploads on to the functions beside the API's, at each turn.
     """
     client = dynamodb.connection.connection.client
-    stream = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
-    client.update_table(TableName=table, StreamSpecification=stream)
-    get_session().create_client("sqs").delete_queue(QueueUrl=backend.QUEUE_URL)
-    backend.create_queue()
-    return Pump(MotoStream(table), functions.stream, functions.worker)
+    specification = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    client.update_table(TableName=table, StreamSpecification=specification)
+    client = get_session().create_client("sqs")
+    for url in (backend.QUEUE_URL, backend.IMPORT_QUEUE_URL):
+        client.delete_queue(QueueUrl=url)
+    backend.create_queues()
+    stream = MotoStream(table)
+    return Pump(stream, functions.stream, functions.worker, functions.importer)

@@ -166,18 +166,18 @@ def test_a_job_has_500_memberships_at_most(image_id: str, table: str) -> None:
             "created_at": {"S": "-"},
         }
         client.put_item(TableName=table, Item=item)
-    sent: list[tuple[str, str]] = [(image_id, "")]
+    sent = [queue.CopyMessage(image_id, "", "producer")]
     written = []
     with (
-        patch.object(queue, "send_copies", lambda *job: sent.append(job)),
+        patch.object(queue, "send_copies", sent.append),
         patch.object(member_store, "with_retries", lambda call: written.append(call())),
     ):
         for number, job in enumerate(sent):
-            copies.update_copies(*job)
+            copies.update_copies(job)
             assert len(written) == min(count, 500 * (number + 1))
 
-    after = [(image_id, name) for name in ("", "project-0499", "project-0999")]
-    assert sent == after
+    after = ("", "project-0499", "project-0999")
+    assert sent == [queue.CopyMessage(image_id, name, "producer") for name in after]
     assert copied(image_id, "project-1000")[2:] == [image.name, False]
 
 

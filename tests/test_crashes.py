@@ -127,11 +127,10 @@ def story(producer: Actor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
 
 @pytest.fixture
 def pump(pump: Pump) -> Pump:
-    """A queue that gives what a dead worker had to another one at once."""
+    """Queues that give what a dead run had to another one at once."""
     sqs = get_session().create_client("sqs")
-    sqs.set_queue_attributes(
-        QueueUrl=backend.QUEUE_URL, Attributes={"VisibilityTimeout": "0"}
-    )
+    for url in (backend.QUEUE_URL, backend.IMPORT_QUEUE_URL):
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "0"})
     return pump
 
 

@@ -123,9 +123,8 @@ def test_an_import_that_stands_still_is_taken_up_again(
     """Its message got lost, or lies among the dead letters."""
     uri = {"name": "web-download", "uri": "http://127.0.0.1:1/"}
     producer.post(f"/v2/images/{image_id}/import", {"method": uri})
-    lost = Pump(
-        MotoStream("cloud-images-test"), lambda *_: {"batchItemFailures": []}, print
-    )
+    stream = MotoStream("cloud-images-test")
+    lost = Pump(stream, lambda *_: {"batchItemFailures": []}, print, print)
     lost.turn()
     pump.settle()
     assert producer.get(f"/v2/images/{image_id}").document["status"] == "importing"
@@ -149,9 +148,8 @@ def test_a_deletion_whose_record_was_lost_is_ended(
     """Once the stream cannot have it any more; the members of the image go, unseen."""
     producer.share(image_id, "consumer")
     producer.delete(f"/v2/images/{image_id}")
-    lost = Pump(
-        MotoStream("cloud-images-test"), lambda *_: {"batchItemFailures": []}, print
-    )
+    stream = MotoStream("cloud-images-test")
+    lost = Pump(stream, lambda *_: {"batchItemFailures": []}, print, print)
     lost.turn()
 
     sweep_in(STREAM_LOST - timedelta(minutes=1))

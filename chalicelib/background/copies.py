@@ -1,13 +1,16 @@
 """What memberships copy from their image, so that lists need not read the image."""
 
+from dataclasses import replace
+
 from chalicelib.store import members, queue
+from chalicelib.store.queue import CopyMessage
 
 
-def update_copies(image_id: str, after: str) -> None:
+def update_copies(job: CopyMessage) -> None:
     """Update the copies in an image's next memberships; enqueue the others.
 
     A message may arrive twice, or late: each row takes only a newer version.
     """
-    last = members.update_copies(image_id, after)
+    last = members.update_copies(job.image_id, job.after)
     if last is not None:
-        queue.send_copies(image_id, last)
+        queue.send_copies(replace(job, after=last))

@@ -1,4 +1,4 @@
-"""The Lambda functions beside the API's: `worker`, `stream` and `sweep`.
+"""The Lambda functions beside the API's: `importer`, `worker`, `stream`, `sweep`.
 
 Each imports what it runs when it is first called: the API's function imports this
 module as it registers them, and must not pay for what it never runs.
@@ -13,29 +13,22 @@ from chalicelib.domain.import_uris import parse_allowed
 from chalicelib.store.queue import CopyMessage, parse_message
 
 RESERVE_SECONDS: Final = 60
-"""Time before the function's timeout at which a run of the worker stops, in seconds."""
+"""Time before a function's timeout at which its work on an upload stops, in seconds."""
 
 functions = Blueprint(__name__)
 parse_allowed(settings.current.import_allow)  # A wrong value fails the start.
 
 
+@functions.on_sqs_message(queue_arn="ImportQueue.Arn", name="importer")
+def importer(event: SQSEvent) -> None:
+    """Process each message: an import from a URL."""
+    _process_messages(event)
+
+
 @functions.on_sqs_message(queue_arn="UploadQueue.Arn", name="worker")
 def worker(event: SQSEvent) -> None:
-    """Process each message: an upload, or the copies of an image in memberships."""
-    from chalicelib.background.copies import update_copies  # noqa: PLC0415 - see above
-    from chalicelib.background.transfers import transfer  # noqa: PLC0415 - see above
-
-    def is_out_of_time() -> bool:
-        context: Any = event.context
-        left: int = context.get_remaining_time_in_millis()
-        return left < RESERVE_SECONDS * 1000
-
-    for record in event:
-        message = parse_message(record.body)
-        if isinstance(message, CopyMessage):
-            update_copies(message.image_id, message.after)
-        else:
-            transfer(message.image_id, message.upload_id, is_out_of_time)
+    """Process each message: a direct upload, or copies of an image in memberships."""
+    _process_messages(event)
 
 
 @functions.on_dynamodb_record(stream_arn="ImagesTable.StreamArn", name="stream")
@@ -60,3 +53,20 @@ def sweep(_event: CloudWatchEvent) -> None:
     )
 
     run_sweep()
+
+
+def _process_messages(event: SQSEvent) -> None:
+    from chalicelib.background.copies import update_copies  # noqa: PLC0415 - see above
+    from chalicelib.background.transfers import transfer  # noqa: PLC0415 - see above
+
+    def is_out_of_time() -> bool:
+        context: Any = event.context
+        left: int = context.get_remaining_time_in_millis()
+        return left < RESERVE_SECONDS * 1000
+
+    for record in event:
+        message = parse_message(record.body)
+        if isinstance(message, CopyMessage):
+            update_copies(message)
+        else:
+            transfer(message.image_id, message.upload_id, is_out_of_time)

@@ -19,6 +19,7 @@ from chalicelib.store.items import (
     unswept_image_of,
 )
 from chalicelib.store.mapping import Raw
+from chalicelib.store.queue import CopyMessage
 
 log = logging.getLogger("cloud-images")
 
@@ -58,17 +59,18 @@ def process_records(records: Iterable[Record]) -> dict[str, Any]:
 
 
 def enqueue_upload(record: Record) -> None:
-    """Send an upload that has become pending to the worker's queue."""
+    """Send an upload that has become pending to its queue."""
     upload = pending_upload_of(record.new)
     if upload and pending_upload_of(record.old) is None:
-        queue.send_upload(*upload)
+        queue.send_upload(upload)
 
 
 def enqueue_copies(record: Record) -> None:
     """Have the worker update what memberships copy from an image that has changed."""
     image_id = recopied_image_of(record.old, record.new)
-    if image_id:
-        queue.send_copies(image_id)
+    if image_id and record.new:
+        owner = record.new["owner"]["S"]
+        queue.send_copies(CopyMessage(image_id, "", owner))
 
 
 def clean_up_deleted_image(record: Record) -> None:

@@ -60,7 +60,7 @@ def _resume_or_end(image_id: str, upload_id: str) -> None:
     if upload is None or upload.is_over or upload.updated_at > now - IDLE:
         return
     if upload.state is not UploadState.OPEN:
-        queue.send_upload(image_id, upload_id)
+        queue.send_upload(upload)
     elif upload.updated_at < now - ABANDONED:
         transfers.fail(
             upload, f"The client did not continue it for {ABANDONED.days} days."

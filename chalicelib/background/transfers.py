@@ -84,7 +84,7 @@ def transfer(image_id: str, upload_id: str, is_out_of_time: IsOutOfTime) -> None
         digests = move(run, is_out_of_time)
         _succeed(run, digests)
     except OutOfTimeError:
-        queue.send_upload(image_id, upload_id)
+        queue.send_upload(run.upload)
     except StaleError:
         _clean_up(run.upload)
     except (SourceRefused, FormatRefused, FailedError) as exc:
@@ -339,7 +339,7 @@ def _retry_later(run: _Run, reason: str) -> None:
         _clean_up(upload)
         return
     delay = min(RETRY_SECONDS * 2 ** max(upload.tries - 1, 0), _RETRY_SECONDS_MAX)
-    queue.send_upload(upload.image_id, upload.id, delay)
+    queue.send_upload(upload, delay)
 
 
 def _clean_up(upload: Upload) -> None:

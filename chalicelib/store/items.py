@@ -39,7 +39,6 @@ from chalicelib.store.keys import (
     project_sort,
     touched_sort,
     upload_key,
-    upload_partition,
     visibility_partition,
 )
 from chalicelib.store.mapping import ItemMapping, Raw
@@ -276,14 +275,11 @@ def upload_of(raw: Raw) -> Upload:
     return _UPLOAD.parse(raw)
 
 
-def pending_upload_of(raw: Raw | None) -> Key | None:
-    """Parse which upload waits for a worker from an item of any kind, if it is one.
-
-    Returns the image's id and the upload's.
-    """
+def pending_upload_of(raw: Raw | None) -> Upload | None:
+    """Parse an upload that waits for a run from an item of any kind, if it is one."""
     if raw is None or raw.get("state") != {"S": UploadState.PENDING}:
         return None
-    return raw["pk"]["S"].removeprefix(upload_partition("")), raw["sk"]["S"]
+    return upload_of(raw)
 
 
 def recopied_image_of(old: Raw | None, new: Raw | None) -> str | None:

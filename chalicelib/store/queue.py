@@ -1,5 +1,10 @@
-"""The worker's queue: uploads, and copies of images in their memberships."""
+"""The queues: imports for the importer; direct uploads and copies for the worker.
 
+Each message names a group, the project that its work is for: a standard queue serves
+groups fairly, however many messages one of them has (fair queues of SQS).
+"""
+
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import settings
 from chalicelib.aws import client
+from chalicelib.domain.uploads import WEB_DOWNLOAD, Upload
 from chalicelib.errors import Unavailable
 
 
@@ -21,36 +27,55 @@ class UploadMessage:
 
 @dataclass(frozen=True, slots=True)
 class CopyMessage:
-    """An image whose copies in the memberships after a project's id may be outdated."""
+    """An image whose copies in the memberships after a project's id may be outdated.
+
+    `owner` is the project that the job is for; old messages lack it.
+    """
 
     image_id: str
     after: str
+    owner: str = ""
 
 
-def send_upload(image_id: str, upload_id: str, delay: int = 0) -> None:
-    """Send an upload to the worker, after a delay of 0 to 900 seconds."""
-    _send({"image_id": image_id, "upload_id": upload_id}, delay)
+def send_upload(upload: Upload, delay: int = 0) -> None:
+    """Send an upload to its function, after a delay of 0 to 900 seconds.
+
+    A `web-download` goes to the queue of imports, so that nothing else waits for it.
+    """
+    current = settings.current
+    imports = current.import_queue_url or current.queue_url
+    url = imports if upload.method == WEB_DOWNLOAD else current.queue_url
+    message = {"image_id": upload.image_id, "upload_id": upload.id}
+    _send(url, message, upload.project_id, delay)
 
 
-def send_copies(image_id: str, after: str = "") -> None:
+def send_copies(message: CopyMessage) -> None:
     """Have the worker update the copies in an image's next memberships."""
-    _send({"image_id": image_id, "copy_after": after})
+    body = {
+        "image_id": message.image_id,
+        "copy_after": message.after,
+        "owner": message.owner,
+    }
+    _send(settings.current.queue_url, body, message.owner)
 
 
 def parse_message(body: str) -> UploadMessage | CopyMessage:
     """Parse a message."""
     message = json.loads(body)
     if "copy_after" in message:
-        return CopyMessage(message["image_id"], message["copy_after"])
+        owner = message.get("owner", "")
+        return CopyMessage(message["image_id"], message["copy_after"], owner)
     return UploadMessage(message["image_id"], message["upload_id"])
 
 
-def _send(message: dict[str, Any], delay: int = 0) -> None:
+def _send(url: str, message: dict[str, Any], project_id: str, delay: int = 0) -> None:
     try:
         client("sqs").send_message(
-            QueueUrl=settings.current.queue_url,
+            QueueUrl=url,
             MessageBody=json.dumps(message),
+            # A project's id may have characters that SQS refuses.
+            MessageGroupId=hashlib.sha256(project_id.encode()).hexdigest(),
             DelaySeconds=delay,
         )
     except (BotoCoreError, ClientError) as exc:
-        raise Unavailable("The worker's queue is unavailable; retry.") from exc
+        raise Unavailable("The queue is unavailable; retry.") from exc

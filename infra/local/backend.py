@@ -18,6 +18,9 @@ RESOURCES: Final = Path(__file__).parents[1] / "resources.yaml"
 QUEUE_URL: Final = "https://sqs.us-east-1.amazonaws.com/123456789012/uploads"
 """Where the queue of uploads is, once it was made."""
 
+IMPORT_QUEUE_URL: Final = "https://sqs.us-east-1.amazonaws.com/123456789012/imports"
+"""Where the queue of imports is, once it was made."""
+
 LOOPBACK: Final = ("127.0.0.1", "localhost")
 
 _send = URLLib3Session.send
@@ -95,14 +98,17 @@ def _keys(table: dict[str, Any]) -> dict[str, Any]:
     return {"": table["KeySchema"], **named}
 
 
-def create_queue() -> None:
-    """Create the queue of uploads, at `QUEUE_URL`."""
+def create_queues() -> None:
+    """Create the queues of uploads and of imports."""
     client = get_session().create_client("sqs")
-    seconds = _resource("UploadQueue")["VisibilityTimeout"]
-    client.create_queue(
-        QueueName=QUEUE_URL.rpartition("/")[2],
-        Attributes={"VisibilityTimeout": str(seconds)},
-    )
+    queues = {QUEUE_URL: "UploadQueue", IMPORT_QUEUE_URL: "ImportQueue"}
+    for url, resource in queues.items():
+        client.create_queue(
+            QueueName=url.rpartition("/")[2],
+            Attributes={
+                "VisibilityTimeout": str(_resource(resource)["VisibilityTimeout"])
+            },
+        )
 
 
 def create_bus(name: str) -> None:

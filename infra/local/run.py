@@ -100,6 +100,7 @@ def _start(objects: str, kept: Keeping | None) -> tuple[Chalice, bool]:
         os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = kept.database
         os.environ["AWS_ENDPOINT_URL_DYNAMODB_STREAMS"] = kept.database
     os.environ["QUEUE_URL"] = backend.QUEUE_URL
+    os.environ["IMPORT_QUEUE_URL"] = backend.IMPORT_QUEUE_URL
     os.environ.setdefault("TABLE_NAME", "cloud-images-local")
     os.environ.setdefault("BUCKET_NAME", "cloud-images-local")
     os.environ.setdefault("EVENT_BUS", "cloud-images-local")
@@ -118,7 +119,7 @@ def _start(objects: str, kept: Keeping | None) -> tuple[Chalice, bool]:
             " copy the table (docs/upgrade.md)."
         )
     backend.create_bucket(os.environ["BUCKET_NAME"])
-    backend.create_queue()
+    backend.create_queues()
     backend.create_bus(os.environ["EVENT_BUS"])
     return app, is_new
 
@@ -133,7 +134,7 @@ def _work(kept: Keeping | None, *, has_examples: bool) -> AbstractContextManager
 
     table = os.environ["TABLE_NAME"]
     stream = LocalStream(table, kept.reached) if kept else MotoStream(table)
-    pump = Pump(stream, functions.stream, functions.worker)
+    pump = Pump(stream, functions.stream, functions.worker, functions.importer)
     if has_examples:
         pump.settle()
     write_lines("cloud-images.events")

@@ -1,41 +1,48 @@
-"""Lambda's half of the functions beside the API: it reads stream and queue for them."""
+"""Lambda's half of the functions beside the API: it reads stream and queues."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
+from functools import partial
+from threading import BoundedSemaphore, Event, Thread
 from typing import Any, Final
 
 from botocore.session import get_session
 
-from infra.local.backend import QUEUE_URL
+from infra.local.backend import IMPORT_QUEUE_URL, QUEUE_URL
 from infra.local.streams import Stream
 
 Handler = Callable[[Any, Any], Any]
 
 PAUSE_SECONDS: Final = 0.2
-WORKERS: Final = 3
+SLOTS: Final = 10
+"""How many messages of a queue are processed at once, as in Lambda."""
+
 ENDING_SECONDS: Final = 3
 """How long the end waits for what the threads do; a source may be slow to answer."""
 
 WORKER_SECONDS: Final = 900
-"""How long a run of the worker may take, as in Lambda."""
+"""How long a run on a message may take, as in Lambda."""
 
 _logger = logging.getLogger(__name__)
 
 
 class Pump:
-    """Hands what waits on a table's stream to one function, on the queue to another."""
+    """Hands what waits on a table's stream and on the queues to their functions."""
 
     def __init__(
         self,
         stream: Stream,
         consumer: Handler,
         worker: Handler,
+        importer: Handler,
     ) -> None:
         self._stream = stream
         self._consumer = consumer
-        self._worker = worker
+        self._handlers = {QUEUE_URL: worker, IMPORT_QUEUE_URL: importer}
+        self._free = {url: BoundedSemaphore(SLOTS) for url in self._handlers}
+        self._runs: list[Thread] = []
         self._left: list[dict[str, Any]] = []
         self._queue = get_session().create_client("sqs")
         self._context = _Context()
@@ -49,9 +56,14 @@ class Pump:
         while self.turn():
             pass
 
-    def end(self) -> None:
-        """Have each run of the worker end soon, as before its time is over."""
+    def jobs(self) -> list[Callable[[], int]]:
+        """Return what to call again and again, each in a thread of its own."""
+        return [self.follow, *[partial(self._start, url) for url in self._handlers]]
+
+    def end(self) -> list[Thread]:
+        """Have each run end soon, as before its time is over; return their threads."""
         self._context.is_over = True
+        return self._runs
 
     def follow(self) -> int:
         """Hand the consumer what is on the stream by now; return how much it took."""
@@ -74,35 +86,63 @@ class Pump:
         return first
 
     def work(self) -> int:
-        """Hand the worker a message, if there is one; return how many that were."""
-        answer = self._queue.receive_message(QueueUrl=QUEUE_URL)
-        messages = answer.get("Messages", [])
+        """Hand each function a message of its queue; return how many that were."""
+        taken = [(url, one) for url in self._handlers for one in self._receive(url)]
+        for url, message in taken:
+            self._process(url, message)
+        return len(taken)
+
+    def _start(self, url: str) -> int:
+        """Hand on a message in a thread of its own, if there is one and a free slot."""
+        if not self._free[url].acquire(timeout=PAUSE_SECONDS):
+            return 0
+        messages = self._receive(url)
+        if not messages:
+            self._free[url].release()
         for message in messages:
-            handle = message["ReceiptHandle"]
-            record = {"body": message["Body"], "receiptHandle": handle}
-            try:
-                self._worker({"Records": [record]}, self._context)
-            except Exception:
-                _logger.exception("The worker broke down; it gets the message again.")
-            else:
-                self._queue.delete_message(QueueUrl=QUEUE_URL, ReceiptHandle=handle)
+            run = Thread(target=self._run, args=[url, message], daemon=True)
+            self._runs = [one for one in self._runs if one.is_alive()] + [run]
+            run.start()
         return len(messages)
 
+    def _run(self, url: str, message: dict[str, Any]) -> None:
+        try:
+            self._process(url, message)
+        finally:
+            self._free[url].release()
+
+    def _receive(self, url: str) -> list[dict[str, Any]]:
+        """Return the next message of a queue, or none."""
+        answer = self._queue.receive_message(QueueUrl=url)
+        messages: list[dict[str, Any]] = answer.get("Messages", [])
+        return messages
+
+    def _process(self, url: str, message: dict[str, Any]) -> None:
+        handle = message["ReceiptHandle"]
+        record = {"body": message["Body"], "receiptHandle": handle}
+        try:
+            self._handlers[url]({"Records": [record]}, self._context)
+        except Exception:
+            _logger.exception("A function broke down; it gets the message again.")
+        else:
+            self._queue.delete_message(QueueUrl=url, ReceiptHandle=handle)
+
     def _waiting(self) -> int:
-        """Return how many messages are on the queue, or in the worker's hands."""
+        """Return how many messages are on the queues, or in a function's hands."""
         names = ["", "NotVisible", "Delayed"]
         asked = [f"ApproximateNumberOfMessages{name}" for name in names]
-        answer = self._queue.get_queue_attributes(
-            QueueUrl=QUEUE_URL, AttributeNames=asked
-        )
-        return sum(int(answer["Attributes"][name]) for name in asked)
+        answers = [
+            self._queue.get_queue_attributes(QueueUrl=url, AttributeNames=asked)
+            for url in self._handlers
+        ]
+        return sum(int(one["Attributes"][name]) for one in answers for name in asked)
 
 
 @contextmanager
 def pumping(pump: Pump) -> Iterator[None]:
     """Hand on whatever comes, in threads, while the context lasts.
 
-    A slow source keeps one worker busy, and nobody else.
+    A slow source keeps one slot busy, and nobody else.
     """
     ended = Event()
 
@@ -116,17 +156,16 @@ def pumping(pump: Pump) -> Iterator[None]:
             if not found:
                 ended.wait(PAUSE_SECONDS)
 
-    jobs = [pump.follow, *[pump.work] * WORKERS]
-    threads = [Thread(target=run, args=[job], daemon=True) for job in jobs]
+    threads = [Thread(target=run, args=[job], daemon=True) for job in pump.jobs()]
     for thread in threads:
         thread.start()
     try:
         yield
     finally:
         ended.set()
-        pump.end()
-        for thread in threads:
-            thread.join(ENDING_SECONDS)
+        deadline = time.monotonic() + ENDING_SECONDS
+        for thread in [*threads, *pump.end()]:
+            thread.join(max(0, deadline - time.monotonic()))
 
 
 class _Context:

@@ -22,16 +22,19 @@ from botocore.auth import S3SigV4QueryAuth
 from botocore.client import BaseClient
 
 from chalicelib.api import app
-from chalicelib.background import functions, stream, sweep, transfers
+from chalicelib.background import functions, stream, sweep
 from chalicelib.identity import secret
 from chalicelib.store import dynamodb
+from infra.local.backend import IMPORT_QUEUE_URL
 from infra.package.template import INFRA, read
 
 Right = tuple[str, str]
 """An action, and the resource of the template that it is on."""
 
-ROLES = {"api": "ApiRole", "worker": "WorkerRole", "stream": "StreamRole"}
-ROLES |= {"sweep": "SweepRole"}
+ROLES = {
+    name: f"{name.title()}Role"
+    for name in ("api", "importer", "worker", "stream", "sweep")
+}
 
 TABLE, INDEXES = "ImagesTable.Arn", "${ImagesTable.Arn}/index/*"
 OBJECTS, BUCKET = "${DataBucket.Arn}/*", "DataBucket.Arn"
@@ -40,10 +43,16 @@ TRACES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 
 BY_LAMBDA: dict[str, set[Right]] = {
     "api": set(),
-    "worker": {
-        ("sqs:DeleteMessage", "UploadQueue.Arn"),
-        ("sqs:GetQueueAttributes", "UploadQueue.Arn"),
-        ("sqs:ReceiveMessage", "UploadQueue.Arn"),
+    **{
+        function: {
+            ("sqs:DeleteMessage", queue),
+            ("sqs:GetQueueAttributes", queue),
+            ("sqs:ReceiveMessage", queue),
+        }
+        for function, queue in (
+            ("importer", "ImportQueue.Arn"),
+            ("worker", "UploadQueue.Arn"),
+        )
     },
     "stream": {
         ("dynamodb:DescribeStream", "ImagesTable.StreamArn"),
@@ -88,10 +97,11 @@ def granted() -> dict[str, set[Right]]:
             and one["Properties"]["RoleName"] == {"Ref": role}
         ]
         found[function] = {
-            (action, _resource(one["Resource"]))
+            (action, _resource(resource))
             for policy in policies
             for one in policy["PolicyDocument"]["Statement"]
             for action in _listed(one["Action"])
+            for resource in _listed(one["Resource"])
         }
     return found
 
@@ -109,8 +119,8 @@ def always(function: str) -> set[Right]:
 _ENTRIES = {
     app.App.__call__.__code__: "api",
     secret.read_secret.__code__: "api",  # In a thread of its own.
+    functions.importer.func.__code__: "importer",
     functions.worker.func.__code__: "worker",
-    transfers.transfer.__code__: "worker",
     functions.stream.func.__code__: "stream",
     stream.process_records.__code__: "stream",
     functions.sweep.func.__code__: "sweep",
@@ -199,6 +209,8 @@ def _rights(service: str, operation: str, asked: Any) -> set[Right]:
     if service == "dynamodb":
         return _of_dynamodb(operation, asked)
     place = {"sqs": "UploadQueue.Arn", "events": "EventBus.Arn"}.get(service)
+    if service == "sqs" and asked["QueueUrl"] == IMPORT_QUEUE_URL:
+        place = "ImportQueue.Arn"
     return {(f"{service}:{operation}", place or "*")}
 
 
@@ -210,7 +222,7 @@ def _of_dynamodb(operation: str, asked: Any) -> set[Right]:
     return {(f"dynamodb:{operation}", place)}
 
 
-def _listed(value: Any) -> list[str]:
+def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 

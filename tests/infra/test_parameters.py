@@ -12,7 +12,9 @@ from chalicelib.settings import Settings
 from infra.package.template import merged
 from tests.readme import ROOT
 
-MADE_BY_THE_STACK = {"TABLE_NAME", "BUCKET_NAME", "QUEUE_URL", "EVENT_BUS"}
+MADE_BY_THE_STACK = {
+    *("TABLE_NAME", "BUCKET_NAME", "QUEUE_URL", "IMPORT_QUEUE_URL", "EVENT_BUS")
+}
 IN_THE_TEMPLATE = {*oidc.SETTINGS, "OS_AUTH_URL", "KEYSTONE_CREDENTIAL"}
 """Settings of the identities; the secret has the other ones of Keystone."""
 
@@ -59,7 +61,9 @@ def test_a_parameter_has_the_default_of_its_setting(template: Any) -> None:
             assert parameter["Default"] == getattr(settings, field), field
 
 
-@pytest.mark.parametrize("function", ["APIHandler", "Worker", "Stream", "Sweep"])
+@pytest.mark.parametrize(
+    "function", ["APIHandler", "Importer", "Worker", "Stream", "Sweep"]
+)
 def test_all_variables_fit_into_the_environment(template: Any, function: str) -> None:
     """However long each parameter is."""
 

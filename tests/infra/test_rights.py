@@ -4,6 +4,7 @@ That it may do what it does is held in every test: the fixture `rights` sees to 
 it may do no more is held here, where one test makes every call that there is.
 """
 
+import json
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +18,9 @@ from chalicelib.background import functions, sweep, transfers
 from chalicelib.identity.http_client import UpstreamError
 from chalicelib.identity.secret import read_secret
 from chalicelib.store import objects
+from chalicelib.store import uploads as upload_store
 from infra.local.worker import Pump
+from infra.local.worker import _Context as Context
 from tests.actors import Actor, Send
 from tests.bucket_faults import small_parts
 from tests.contract.player import Conversation, read
@@ -65,6 +68,9 @@ def _use_data(send: Send, pump: Pump) -> None:
             {"method": {"name": "web-download", "uri": source.uri}},
         )
         pump.settle()
+        _import_as_before(producer, producer.make_image(**disk), source)
+        source.statuses = [404]
+        pump.settle()
     assert producer.download(imported).body == CONTENT
     sent = producer.make_image(**disk)
     _send_parts(producer, sent, {"size": len(CONTENT)})
@@ -87,6 +93,17 @@ def _use_data(send: Send, pump: Pump) -> None:
     producer.post(f"/ext/v1/images/{open_upload}/uploads", {"size": 5})
     producer.delete(f"/v2/images/{open_upload}")
     pump.settle()
+
+
+def _import_as_before(producer: Actor, image_id: str, source: WebSource) -> None:
+    """Hand the worker an import, as a version with one queue left it there."""
+    source.cut_at = [700]
+    method = {"name": "web-download", "uri": source.uri}
+    producer.post(f"/v2/images/{image_id}/import", {"method": method})
+    (upload,) = upload_store.list_uploads(image_id)
+    body = json.dumps({"image_id": image_id, "upload_id": upload.id})
+    record = {"body": body, "receiptHandle": "handle"}
+    functions.worker({"Records": [record]}, Context())
 
 
 def _read_secrets() -> None:

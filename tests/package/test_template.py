@@ -110,17 +110,22 @@ def test_the_api_is_limited_and_traced(package: Package) -> None:
     assert {one["Tracing"] for one in functions.values()} == {"Active"}
 
 
-def test_a_message_stays_hidden_while_a_worker_runs(package: Package) -> None:
+@pytest.mark.parametrize(
+    ("function", "queue_name"), [("Importer", "ImportQueue"), ("Worker", "UploadQueue")]
+)
+def test_a_message_stays_hidden_while_a_function_runs(
+    package: Package, function: str, queue_name: str
+) -> None:
     """What no run could do goes to a queue of its own, which keeps it for two weeks."""
-    worker = package.resources["Worker"]["Properties"]
-    queue = package.resources["UploadQueue"]["Properties"]
+    worker = package.resources[function]["Properties"]
+    queue = package.resources[queue_name]["Properties"]
     dead = queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
 
     assert worker["Timeout"] == 900
     assert worker["MemorySize"] >= 1024
     assert queue["VisibilityTimeout"] > worker["Timeout"]
     (source,) = worker["Events"].values()
-    assert source["Properties"]["Queue"] == {"Fn::GetAtt": ["UploadQueue", "Arn"]}
+    assert source["Properties"]["Queue"] == {"Fn::GetAtt": [queue_name, "Arn"]}
     assert source["Properties"]["BatchSize"] == 1
     for name in (dead, "RecordDeadLetterQueue"):
         kept = package.resources[name]["Properties"]["MessageRetentionPeriod"]
@@ -181,7 +186,7 @@ def test_every_alarm_tells_somebody_and_watches_what_is_there(
                 target = value.get("Ref") or value["Fn::GetAtt"][0]
                 assert target in known
     watched = json.dumps(alarms)
-    for name in ("APIHandler", "Worker", "Stream", "Sweep"):
+    for name in ("APIHandler", "Importer", "Worker", "Stream", "Sweep"):
         assert name in watched
     for name in ("UploadDeadLetterQueue", "RecordDeadLetterQueue", "IteratorAge"):
         assert name in watched
