@@ -74,6 +74,7 @@ def _use_data(send: Send, pump: Pump) -> None:
     assert producer.download(imported).body == CONTENT
     sent = producer.make_image(**disk)
     _send_parts(producer, sent, {"size": len(CONTENT)})
+    _have_worked(sent, is_over=True)
     pump.settle()
     assert producer.download(sent).body == CONTENT
     wrong = producer.make_image(**disk)
@@ -100,10 +101,17 @@ def _import_as_before(producer: Actor, image_id: str, source: WebSource) -> None
     source.cut_at = [700]
     method = {"name": "web-download", "uri": source.uri}
     producer.post(f"/v2/images/{image_id}/import", {"method": method})
+    _have_worked(image_id)
+
+
+def _have_worked(image_id: str, *, is_over: bool = False) -> None:
+    """Hand the worker the upload of an image, with or without time for it."""
     (upload,) = upload_store.list_uploads(image_id)
     body = json.dumps({"image_id": image_id, "upload_id": upload.id})
     record = {"body": body, "receiptHandle": "handle"}
-    functions.worker({"Records": [record]}, Context())
+    context = Context()
+    context.is_over = is_over
+    functions.worker({"Records": [record]}, context)
 
 
 def _read_secrets() -> None:
