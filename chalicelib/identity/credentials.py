@@ -34,14 +34,14 @@ class Incoming:
     def token(self, *, bearer: bool = False) -> str | None:
         """Return the token of `X-Auth-Token`, or None if it is malformed or absent.
 
-        Without that header, *bearer* permits `Authorization`.
+        Without that header, or where it is empty, *bearer* permits `Authorization`.
         """
-        text = self.headers.get("x-auth-token")
-        if text is None and bearer:
+        text = self.headers.get("x-auth-token", "").strip(" \t")
+        if not text and bearer:
             scheme, _, text = self.headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer":
                 return None
-        text = (text or "").strip(" \t")
+        text = text.strip(" \t")
         return text if _TOKEN.fullmatch(text) else None
 
 
