@@ -35,8 +35,9 @@ _IGNORED = frozenset({"deleted"})
 def parse_list_query(params: Params) -> ListQuery:
     """Parse a list's query string, as (key, value) pairs in order.
 
-    A key that is given twice must hold twice; one that is not of an image filters on
-    the custom property of that name (recorded in `list-filters.json`).
+    Of a filter that is given twice the last value counts, but of `tag` each. A key that
+    is not of an image filters on the custom property of that name (recorded in
+    `list-filters.json`).
 
     Raises:
         BadRequest: A value is not what its key allows; the message says what is.
@@ -47,17 +48,19 @@ def parse_list_query(params: Params) -> ListQuery:
     member_status = _member_status(_take(rest, "member_status"))
     sort = _sort(rest)
     visibility = _visibility(_take(rest, "visibility"))
-    os_hidden = _os_hidden(_take(rest, "os_hidden"))
-    tests = [_hidden_test(os_hidden=os_hidden)]
+    tests = [_tag_test(tag) for tag in _take_all(rest, "tag")]
+    filters = dict(rest)
+    os_hidden = _os_hidden(filters.pop("os_hidden", None))
+    tests.append(_hidden_test(os_hidden=os_hidden))
     if visibility not in (None, ALL):
         tests.append(_text_test("visibility", visibility))
-    tests += [test for key, value in rest if (test := _test(key, value)) is not None]
+    tests += [test for item in filters.items() if (test := _test(*item)) is not None]
     return ListQuery(
         visibility=visibility,
         member_status=member_status,
-        owner=_only(rest, "owner"),
-        name=_plain(_only(rest, "name")),
-        ids=_ids(_only(rest, "id")),
+        owner=filters.get("owner"),
+        name=_plain(filters.get("name")),
+        ids=_ids(filters.get("id")),
         os_hidden=os_hidden,
         tests=tuple(tests),
         filters=tuple(dict.fromkeys(key for key, _ in params if key not in _PAGING)),
@@ -81,11 +84,6 @@ def _take_all(params: Params, key: str) -> list[str]:
     while (value := _take(params, key)) is not None:
         values.append(value.strip())
     return values
-
-
-def _only(params: Params, key: str) -> str | None:
-    values = [value for name, value in params if name == key]
-    return values[0] if len(values) == 1 else None
 
 
 def _limit(text: str | None) -> int:
@@ -168,8 +166,7 @@ def _property_test(key: str, value: str) -> Test:
     return lambda image: image.properties.get(key) == value
 
 
-def _tag_test(_key: str, value: str) -> Test:
-    tag = value.strip()
+def _tag_test(tag: str) -> Test:
     return lambda image: tag in image.tags
 
 
@@ -290,9 +287,7 @@ def _unquoted(key: str, text: str) -> list[str]:
 
 
 _TESTS: Final[dict[str, Callable[[str, str], Test]]] = {
-    "tag": _tag_test,
     "protected": _protected_test,
-    "os_hidden": lambda _, value: _hidden_test(os_hidden=_os_hidden(value)),
     **dict.fromkeys(_TIMES, _time_test),
     **dict.fromkeys(_LISTABLE, _list_test),
     **dict.fromkeys(_NUMBERS, _number_test),

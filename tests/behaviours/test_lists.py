@@ -229,3 +229,30 @@ def test_a_link_is_nothing_to_filter_on(key: str, producer: Actor) -> None:
     shown: Any = producer.get(f"/v2/images/{image_id}").document
 
     assert producer.listed(f"?{key}={shown[key]}") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("name=a&name=b", {"b"}),
+        ("name=b&name=a", {"a"}),
+        ("status=active&status=queued", {"a", "b"}),
+        ("os_hidden=maybe&os_hidden=true", {"c"}),
+        ("os_hidden=true&os_hidden=false", {"a", "b"}),
+        ("created_at=gt:2099-01-01&created_at=lt:2099-01-01", {"a", "b"}),
+        ("size_min=junk&tag=x&tag=y&size_min=0", set()),
+        ("tag=x&tag=y", {"b"}),
+        ("tag=y&tag=x", {"b"}),
+    ],
+)
+def test_the_last_of_a_repeated_filter_counts(
+    query: str, names: set[str], producer: Actor
+) -> None:
+    """As in the reference; a tag is no such filter: each must be there."""
+    producer.make_image(name="a", tags=["x"])
+    producer.make_image(name="b", tags=["x", "y"])
+    producer.make_image(name="c", os_hidden=True)
+
+    images = producer.get(f"/v2/images?{query}").document["images"]
+
+    assert {image["name"] for image in images} == names
