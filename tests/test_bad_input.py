@@ -116,6 +116,7 @@ NO_KEY = (
     " created_at, updated_at."
 )
 NO_PAIRS = "sort_dir must be given once, or once for each sort_key."
+NO_UTF8 = "The query must be percent-encoded UTF-8."
 NO_VALUES = (
     "id after in: must be values between commas; double quotes stand around a whole"
     " value."
@@ -151,6 +152,8 @@ QUERIES = {
     "id=in:a%22b%22": NO_VALUES,
     "id=in:" + "+" * 8000 + "%22a": NO_VALUES,
     "changes-since=2026-11-24": "changes-since is not offered; filter on updated_at.",
+    "name=%FF": NO_UTF8,
+    "name=%C3%BC&%E4=1": NO_UTF8,
 }
 
 

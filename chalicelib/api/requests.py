@@ -7,6 +7,7 @@ from chalice.app import Blueprint, Request
 
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.list_queries import Params
+from chalicelib.errors import BadRequest
 
 ANY_TYPE: Final = ["*/*"]
 """
@@ -21,6 +22,8 @@ PROXY_ROUTE: Final = "/{proxy+}"
 
 RAW_PATH_PARAMETERS: Final = "pathParametersAsSent"
 """The key of an event under which its path parameters stand as sent, not decoded."""
+
+_NOT_UTF8: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 def caller_of(blueprint: Blueprint) -> Caller:
@@ -42,11 +45,19 @@ def media_type(blueprint: Blueprint) -> str:
 
 
 def query_params(blueprint: Blueprint) -> Params:
-    """Return the query string of the current request as pairs of key and value."""
+    """Return the query string of the current request as pairs of key and value.
+
+    Raises:
+        BadRequest: It is not UTF-8: API Gateway hands on what it could not decode as
+            U+FFFD.
+    """
     query = blueprint.current_request.query_params
     if query is None:
         return []
-    return [(key, value) for key in query for value in query.getlist(key)]
+    pairs = [(key, value) for key in query for value in query.getlist(key)]
+    if any(_NOT_UTF8 in text for pair in pairs for text in pair):
+        raise BadRequest("The query must be percent-encoded UTF-8.")
+    return pairs
 
 
 def path_of(request: Request) -> str:
