@@ -25,7 +25,8 @@ The headers of requests that the service reads, but for those that any page may 
 """
 
 EXPOSED_HEADERS: Final = (
-    *("Allow", "Location", "OpenStack-image-import-methods", "Retry-After"),
+    *("Allow", "Location", "OpenStack-image-import-methods"),
+    *("OpenStack-image-store-ids", "Retry-After"),
     *("WWW-Authenticate", "X-OpenStack-Request-Id", "X-Reason"),
     "X-Amzn-Remapped-WWW-Authenticate",  # The challenge, as API Gateway names it.
 )

@@ -30,7 +30,7 @@ from chalicelib.api.responses import json_response, no_content
 from chalicelib.api.schemas import Json
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
-from chalicelib.domain.images import Image, ImageStatus
+from chalicelib.domain.images import STORE, Image, ImageStatus
 from chalicelib.domain.list_queries import Params
 from chalicelib.domain.uploads import IMPORT_METHODS
 from chalicelib.errors import Forbidden, NotFound
@@ -58,6 +58,7 @@ def create_image() -> Response:
         {
             "Location": f"{base_url(images.current_request)}/v2/images/{image.id}",
             "OpenStack-image-import-methods": ",".join(IMPORT_METHODS),
+            "OpenStack-image-store-ids": STORE,
         },
     )
 

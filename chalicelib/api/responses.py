@@ -54,7 +54,7 @@ def present_image(image: Image) -> Json:
     document["created_at"] = _time(image.created_at)
     document["updated_at"] = _time(image.updated_at)
     document["tags"] = list(image.tags)
-    if image.status is ImageStatus.ACTIVE:
+    if image.has_data:
         document["stores"] = STORE
     if image.status is ImageStatus.IMPORTING:
         document["os_glance_importing_to_stores"] = STORE

@@ -240,6 +240,7 @@ def test_a_deactivated_image_is_shared_as_any_other(
     patched = producer.patch(path, [{"op": "add", "path": "/name", "value": "new"}])
 
     assert (patched.status, patched.document["status"]) == (200, "deactivated")
+    assert patched.document["stores"] == "file1"
     assert [image_id] == consumer.listed()
     assert members(producer, image_id) == {"consumer": "accepted", "friend": "pending"}
 
