@@ -11,6 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
+from chalicelib.api.discovery import VERSIONS
 from chalicelib.api.responses import JSON_TYPE
 from chalicelib.api.schemas import SCHEMAS
 from chalicelib.errors import title_of
@@ -64,7 +65,7 @@ def described(endpoints: list[dict[str, str]]) -> Json:
         "openapi": "3.1.0",
         "info": {
             "title": "Cloud Images",
-            "version": "2.17",
+            "version": VERSIONS[0],
             "description": "The OpenStack Images API v2, and direct uploads.",
         },
         "servers": [{"url": "/"}],

@@ -31,6 +31,12 @@ def test_a_marker_that_is_hidden_is_told_as_one_that_never_was(
     assert wanted == [(one.status, one.document) for one in (hidden, absent)]
 
 
+def test_a_path_that_begins_with_two_slashes_is_not_there(producer: Actor) -> None:
+    """The reference takes it for one that begins with one."""
+    assert producer.get("/v2/images").status == 200
+    assert producer.get("//v2/images").status == 404
+
+
 def test_links_keep_a_repeated_tag(producer: Actor) -> None:
     """The reference keeps the last one, so that its next page shows other images."""
     for number in range(3):

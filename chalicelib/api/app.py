@@ -36,7 +36,7 @@ from chalicelib.identity.methods import Identify
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 NO_RESOURCE: Final = "The resource could not be found."
-OTHER_VERSION: Final = re.compile(r"/v(?!2(/|$))[0-9]+(/|$)")
+OTHER_VERSION: Final = re.compile(r"/v(?!2(/|$)|ersions(/|$))")
 """The paths of versions of the API that are not served."""
 
 _WITH_SLASH: Final = frozenset({"/", "/v2/"})

@@ -16,38 +16,44 @@ from chalicelib.domain.uploads import IMPORT_METHODS
 from chalicelib.errors import Forbidden, NotFound
 
 VERSIONS: Final = (
-    "2.17", "2.15", "2.9", "2.7", "2.6", "2.5", "2.4", "2.3", "2.2", "2.1", "2.0",
+    "2.13", "2.12", "2.9", "2.8", "2.7", "2.6", "2.5", "2.4", "2.3", "2.2", "2.1",
+    "2.0",
 )  # fmt: skip
+"""The minor versions whose calls are there: not, for example, 2.17's locations."""
+
+READ: Final = ["GET", "HEAD"]
+"""The methods of what monitors ask for; as in the reference, others have no HEAD."""
+
 _TENANTS: Final = re.compile(r"/v2/tenants(/|$)")
 
 discovery = Blueprint(__name__)
 
 
-@discovery.route("/", methods=["GET"], content_types=ANY_TYPE)
+@discovery.route("/", methods=READ, content_types=ANY_TYPE)
 def show_choices() -> Response:
     """Choose a version of the API."""
     return json_response(_versions(), HTTPStatus.MULTIPLE_CHOICES)
 
 
-@discovery.route("/versions", methods=["GET"], content_types=ANY_TYPE)
+@discovery.route("/versions", methods=READ, content_types=ANY_TYPE)
 def list_versions() -> Response:
     """List the versions of the API."""
     return json_response(_versions())
 
 
-@discovery.route("/v2", methods=["GET"], content_types=ANY_TYPE)
+@discovery.route("/v2", methods=READ, content_types=ANY_TYPE)
 def show_version() -> Response:
     """Find the API at the address that a service catalog names."""
     return json_response(_versions())
 
 
-@discovery.route("/healthcheck", methods=["GET"], content_types=ANY_TYPE)
+@discovery.route("/healthcheck", methods=READ, content_types=ANY_TYPE)
 def check_health() -> Response:
     """Check that the service responds."""
     return Response("OK", headers={"Content-Type": TEXT_TYPE})
 
 
-@discovery.route("/v2/schemas/{name}", methods=["GET"], content_types=ANY_TYPE)
+@discovery.route("/v2/schemas/{name}", methods=READ, content_types=ANY_TYPE)
 def show_schema(name: str) -> Response:
     """Read the JSON schema of a document: image, images, member or members."""
     if name not in SCHEMAS:

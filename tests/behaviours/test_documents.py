@@ -119,10 +119,10 @@ def test_every_answer_has_an_id_of_its_own(producer: Actor) -> None:
 
 
 @pytest.mark.behaviour("Q1")
-@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PATCH", "TRACE", "FOO"])
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "TRACE", "FOO"])
 @pytest.mark.parametrize(
     ("path", "allowed"),
-    [("/", "GET"), ("/v2/images", "GET, POST"), ("/v2/schemas/image", "GET")],
+    [("/v2/images/x", "GET, PATCH, DELETE"), ("/v2/info/import", "GET")],
 )
 def test_other_methods_are_told_which_there_are(
     method: str, path: str, allowed: str, producer: Actor
@@ -133,6 +133,25 @@ def test_other_methods_are_told_which_there_are(
     words = "The method is not allowed for this resource."
     assert error(405, "Method Not Allowed", words) == (answer.status, answer.document)
     assert answer.headers["allow"] == allowed
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/versions", "/v2", "/healthcheck", "/v2/schemas/image", "/v1"]
+)
+def test_what_monitors_read_they_may_ask_for_by_head(
+    path: str, producer: Actor
+) -> None:
+    """The answer is that of GET, without a body where HTTP is spoken."""
+    got, asked = producer.get(path), producer.ask("HEAD", path)
+
+    kept = ("content-type", "location", "allow")
+    assert asked.status == got.status
+    assert [asked.headers.get(name) for name in kept] == [
+        got.headers.get(name) for name in kept
+    ]
+    if path != "/v1":
+        refused = producer.ask("FOO", path)
+        assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
 
 
 @pytest.mark.behaviour("Q2")
@@ -203,19 +222,33 @@ def test_absolute_links_are_those_that_the_client_can_follow(
     created = ask("POST", "/v2/images", b"{}")
     assert created.headers["location"] == f"{root}{created.document['self']}"
     assert created.document["self"].startswith("/v2/images/")
+    assert created.headers["openstack-image-import-methods"] == (
+        "glance-direct,web-download"
+    )
+    assert created.headers["openstack-image-store-ids"] == "file1"
 
 
 def test_the_versions_are_those_of_what_is_there(send: Send) -> None:
-    """One is current; nobody needs a token to read them."""
+    """One is current; nobody needs a token to read them.
+
+    Not 2.10 and 2.11 (several stores), 2.14, 2.16 and 2.18 (a cache), 2.15 (the
+    details of stores) and 2.17 (locations).
+    """
     document = send("GET", "/versions", {}, b"").document
 
     versions = {one["id"]: one["status"] for one in document["versions"]}
-    old = ("2.15", "2.9", *(f"2.{minor}" for minor in range(7, -1, -1)))
-    wanted = {"v2.17": "CURRENT", **{f"v{one}": "SUPPORTED" for one in old}}
+    old = ("2.12", *(f"2.{minor}" for minor in range(9, -1, -1)))
+    wanted = {"v2.13": "CURRENT", **{f"v{one}": "SUPPORTED" for one in old}}
     assert wanted == versions
 
 
-@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/images/", "/v3/images", "/v22"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/v1", "/v1/", "/v1/images/", "/v3/images", "/v22"),
+        *("/va.1/images", "/va.1/", "/v", "/v2.0/images"),
+    ],
+)
 def test_a_version_that_is_not_there_is_told_those_that_are(
     path: str, send: Send
 ) -> None:
