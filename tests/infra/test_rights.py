@@ -137,6 +137,7 @@ def _leave_and_sweep(send: Send, pump: Pump, monkeypatch: pytest.MonkeyPatch) ->
         f"/v2/images/{waiting}/import",
         {"method": {"name": "web-download", "uri": "http://127.0.0.1:9/none"}},
     )
+    _send_parts(producer, producer.make_image(**disk), {"size": len(CONTENT)})
     left_alone = producer.make_image(**disk)
     producer.post(f"/ext/v1/images/{left_alone}/uploads", {"size": 5})
     nobody = ids.new_id()
