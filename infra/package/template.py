@@ -12,7 +12,7 @@ from chalice.package import TemplateDeepMerger, YAMLTemplateSerializer
 Template = dict[str, Any]
 
 INFRA: Final = Path(__file__).parents[1]
-PARTS: Final = ("resources", "functions", "settings", "api", "watch")
+PARTS: Final = ("resources", "functions", "settings", "api", "limits", "watch")
 """The files that every stage has; that of the stage goes over them."""
 
 _TAGS_AS_MAP: Final = {"AWS::Serverless::Api", "AWS::Serverless::Function"}
@@ -26,6 +26,7 @@ _TAGS_AS_LIST: Final = {
     "AWS::S3::Bucket",
     "AWS::SNS::Topic",
     "AWS::SQS::Queue",
+    "AWS::WAFv2::WebACL",
 }
 
 
@@ -54,7 +55,10 @@ def merged(stage: str) -> Template:
 
 
 def finished(template: Template, stage: str) -> Template:
-    """Tag everything that can be tagged."""
+    """Tag everything that can be tagged, and bound the indexes as their table."""
+    table = template["Resources"]["ImagesTable"]["Properties"]
+    for index in table["GlobalSecondaryIndexes"]:
+        index["OnDemandThroughput"] = table["OnDemandThroughput"]
     tags = {"service": "cloud-images", "stage": stage}
     for resource in template["Resources"].values():
         properties = resource.setdefault("Properties", {})

@@ -91,7 +91,8 @@ def refusals(template: Any, given: dict[str, str]) -> list[str]:
             return term
         ((function, argument),) = term.items()
         if function == "Ref":
-            return given.get(argument, template["Parameters"][argument].get("Default"))
+            default = template["Parameters"][argument].get("Default")
+            return given.get(argument, str(default))  # CloudFormation's are all text.
         if function == "Fn::Not":
             return not value(argument[0])
         assert function == "Fn::Equals"
@@ -116,6 +117,8 @@ def refusals(template: Any, given: dict[str, str]) -> list[str]:
         ({"Auth": "keystone", "OsAuthUrl": "https://id"}, "KeystoneCredential"),
         ({**BARE, "DomainName": "images.example.org"}, "CertificateArn"),
         ({**BARE, "BasePath": "images"}, "DomainName"),
+        ({**BARE, "ExecuteApi": "off"}, "DomainName"),
+        ({**BARE, "MonthlyBudget": "100"}, "AlarmEmail"),
     ],
 )
 def test_parameters_that_cannot_work_are_refused(
@@ -173,7 +176,22 @@ def test_one_command_deploys_a_stage(tmp_path: Path) -> None:
     assert packaged == "python -m infra.package prod dist/prod arm64"
     assert "package --template-file dist/prod/sam.yaml" in uploaded
     assert "deploy --stack-name cloud-images-prod" in deployed
+    # GitHub's role of the other stage may not write there.
+    assert "--s3-prefix prod" in uploaded
+    assert "--s3-prefix prod" in deployed
     assert deployed.endswith(f"--parameter-overrides file://{parameters}")
+
+
+def test_what_was_packaged_elsewhere_is_deployed_as_it_is(tmp_path: Path) -> None:
+    """As the workflow does: it packages without the rights to deploy."""
+    parameters = tmp_path / "prod.json"
+    parameters.write_text("{}")
+
+    words = ("STAGE=prod", f"PARAMETERS={parameters}", "PACKAGED=yes")
+    done, log = made(tmp_path, "deploy", *words)
+
+    assert done.returncode == 0, done.stderr
+    assert [line.partition(" ")[0] for line in log] == ["aws"] * 3
 
 
 def test_a_stage_without_parameters_is_not_deployed(tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ from tests.package.packaged import Package
 PARAMETERS = {"Auth": "keystone"}
 NOT_IN_MOTO = (
     "AWS::ApiGateway::",  # It takes no paths from a definition, and so has no stage.
+    "AWS::Budgets::",
     "AWS::CloudWatch::",
     "AWS::Events::Rule",  # It would run the function at any event, in Docker.
     "AWS::Lambda::EventSourceMapping",  # As above.
     "AWS::Lambda::Permission",
     "AWS::S3::BucketPolicy",
+    "AWS::WAFv2::",
 )
 
 

@@ -12,7 +12,7 @@ from tests.package.packaged import ROOT, Package
 STATEFUL = ("DataBucket", "ImagesTable")
 TAGGED = re.compile(
     r"AWS::(Serverless::|SQS|SNS::Topic|S3::Bucket$|DynamoDB|Logs|IAM::Role$|Events"
-    r"|CloudWatch::Alarm|ApiGateway::DomainName)"
+    r"|CloudWatch::Alarm|ApiGateway::DomainName|WAFv2::WebACL$)"
 )
 
 
@@ -57,10 +57,27 @@ def test_stages_differ_in_what_they_protect_and_allow_alone(
         for name, resource in read(ROOT / "infra/stages/prod.yaml")["Resources"].items()
         for key in resource["Properties"]
     }
+    written |= {
+        f"Parameters.Stage.{key}"
+        for key in ("AllowedPattern", "ConstraintDescription", "Default")
+    }
     always = re.compile(r"Resources\.\w+\.Properties\.(Tags|Architectures)(\.stage)?$")
 
     found = differing(dev.template, prod.template)
     assert {where for where in found if not always.match(where)} == written
+
+
+def test_a_template_is_refused_for_a_stack_of_the_other_stage(
+    dev: Package, prod: Package
+) -> None:
+    """The stack keeps the stage that it was made with; no other value is allowed."""
+    for package, stage, other in ((dev, "dev", "prod"), (prod, "prod", "dev")):
+        parameter = package.template["Parameters"]["Stage"]
+
+        assert parameter["Default"] == stage
+        assert re.fullmatch(parameter["AllowedPattern"], stage)
+        assert not re.fullmatch(parameter["AllowedPattern"], other)
+        assert stage in parameter["ConstraintDescription"]
 
 
 def test_everything_is_tagged_that_can_be(package: Package) -> None:
@@ -217,6 +234,91 @@ def test_a_domain_by_parameter(package: Package) -> None:
     assert template["Parameters"]["Auth"]["AllowedValues"] == ["keystone", "oidc"]
 
 
+def test_nobody_is_bounded_unless_set(package: Package) -> None:
+    """A stack without parameters has no firewall, no reserved runs and no budget."""
+    parameters = package.template["Parameters"]
+    resources = package.resources
+    bounds = ("RequestsPerAddress", "RequestsPerToken", "MonthlyBudget")
+
+    assert {parameters[name]["Default"] for name in bounds} == {0}
+    assert resources["Firewall"]["Condition"] == "HasFirewall"
+    assert resources["FirewallOfApi"]["Condition"] == "HasFirewall"
+    assert resources["Budget"]["Condition"] == "HasBudget"
+    unreserved = {"HasApiConcurrency": False, "HasBackgroundConcurrency": False}
+    assert "ReservedConcurrentExecutions" not in json.dumps(
+        deployed(resources, unreserved)
+    )
+
+
+def test_the_firewall_counts_addresses_and_tokens(package: Package) -> None:
+    """Each by a parameter, and refused with a status that clients retry."""
+    conditions = {"BoundsAddresses": False, "BoundsTokens": True}
+
+    rules = deployed(package.resources, conditions)["Firewall"]["Properties"]["Rules"]
+
+    for rule, header in zip(rules, ("x-auth-token", "authorization"), strict=True):
+        rate = rule["Statement"]["RateBasedStatement"]
+        assert rate["Limit"] == {"Ref": "RequestsPerToken"}
+        assert rate["CustomKeys"][0]["Header"]["Name"] == header
+    refusals = [rule["Action"]["Block"]["CustomResponse"] for rule in rules]
+    assert {one["ResponseCode"] for one in refusals} == {503}
+    (address,) = deployed(
+        package.resources, {"BoundsAddresses": True, "BoundsTokens": False}
+    )["Firewall"]["Properties"]["Rules"]
+    rate = address["Statement"]["RateBasedStatement"]
+    assert (rate["AggregateKeyType"], rate["Limit"]) == (
+        "IP",
+        {"Ref": "RequestsPerAddress"},
+    )
+
+
+def test_runs_are_reserved_for_every_function(package: Package) -> None:
+    """For the API's by one parameter, for those behind it by another."""
+    functions = package.of_type("AWS::Serverless::Function")
+
+    named = {
+        name: one["ReservedConcurrentExecutions"]["Fn::If"][1]["Ref"]
+        for name, one in functions.items()
+    }
+    assert named.pop("APIHandler") == "ApiConcurrency"
+    assert set(named.values()) == {"BackgroundConcurrency"}
+
+
+def test_the_table_and_its_indexes_are_bounded(package: Package) -> None:
+    """An index without a bound would be read without one."""
+    table = package.resources["ImagesTable"]["Properties"]
+    bounded = {
+        "MaxReadRequestUnits": {"Ref": "TableReadsMax"},
+        "MaxWriteRequestUnits": {"Ref": "TableWritesMax"},
+    }
+
+    bounds = [one["OnDemandThroughput"] for one in table["GlobalSecondaryIndexes"]]
+    assert [table["OnDemandThroughput"], *bounds] == [bounded] * 4
+
+
+def test_the_address_in_execute_api_can_be_switched_off(package: Package) -> None:
+    """The output then names the domain."""
+    switch = package.resources["RestAPI"]["Properties"]["DisableExecuteApiEndpoint"]
+    outputs = deployed(package.template["Outputs"], {"IsAtDomainAlone": True})
+
+    assert switch == {"Fn::If": ["IsAtDomainAlone", True, False]}
+    assert package.template["Parameters"]["ExecuteApi"]["Default"] == "on"
+    assert outputs["Endpoint"]["Value"] == {
+        "Fn::Sub": "https://${DomainName}/${BasePath}"
+    }
+
+
+def test_every_role_has_the_boundary_that_is_set(package: Package) -> None:
+    """Without it GitHub's role could make one that may more than itself."""
+    roles = package.of_type("AWS::IAM::Role")
+    boundary = {"Fn::If": ["HasBoundary", {"Ref": "Boundary"}, {"Ref": "AWS::NoValue"}]}
+
+    assert len(roles) >= 4
+    assert [one["PermissionsBoundary"] for one in roles.values()] == [boundary] * len(
+        roles
+    )
+
+
 def test_no_cors_unless_set(package: Package) -> None:
     """Neither in what API Gateway answers by itself, nor in the bucket."""
     parameters = package.template["Parameters"]
@@ -253,7 +355,8 @@ def deployed(template: Any, conditions: dict[str, bool]) -> Any:
     Return what CloudFormation makes of `Fn::If` where the conditions are known.
     """
     if isinstance(template, list):
-        return [deployed(one, conditions) for one in template]
+        some = [deployed(one, conditions) for one in template]
+        return [one for one in some if one != {"Ref": "AWS::NoValue"}]
     if not isinstance(template, dict):
         return template
     if list(template) == ["Fn::If"] and template["Fn::If"][0] in conditions:
