@@ -39,7 +39,7 @@ check: $(READY) ## Check style, types and the infrastructure's template
 	@$(BIN)/ruff check --quiet . tools/upload
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
-	@$(BIN)/cfn-lint infra/resources.yaml infra/account.yaml
+	@$(BIN)/cfn-lint infra/resources.yaml infra/account.yaml infra/github.yaml
 
 audit: $(READY) ## Look for known vulnerabilities in lock files, and for secrets
 	@$(BIN)/uv venv --quiet --allow-existing .cache/audit
@@ -65,16 +65,18 @@ package: $(READY) ## Make what is deployed [STAGE=dev|prod OUT=dist/dev ARCH=arm
 
 STACK ?= cloud-images-$(STAGE)
 PARAMETERS ?= infra/stages/$(STAGE).json
+# PACKAGED=yes deploys what `make package` made before, elsewhere.
 deploy: ## Package and deploy a stage [STAGE= PARAMETERS=infra/stages/dev.json STACK= ARCH=]
 	@test -f $(PARAMETERS) || { echo "$(PARAMETERS) is missing:" \
 		"copy infra/stages/example.json and fill it in." >&2; exit 1; }
 	@bucket=$$(aws cloudformation describe-stacks --stack-name cloud-images-account \
 		--output text --query "Stacks[0].Outputs[?OutputKey=='Artifacts'].OutputValue") && \
-	$(MAKE) --no-print-directory package && \
+	$(if $(PACKAGED),,$(MAKE) --no-print-directory package &&) \
 	aws cloudformation package --template-file $(OUT)/sam.yaml --s3-bucket "$$bucket" \
-		--output-template-file $(OUT)/deploy.yaml && \
+		--s3-prefix $(STAGE) --output-template-file $(OUT)/deploy.yaml && \
 	aws cloudformation deploy --stack-name $(STACK) --template-file $(OUT)/deploy.yaml \
-		--s3-bucket "$$bucket" --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND \
+		--s3-bucket "$$bucket" --s3-prefix $(STAGE) \
+		--capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND \
 		--no-fail-on-empty-changeset --parameter-overrides file://$(PARAMETERS)
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
