@@ -82,7 +82,7 @@ deploy: ## Package and deploy a stage [STAGE= PARAMETERS=infra/stages/dev.json S
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' \
 	$(if $(UPGRADE),--upgrade)
-docs: $(READY) ## Write the API's description and its page into docs/api
+docs: $(READY) ## Write the OpenAPI document
 	@TABLE_NAME=none BUCKET_NAME=none QUEUE_URL=none AUTH=development \
 		AWS_DEFAULT_REGION=us-east-1 $(BIN)/python -m infra.openapi
 

@@ -8,6 +8,7 @@ import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -51,7 +52,8 @@ def in_process(app: Any) -> Send:
         event = gateway.event(app.routes, method, target, headers, body)
         status, pairs, content = gateway.response(app(event, None))
         names = {name.lower(): value for name, value in pairs}
-        return checked(method, target, Answer(status, names, content))
+        answer = Answer(status, names, content)
+        return checked(method, target, headers, body, answer)
 
     return send
 
@@ -70,18 +72,25 @@ def over_http(url: str) -> Send:
             answer = connection.getresponse()
             names = {name.lower(): value for name, value in answer.getheaders()}
             got = Answer(answer.status, names, answer.read())
-            return checked(method, target, got)
+            return checked(method, target, headers, body, got)
         finally:
             connection.close()
 
     return send
 
 
-def checked(method: str, target: str, answer: Answer) -> Answer:
-    """Hold an answer against the served schemas and the API's description; give it."""
+def checked(
+    method: str, target: str, headers: Mapping[str, str], body: bytes, answer: Answer
+) -> Answer:
+    """Hold a call against the served schemas and the API's description.
+
+    Return its answer.
+    """
     schemas.check(answer.document)
     kind = answer.headers.get("content-type", "")
     openapi.check(method, target, answer.status, kind, answer.document)
+    if answer.status < HTTPStatus.MULTIPLE_CHOICES:
+        openapi.check_taken(method, target, headers, body)
     return answer
 
 

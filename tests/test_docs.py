@@ -21,6 +21,7 @@ from chalicelib.store import indexes, recent_changes
 from chalicelib.store import members as member_store
 from chalicelib.store import uploads as upload_store
 from infra.local import gateway
+from infra.openapi.calls import CALLS
 from tests.contract.player import RECORDINGS, read
 from tests.readme import ROOT, table
 
@@ -97,6 +98,19 @@ def test_every_document_is_on_the_map() -> None:
 def test_the_documents_have_every_endpoint() -> None:
     """Each route that the app has, and no other."""
     assert set(endpoints()) == set(routes())
+
+
+def test_the_documents_have_the_statuses_of_each_call() -> None:
+    """As the OpenAPI document is made of them."""
+    table = {
+        key: (statuses(row["success"]), statuses(row["refusals"]))
+        for key, row in endpoints().items()
+    }
+    described = {
+        key: (set(call.answers), set(call.refusals)) for key, call in CALLS.items()
+    }
+
+    assert table == described
 
 
 def test_the_documents_have_every_answer_that_was_recorded() -> None:

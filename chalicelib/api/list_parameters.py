@@ -20,16 +20,16 @@ from chalicelib.domain.list_queries import (
 from chalicelib.domain.members import MemberStatus
 from chalicelib.errors import BadRequest
 
-_OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
+OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "eq": eq, "neq": ne, "lt": lt, "lte": le, "gt": gt, "gte": ge,
 }  # fmt: skip
-_IN = "in"
-_LISTABLE = ("id", "name", "status", "container_format", "disk_format")
-_TIMES = ("created_at", "updated_at")
-_NUMBERS = ("size", "virtual_size", "min_disk", "min_ram")
-_TEXTS = ("owner", "visibility", "checksum", "os_hash_algo", "os_hash_value")
-_PAGING = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir"})
-_IGNORED = frozenset({"deleted"})
+IN: Final = "in"
+LISTABLE: Final = ("id", "name", "status", "container_format", "disk_format")
+TIMES: Final = ("created_at", "updated_at")
+NUMBERS: Final = ("size", "virtual_size", "min_disk", "min_ram")
+TEXTS: Final = ("owner", "visibility", "checksum", "os_hash_algo", "os_hash_value")
+PAGING: Final = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir"})
+IGNORED: Final = frozenset({"deleted"})
 
 
 def parse_list_query(params: Params) -> ListQuery:
@@ -63,7 +63,7 @@ def parse_list_query(params: Params) -> ListQuery:
         ids=_ids(filters.get("id")),
         os_hidden=os_hidden,
         tests=tuple(tests),
-        filters=tuple(dict.fromkeys(key for key, _ in params if key not in _PAGING)),
+        filters=tuple(dict.fromkeys(key for key, _ in params if key not in PAGING)),
         sort=sort,
         limit=limit,
         marker=marker,
@@ -155,11 +155,11 @@ def _sort(params: Params) -> tuple[Sort, ...]:
 
 def _test(key: str, value: str) -> Test | None:
     """Return the test that a filter stands for, or none if it is ignored."""
-    if key in _IGNORED:
+    if key in IGNORED:
         return None
     if key == "changes-since":
         raise BadRequest("changes-since is not offered; filter on updated_at.")
-    return _TESTS.get(key, _property_test)(key, value)
+    return FILTERS.get(key, _property_test)(key, value)
 
 
 def _property_test(key: str, value: str) -> Test:
@@ -210,7 +210,7 @@ def _list_test(key: str, value: str) -> Test:
     operator, operand = _operator(value)
     if operator == "eq":
         return _text_test(key, operand)
-    if operator == _IN:
+    if operator == IN:
         wanted = _unquoted(key, operand)
         return lambda image: getattr(image, key) in wanted
     raise BadRequest(f"{key} takes the operators in and eq, not {operator}.")
@@ -218,7 +218,7 @@ def _list_test(key: str, value: str) -> Test:
 
 def _time_test(key: str, value: str) -> Test:
     operator, operand = _operator(value)
-    compare = _OPERATORS.get(operator)
+    compare = OPERATORS.get(operator)
     try:
         bound = datetime.fromisoformat(operand.strip())
     except ValueError:
@@ -226,7 +226,7 @@ def _time_test(key: str, value: str) -> Test:
     if compare is None or bound is None:
         raise BadRequest(
             f"{key} must be a time such as 2026-11-24T08:00:00Z, after one of"
-            f" {', '.join(f'{name}:' for name in _OPERATORS)} or nothing."
+            f" {', '.join(f'{name}:' for name in OPERATORS)} or nothing."
         )
     second = _second(bound)
     return lambda image: bool(compare(_second(getattr(image, key)), second))
@@ -245,7 +245,7 @@ def _operator(value: str) -> tuple[str, str]:
     are.
     """
     operator, colon, operand = value.partition(":")
-    if colon and (operator in _OPERATORS or operator == _IN):
+    if colon and (operator in OPERATORS or operator == IN):
         return operator, operand
     return "eq", value
 
@@ -286,14 +286,14 @@ def _unquoted(key: str, text: str) -> list[str]:
     return values
 
 
-_TESTS: Final[dict[str, Callable[[str, str], Test]]] = {
+FILTERS: Final[dict[str, Callable[[str, str], Test]]] = {
     "protected": _protected_test,
-    **dict.fromkeys(_TIMES, _time_test),
-    **dict.fromkeys(_LISTABLE, _list_test),
-    **dict.fromkeys(_NUMBERS, _number_test),
-    **dict.fromkeys((f"{name}_min" for name in _NUMBERS), _range_test),
-    **dict.fromkeys((f"{name}_max" for name in _NUMBERS), _range_test),
-    **dict.fromkeys(_TEXTS, _text_test),
+    **dict.fromkeys(TIMES, _time_test),
+    **dict.fromkeys(LISTABLE, _list_test),
+    **dict.fromkeys(NUMBERS, _number_test),
+    **dict.fromkeys((f"{name}_min" for name in NUMBERS), _range_test),
+    **dict.fromkeys((f"{name}_max" for name in NUMBERS), _range_test),
+    **dict.fromkeys(TEXTS, _text_test),
 }
 """
 What each key of an image is tested by; any other key is that of a custom property.

@@ -25,7 +25,7 @@ _INSERT: Final = "insert"
 """What `add` is in the old dialect: only where nothing is yet."""
 
 _WHILE_QUEUED: Final = frozenset({"disk_format", "container_format"})
-_POINTER: Final = re.compile(r"/(?:[^/~]|~[01])*")
+POINTER: Final = re.compile(r"/(?:[^/~]|~[01])*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _parse_pointer(path: Any) -> str:  # noqa: ANN401 - any JSON
     """Return the name that a JSON pointer (RFC 6901) of one token points at."""
     if isinstance(path, str) and path.startswith("/locations/"):
         return "locations"  # 403, as recorded, not the 400 of a path that is too long
-    if not isinstance(path, str) or not _POINTER.fullmatch(path):
+    if not isinstance(path, str) or not POINTER.fullmatch(path):
         raise BadRequest(
             "The path of an operation must be a JSON pointer to one attribute or"
             " property, such as /name."

@@ -283,7 +283,7 @@ BODIES: Final[dict[str, Json]] = {
             }
         },
     },
-    "member-status": {
+    "member-update": {
         "type": "object",
         "required": ["status"],
         "properties": {
@@ -308,7 +308,13 @@ BODIES: Final[dict[str, Json]] = {
                     "uri": {"description": "the URL to import from: of web-download"},
                 },
             },
-            "stores": {"enum": [[STORE]], "description": f'["{STORE}"]'},
+            "stores": {
+                "type": "array",
+                "items": {"enum": [STORE]},
+                "minItems": 1,
+                "maxItems": 1,
+                "description": f'["{STORE}"]',
+            },
         },
     },
     "new-upload": {

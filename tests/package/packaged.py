@@ -156,6 +156,7 @@ def through_gateway(made: Package, function: Lambda, prefix: str = "/api") -> Se
         assert method.lower() in known, f"{method} {target}: API Gateway refuses it"
         status, pairs, content = gateway.response(function.call("app.app", event))
         names = {name.lower(): value for name, value in pairs}
-        return checked(method, target, Answer(status, names, content))
+        answer = Answer(status, names, content)
+        return checked(method, target, headers, body, answer)
 
     return send

@@ -32,10 +32,10 @@ READ_ONLY: Final = frozenset(
 )  # fmt: skip
 RESERVED_PREFIX: Final = "os_glance"
 _IGNORED_ON_CREATE: Final = frozenset({"os_hash_algo", "os_hash_value"})
-_ALLOWED_ON_CREATE: Final = frozenset({"id", *_IGNORED_ON_CREATE})
+ALLOWED_ON_CREATE: Final = frozenset({"id", *_IGNORED_ON_CREATE})
 _INTEGERS: Final = frozenset({"min_disk", "min_ram"})
 
-_NAME_MAX: Final = 255
+NAME_MAX: Final = 255
 _MESSAGE_MAX: Final = 300
 
 
@@ -56,7 +56,7 @@ def parse_new_image(raw: bytes) -> NewImage:
     """
     body = parse_object(raw)
     check_image(body)
-    for name in body.keys() - _ALLOWED_ON_CREATE:
+    for name in body.keys() - ALLOWED_ON_CREATE:
         check_settable(name)
     fields: Json = {
         name: parse_field(name, body[name])
@@ -106,9 +106,9 @@ def check_image(document: Json) -> None:
         validator("new-image")(document, name_prefix="image")
     except fastjsonschema.JsonSchemaValueException as exc:
         raise BadRequest(exc.message[:_MESSAGE_MAX]) from exc
-    if any(len(name) > _NAME_MAX for name in document):
+    if any(len(name) > NAME_MAX for name in document):
         raise BadRequest(
-            f"The name of a property must be at most {_NAME_MAX} characters long."
+            f"The name of a property must be at most {NAME_MAX} characters long."
         )
 
 

@@ -27,4 +27,4 @@ def parse_member_status(raw: bytes) -> MemberStatus:
     Raises:
         BadRequest: There is no `status`, or it is not one of the three.
     """
-    return MemberStatus(parse_body("member-status", raw)["status"])
+    return MemberStatus(parse_body("member-update", raw)["status"])

@@ -1,0 +1,253 @@
+"""The OpenAPI document, made of the app's routes, the table of calls and the schemas.
+
+Operations have the names of the functions that serve them, and their first sentence.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+from app import app
+from chalicelib.api.app import METHODS
+from chalicelib.api.discovery import VERSIONS
+from chalicelib.api.requests import EXTENSION_PREFIX
+from chalicelib.api.responses import JSON_TYPE, TEXT_TYPE
+from chalicelib.api.schemas import Json
+from chalicelib.domain.images import DATA_TYPE
+from chalicelib.errors import ERROR_TYPE, ApiError, error_page, title_of
+from infra.openapi.calls import CALLS, TEXT, Call
+from infra.openapi.documents import DATA, schemas
+from infra.openapi.examples import MESSAGES
+from infra.openapi.parameters import HEADERS, list_parameters, path_parameter
+
+FILE: Final = Path(__file__).parents[2] / "docs" / "api" / "openapi.json"
+ERRORS_MIN: Final = 400
+PROBLEM_TYPE: Final = "application/problem+json"
+HTML_TYPE: Final = ERROR_TYPE.partition(";")[0]
+
+_TEXT: Final[Json] = {"type": "string"}
+_TAGS: Final = {
+    "discovery": "Versions, schemas, and whether the service responds",
+    "images": "Images: create, list, show, change and delete",
+    "members": "Sharing: the members of an image, and their status",
+    "data": "The data of images: upload, download and import",
+    "uploads": "Direct uploads of large data, in parts",
+}
+"""What the calls of each module of `chalicelib/api` are for."""
+
+_REASONS: Final = {int(one.status): one.reason for one in ApiError.__subclasses__()}
+_ALWAYS: Final = frozenset({"x-openstack-request-id", "Location"})
+_HEADERS: Final[dict[str, Json]] = {
+    name: {"description": words, "required": name in _ALWAYS, "schema": _TEXT}
+    for name, words in {
+        "x-openstack-request-id": "The id of the request, which the log has, too",
+        "x-reason": "One word for programs that says why",
+        "WWW-Authenticate": "How to authenticate",
+        "Retry-After": "After how many seconds to retry",
+        "Accept-Patch": "The media types of a patch",
+        "Location": "Where the image, the upload or the data is",
+        "OpenStack-image-import-methods": "The methods of import",
+        "OpenStack-image-store-ids": "The store of images' data",
+    }.items()
+}
+_OF_STATUS: Final = {
+    201: "Location",
+    307: "Location",
+    401: "WWW-Authenticate",
+    415: "Accept-Patch",
+    503: "Retry-After",
+}
+"""The header that an answer of a status has besides those of every answer."""
+
+
+def routes() -> Iterator[tuple[str, str, Any]]:
+    """Yield the method, path and function of each route but refusals and HEAD."""
+    for path, entries in app.routes.items():
+        for method, entry in entries.items():
+            function = entry.view_function
+            if method != "HEAD" and not function.__name__.startswith("refuse"):
+                yield method, path, function
+
+
+def described() -> Json:
+    """Describe the API."""
+    paths: dict[str, Json] = {}
+    for method, path, function in sorted(routes(), key=_place):
+        paths.setdefault(path, {})[method.lower()] = _operation(method, path, function)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Cloud Images",
+            "version": VERSIONS[0],
+            "description": "Share disk images between projects: the OpenStack Images"
+            " API v2, and direct uploads of large data.",
+            "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": one, "description": _TAGS[one]} for one in _TAGS],
+        "security": [{"token": []}, {"bearer": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas(),
+            "responses": dict(_refusals()),
+            "headers": _HEADERS,
+            "securitySchemes": {
+                "token": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-Auth-Token",
+                    "description": "A token of Keystone or of the issuer; on your own"
+                    " machine user:project:role, as alice:producer:member",
+                },
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "A token of the issuer, with AUTH=oidc",
+                },
+            },
+        },
+    }
+
+
+def encoded() -> str:
+    """Return the document as the service sends it."""
+    return json.dumps(described(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _place(route: tuple[str, str, Any]) -> tuple[int, str, int]:
+    method, path, function = route
+    return list(_TAGS).index(_tag(function)), path, METHODS.index(method)
+
+
+def _tag(function: Any) -> str:  # noqa: ANN401 - any function
+    name: str = function.__module__.rpartition(".")[2]
+    return name
+
+
+def _operation(method: str, path: str, function: Any) -> Json:  # noqa: ANN401 - any function
+    call = CALLS[method, path]
+    parameters = [path_parameter(name) for name in re.findall(r"{(\w+)}", path)]
+    if (method, path) == ("GET", "/v2/images"):
+        parameters += list_parameters()
+    parameters += HEADERS.get(function.__name__, [])
+    operation: Json = {
+        "operationId": function.__name__,
+        "tags": [_tag(function)],
+        "summary": function.__doc__.strip().partition("\n")[0].removesuffix("."),
+    }
+    if parameters:
+        operation["parameters"] = parameters
+    if call.bodies:
+        operation["requestBody"] = {
+            "required": call.needs_body,
+            "content": {
+                kind: {"schema": _schema(name)} for kind, name in call.bodies.items()
+            },
+        }
+    operation["responses"] = {
+        **{
+            str(status): _answer(method, path, status, name)
+            for status, name in call.answers.items()
+        },
+        **{
+            str(status): {"$ref": f"#/components/responses/{_refusal(path, status)}"}
+            for status in refusals(path, call)
+        },
+    }
+    if not _needs_token(path):
+        operation["security"] = []
+    return operation
+
+
+def refusals(path: str, call: Call) -> list[int]:
+    """Return the statuses of a call's refusals, those of any call included."""
+    known = {*call.refusals, 500, 503}
+    if _needs_token(path):
+        known.add(401)
+    if path.startswith(("/v2/images", EXTENSION_PREFIX)):
+        known.add(403)
+    return sorted(known)
+
+
+def _needs_token(path: str) -> bool:
+    return path.startswith(("/v2/", EXTENSION_PREFIX))
+
+
+def _answer(method: str, path: str, status: int, name: str | None) -> Json:
+    headers = _headers_of(status)
+    if (method, path) == ("POST", "/v2/images"):
+        headers += ["OpenStack-image-import-methods", "OpenStack-image-store-ids"]
+    if name == DATA:  # S3 sends it.
+        headers = []
+    answer: Json = {"description": title_of(HTTPStatus(status))}
+    if name == DATA:
+        answer["description"] += ": the data, from where the redirect leads to"
+        answer["content"] = {DATA_TYPE: {"schema": _schema(name)}}
+    elif name == TEXT:
+        form = TEXT_TYPE.partition(";")[0]
+        answer["content"] = {form: {"schema": _TEXT, "example": "OK"}}
+    elif name is not None:
+        answer["content"] = {JSON_TYPE: {"schema": _schema(name)}}
+    if headers:
+        answer["headers"] = _header_refs(headers)
+    return answer
+
+
+def _headers_of(status: int) -> list[str]:
+    return ["x-openstack-request-id", *filter(None, [_OF_STATUS.get(status)])]
+
+
+def _header_refs(names: list[str]) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _schema(name: str) -> Json:
+    if name == DATA:
+        return {"type": "string", "format": "binary"}
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _refusal(path: str, status: int) -> str:
+    return f"{'problem' if path.startswith(EXTENSION_PREFIX) else 'error'}-{status}"
+
+
+def _refusals() -> Iterator[tuple[str, Json]]:
+    """Yield each error of the Images API, then each problem of our own paths."""
+    for status, message in MESSAGES.items():
+        headers = [*_headers_of(status), "x-reason"]
+        title = title_of(HTTPStatus(status))
+        reason = _REASONS.get(status, "failed")
+        base = {"description": title}
+        error = {"code": f"{status} {title}", "title": title, "message": message}
+        page = error_page(HTTPStatus(status), message)
+        yield (
+            f"error-{status}",
+            base
+            | {
+                "headers": _header_refs(headers),
+                "content": {
+                    JSON_TYPE: {"schema": _schema("error"), "example": error},
+                    HTML_TYPE: {"schema": _TEXT, "example": page},
+                },
+            },
+        )
+        problem = {
+            "title": title,
+            "status": status,
+            "detail": message,
+            "reason": reason,
+        }
+        yield (
+            f"problem-{status}",
+            base
+            | {
+                "headers": _header_refs(headers),
+                "content": {
+                    PROBLEM_TYPE: {"schema": _schema("problem"), "example": problem}
+                },
+            },
+        )
