@@ -23,7 +23,7 @@ PATCH_TYPE = "application/openstack-images-v2.1-json-patch"
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What came back; header names are in lower case."""
 
     status: int
@@ -39,7 +39,7 @@ class Answer:
         return json.loads(text) if is_json and text else text
 
 
-Send = Callable[[str, str, Mapping[str, str], bytes], Answer]
+Send = Callable[[str, str, Mapping[str, str], bytes], Response]
 """Takes a method, a target as it stands in the request line, headers and a body."""
 
 
@@ -48,12 +48,12 @@ def in_process(app: Any) -> Send:
 
     def send(
         method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> Answer:
+    ) -> Response:
         event = gateway.event(app.routes, method, target, headers, body)
-        status, pairs, content = gateway.response(app(event, None))
+        status, pairs, content = gateway.response_of(app(event, None))
         names = {name.lower(): value for name, value in pairs}
-        answer = Answer(status, names, content)
-        return checked(method, target, headers, body, answer)
+        response = Response(status, names, content)
+        return checked(method, target, headers, body, response)
 
     return send
 
@@ -64,14 +64,14 @@ def over_http(url: str) -> Send:
 
     def send(
         method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> Answer:
+    ) -> Response:
         connection = http.client.HTTPConnection(parts.netloc, timeout=60)
         try:
             url = parts.path + quote(target, string.punctuation)
             connection.request(method, url, body or None, dict(headers))
-            answer = connection.getresponse()
-            names = {name.lower(): value for name, value in answer.getheaders()}
-            got = Answer(answer.status, names, answer.read())
+            response = connection.getresponse()
+            names = {name.lower(): value for name, value in response.getheaders()}
+            got = Response(response.status, names, response.read())
             return checked(method, target, headers, body, got)
         finally:
             connection.close()
@@ -80,31 +80,35 @@ def over_http(url: str) -> Send:
 
 
 def checked(
-    method: str, target: str, headers: Mapping[str, str], body: bytes, answer: Answer
-) -> Answer:
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    response: Response,
+) -> Response:
     """Hold a call against the served schemas and the API's description.
 
-    Return its answer.
+    Return its response.
     """
-    schemas.check(answer.document)
-    kind = answer.headers.get("content-type", "")
-    openapi.check(method, target, answer.status, kind, answer.document)
-    if answer.status < HTTPStatus.MULTIPLE_CHOICES:
+    schemas.check(response.document)
+    kind = response.headers.get("content-type", "")
+    openapi.check(method, target, response.status, kind, response.document)
+    if response.status < HTTPStatus.MULTIPLE_CHOICES:
         openapi.check_taken(method, target, headers, body)
-    return answer
+    return response
 
 
-def followed(answer: Answer, headers: Mapping[str, str]) -> Answer:
+def followed(response: Response, headers: Mapping[str, str]) -> Response:
     """
     Follow a redirect to where the data lies, as clients do; return others as they are.
 
     Headers go along, the token included: no client keeps it to itself.
     """
-    if answer.status != 307:
-        return answer
-    got = requests.get(answer.headers["location"], headers=dict(headers), timeout=60)
+    if response.status != 307:
+        return response
+    got = requests.get(response.headers["location"], headers=dict(headers), timeout=60)
     names = {name.lower(): value for name, value in got.headers.items()}
-    return Answer(got.status_code, names, got.content)
+    return Response(got.status_code, names, got.content)
 
 
 def token(user: str, project: str, roles: str) -> str:
@@ -124,27 +128,27 @@ class Actor:
         default_factory=lambda: {"Accept": "application/json"}
     )
 
-    def get(self, target: str) -> Answer:
+    def get(self, target: str) -> Response:
         """Read what stands at a path."""
         return self.ask("GET", target)
 
-    def post(self, target: str, document: Any = None) -> Answer:
+    def post(self, target: str, document: Any = None) -> Response:
         """Send a document to a path."""
         return self.ask("POST", target, document)
 
-    def patch(self, target: str, operations: Any) -> Answer:
+    def patch(self, target: str, operations: Any) -> Response:
         """Change what stands at a path, in the new dialect of JSON patch."""
         return self.ask("PATCH", target, operations)
 
-    def put(self, target: str, document: Any = None) -> Answer:
+    def put(self, target: str, document: Any = None) -> Response:
         """Put a document at a path."""
         return self.ask("PUT", target, document)
 
-    def delete(self, target: str) -> Answer:
+    def delete(self, target: str) -> Response:
         """Delete what stands at a path."""
         return self.ask("DELETE", target)
 
-    def ask(self, method: str, target: str, document: Any = None) -> Answer:
+    def ask(self, method: str, target: str, document: Any = None) -> Response:
         """Send any request; a document that is bytes is sent as it is."""
         headers = self.signed()
         body = b""
@@ -160,12 +164,12 @@ class Actor:
         who = token(self.user, self.project, self.roles)
         return {"X-Auth-Token": who, **self.headers, **headers}
 
-    def upload(self, image_id: str, content: bytes, to: str = "file") -> Answer:
+    def upload(self, image_id: str, content: bytes, to: str = "file") -> Response:
         """Send an image's data, or stage it."""
         headers = self.signed() | {"Content-Type": DATA_TYPE}
         return self.send("PUT", f"/v2/images/{image_id}/{to}", headers, content)
 
-    def download(self, image_id: str, **headers: str) -> Answer:
+    def download(self, image_id: str, **headers: str) -> Response:
         """Get an image's data, from wherever it lies."""
         target, sent = f"/v2/images/{image_id}/file", self.signed(**headers)
         return followed(self.send("GET", target, sent, b""), sent)
@@ -176,36 +180,36 @@ class Actor:
 
     def make_image(self, **fields: Any) -> str:
         """Create an image; return its id."""
-        answer = self.post("/v2/images", fields)
-        assert answer.status == 201, answer.body
-        image_id: str = answer.document["id"]
+        response = self.post("/v2/images", fields)
+        assert response.status == 201, response.body
+        image_id: str = response.document["id"]
         return image_id
 
     def share(self, image_id: str, *projects: str) -> None:
         """Make projects members of an image."""
         for project in projects:
-            answer = self.post(f"/v2/images/{image_id}/members", {"member": project})
-            assert answer.status == 200, answer.body
+            response = self.post(f"/v2/images/{image_id}/members", {"member": project})
+            assert response.status == 200, response.body
 
-    def answer(self, image_id: str, status: str) -> None:
+    def set_status(self, image_id: str, status: str) -> None:
         """Accept, reject or put off a shared image."""
-        answer = self.put(
+        response = self.put(
             f"/v2/images/{image_id}/members/{self.project}", {"status": status}
         )
-        assert answer.status == 200, answer.body
+        assert response.status == 200, response.body
 
     def pages(self, query: str = "") -> list[list[str]]:
         """Follow the project's list to its end; give the ids on each page, in order."""
         target, pages = f"/v2/images{query}", []
         while target:
-            answer = self.get(target)
-            assert answer.status == 200, answer.body
-            pages.append([image["id"] for image in answer.document["images"]])
-            target = answer.document.get("next", "")
+            response = self.get(target)
+            assert response.status == 200, response.body
+            pages.append([image["id"] for image in response.document["images"]])
+            target = response.document.get("next", "")
         return pages
 
     def listed(self, query: str = "") -> list[str]:
         """Return the ids in the project's list, in order."""
-        answer = self.get(f"/v2/images{query}")
-        assert answer.status == 200, answer.body
-        return [image["id"] for image in answer.document["images"]]
+        response = self.get(f"/v2/images{query}")
+        assert response.status == 200, response.body
+        return [image["id"] for image in response.document["images"]]

@@ -16,7 +16,7 @@ from typing import Any
 from botocore.exceptions import ReadTimeoutError
 
 from chalicelib.store import dynamodb
-from tests.actors import Answer
+from tests.actors import Response
 
 Call = tuple[str, Any]
 """An operation of DynamoDB and its parameters, as they go over the wire."""
@@ -54,17 +54,17 @@ def second_writer(operation: str, act: Callable[[], Any]) -> Iterator[list[Any]]
     Gives the list that holds the other's answer from then on.
     """
     turns = count()
-    answers: list[Any] = []
+    responses: list[Any] = []
 
     def step_in(**_: Any) -> None:
         if next(turns) == 0:
             # A thread of its own, as the other's request is not this one's.
             with ThreadPoolExecutor(1) as other:
-                answers.append(other.submit(act).result())
+                responses.append(other.submit(act).result())
 
     with on(f"before-call.dynamodb.{operation}", step_in):
-        yield answers
-    assert len(answers) == 1, f"{operation} was never called"
+        yield responses
+    assert len(responses) == 1, f"{operation} was never called"
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,14 @@ class _Http:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An answer of DynamoDB that refuses a write for a while."""
+    """A response of DynamoDB that refuses a write for a while."""
 
     code: str
     reasons: tuple[str, ...] = ()
 
     @property
-    def answer(self) -> tuple[_Http, dict[str, Any]]:
-        """The answer as botocore hands it on: status and parsed body."""
+    def response(self) -> tuple[_Http, dict[str, Any]]:
+        """The response as botocore hands it on: status and parsed body."""
         message = f"Try again: [{', '.join(self.reasons)}]"
         return _Http(400), {
             "Error": {"Code": self.code, "Message": message},
@@ -109,7 +109,7 @@ def in_conflict(
     def refuse(**_: Any) -> tuple[_Http, dict[str, Any]] | None:
         turn = next(turns)
         over = times is not None and turn >= times
-        return None if over else (refusal or CONFLICTS[operation]).answer
+        return None if over else (refusal or CONFLICTS[operation]).response
 
     with on(f"before-call.dynamodb.{operation}", refuse):
         yield
@@ -131,7 +131,7 @@ def one_at_a_time(operation: str) -> Iterator[list[str]]:
             sleep(0.005)
             return None
         refused.append(operation)
-        return CONFLICTS[operation].answer
+        return CONFLICTS[operation].response
 
     def leave(context: Any, **_: Any) -> None:
         if context.pop("in_flight", False):
@@ -149,7 +149,7 @@ def overloaded(operation: str) -> Iterator[None]:
     """Refuse each call of an operation for the table's throughput."""
     refusal = Refusal(THROUGHPUT_EXCEEDED)
 
-    with on(f"before-call.dynamodb.{operation}", lambda **_: refusal.answer):
+    with on(f"before-call.dynamodb.{operation}", lambda **_: refusal.response):
         yield
 
 
@@ -168,9 +168,9 @@ def timing_out(operation: str) -> Iterator[None]:
 
 
 @contextmanager
-def losing_answers(operation: str) -> Iterator[None]:
+def losing_responses(operation: str) -> Iterator[None]:
     """
-    Do each call of an operation and lose its first answer: botocore repeats the call.
+    Do each call of an operation and lose its first response: botocore repeats the call.
     """
     turns = count()
 
@@ -230,13 +230,13 @@ def leaving_deletions_undone(times: int) -> Iterator[list[int]]:
         yield asked
 
 
-def at_once(*calls: Callable[[], Answer]) -> list[Answer]:
+def at_once(*calls: Callable[[], Response]) -> list[Response]:
     """
-    Make calls from a thread each, started together; return their answers in order.
+    Make calls from a thread each, started together; return their responses in order.
     """
     barrier = Barrier(len(calls))
 
-    def start(call: Callable[[], Answer]) -> Answer:
+    def start(call: Callable[[], Response]) -> Response:
         barrier.wait()
         return call()
 

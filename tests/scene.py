@@ -22,7 +22,7 @@ def at(monkeypatch: pytest.MonkeyPatch, time: str) -> None:
 
 
 def error(status: int, title: str, message: str) -> tuple[int, Any]:
-    """Return the whole answer that tells an error."""
+    """Return the whole response that tells an error."""
     return status, {"code": f"{status} {title}", "title": title, "message": message}
 
 

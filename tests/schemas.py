@@ -1,4 +1,4 @@
-"""Every answer of the whole test run, held against the schema that it names."""
+"""Every response of the whole test run, held against the schema that it names."""
 
 from typing import Any
 

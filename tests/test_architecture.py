@@ -59,11 +59,11 @@ def assert_passes(request: str, passed: list[str]) -> None:
 def test_a_status_passes_the_rooms_of_its_row(
     producer: Actor, consumer: Actor, image_id: str
 ) -> None:
-    """A consumer's answer to a share."""
+    """A consumer accepts a share."""
     producer.share(image_id, "consumer")
 
     with tracing() as passed:
-        consumer.answer(image_id, "accepted")
+        consumer.set_status(image_id, "accepted")
 
     assert_passes("PUT /v2/images/{image_id}/members/{member_id}", passed)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.actors import PATCH_TYPE, Actor, Answer, Send
+from tests.actors import PATCH_TYPE, Actor, Response, Send
 from tests.aws_faults import recording, stored
 from tests.scene import error, make_active
 
@@ -158,13 +158,13 @@ QUERIES = {
 
 
 def bad(message: str) -> tuple[int, Any]:
-    """Return the whole answer that tells what is bad."""
+    """Return the whole response that tells what is bad."""
     return error(400, "Bad Request", message)
 
 
-def told(answer: Answer) -> tuple[int, Any]:
-    """Return the whole answer that came."""
-    return answer.status, answer.document
+def told(response: Response) -> tuple[int, Any]:
+    """Return the whole response that came."""
+    return response.status, response.document
 
 
 @pytest.fixture
@@ -183,13 +183,13 @@ def test_a_body_that_is_no_json_object_is_refused(
     raw, message = BODIES[body]
     before = stored()
 
-    answers = [
+    responses = [
         told(producer.post("/v2/images", raw)),
         told(producer.post(f"/v2/images/{image_id}/members", raw)),
         told(consumer.put(f"/v2/images/{image_id}/members/consumer", raw)),
     ]
 
-    assert [bad(message)] * 3 == answers
+    assert [bad(message)] * 3 == responses
     assert before == stored()
 
 
@@ -207,9 +207,9 @@ def test_a_bad_member_is_refused(body: Any, producer: Actor, image_id: str) -> N
     """Nobody can become a member who could not be addressed."""
     before = stored()
 
-    answer = producer.post(f"/v2/images/{image_id}/members", body)
+    response = producer.post(f"/v2/images/{image_id}/members", body)
 
-    assert bad(NO_MEMBER) == told(answer)
+    assert bad(NO_MEMBER) == told(response)
     assert before == stored()
 
 
@@ -218,9 +218,9 @@ def test_a_bad_status_is_refused(body: Any, consumer: Actor, image_id: str) -> N
     """A status is one of three words, written exactly."""
     before = stored()
 
-    answer = consumer.put(f"/v2/images/{image_id}/members/consumer", body)
+    response = consumer.put(f"/v2/images/{image_id}/members/consumer", body)
 
-    assert bad(NO_STATUS) == told(answer)
+    assert bad(NO_STATUS) == told(response)
     assert before == stored()
 
 
@@ -251,10 +251,10 @@ def test_a_bad_field_of_a_body_is_named(
     call: str, body: Any, message: str, producer: Actor, image_id: str
 ) -> None:
     """By its whole path, with what it must be."""
-    answer = producer.post(call.format(image_id), body)
+    response = producer.post(call.format(image_id), body)
 
-    words = answer.document.get("message", answer.document.get("detail"))
-    assert (answer.status, words) == (400, message)
+    words = response.document.get("message", response.document.get("detail"))
+    assert (response.status, words) == (400, message)
 
 
 @pytest.mark.parametrize("query", QUERIES)
@@ -269,18 +269,18 @@ def test_more_than_the_quota_is_refused(what: str, producer: Actor) -> None:
     names = [f"name{number}" for number in range(129)]
     body = {"tags": names} if what == "tags" else dict.fromkeys(names, "x")
 
-    answer = producer.post("/v2/images", body)
+    response = producer.post("/v2/images", body)
 
     message = f"An image may have 128 {what} at most, not 129."
-    assert error(413, "Request Entity Too Large", message) == told(answer)
+    assert error(413, "Request Entity Too Large", message) == told(response)
     assert stored() == []
 
 
 def test_a_property_name_that_is_too_long_is_told_the_limit(producer: Actor) -> None:
     """The message tells what is allowed, as for every other field."""
-    answer = producer.post("/v2/images", {"p" * 256: "x"})
+    response = producer.post("/v2/images", {"p" * 256: "x"})
 
-    assert (answer.status, "255" in answer.document["message"]) == (400, True)
+    assert (response.status, "255" in response.document["message"]) == (400, True)
 
 
 def test_deep_nesting_is_refused_at_every_depth(producer: Actor) -> None:
@@ -298,10 +298,10 @@ def test_an_id_in_use_is_refused_and_the_list_stays(producer: Actor) -> None:
     """Whoever tries to take an id again still sees its images, each once."""
     image_id = producer.make_image()
 
-    answer = producer.post("/v2/images", {"id": image_id})
+    response = producer.post("/v2/images", {"id": image_id})
 
     message = f"Image ID {image_id} already exists!"
-    assert error(409, "Conflict", message) == told(answer)
+    assert error(409, "Conflict", message) == told(response)
     assert [image_id] == producer.listed()
 
 
@@ -414,9 +414,9 @@ def test_nothing_that_is_sent_makes_the_service_fail(  # noqa: PLR0913 - drawn
         actor.make_image(id=NO_ID, protected=True)
 
     pairs = "&".join(f"{key}={value}" for key, value in query)
-    answer = actor.ask(method, f"{path}?{pairs}", raw)
+    response = actor.ask(method, f"{path}?{pairs}", raw)
 
-    assert answer.status < 500, (answer.status, answer.document)
+    assert response.status < 500, (response.status, response.document)
 
 
 @pytest.mark.parametrize(
@@ -440,8 +440,8 @@ def test_a_body_where_none_belongs_is_refused_before_anything_happens(
     make_active(image_id)
     before = stored()
 
-    answer = producer.ask(method, path.format(image=image_id), ["x"])
+    response = producer.ask(method, path.format(image=image_id), ["x"])
 
-    words = answer.document.get("message", answer.document.get("detail"))
-    assert (answer.status, words) == (400, "This call takes no body.")
+    words = response.document.get("message", response.document.get("detail"))
+    assert (response.status, words) == (400, "This call takes no body.")
     assert stored() == before

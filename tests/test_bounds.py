@@ -147,14 +147,14 @@ def test_a_filter_that_matches_nothing_is_told_to_be_narrowed(
     fill(*map(image_item, images(30)))
     bound(page_reads_max=10)
 
-    answer = producer.get("/v2/images?tag=rare&protected=true&limit=5")
+    response = producer.get("/v2/images?tag=rare&protected=true&limit=5")
 
     words = (
         "No image that fits tag, protected was found within 15 images, which is what"
         " one request may look at. Narrow the list by name, owner or visibility, or"
         " start at its other end."
     )
-    assert error(400, "Bad Request", words) == (answer.status, answer.document)
+    assert error(400, "Bad Request", words) == (response.status, response.document)
 
 
 def test_index_rows_are_bounded_as_well(producer: Actor, bound: Bound) -> None:
@@ -163,14 +163,14 @@ def test_index_rows_are_bounded_as_well(producer: Actor, bound: Bound) -> None:
     bound(page_rows_max=20)
 
     with rows_looked_at() as counts:
-        answer = producer.get("/v2/images?os_hidden=true&limit=5")
+        response = producer.get("/v2/images?os_hidden=true&limit=5")
 
     words = (
         f"No image that fits os_hidden was found within {sum(counts)} index rows, which"
         " is what one request may look at. Narrow the list by name, owner or"
         " visibility, or start at its other end."
     )
-    assert error(400, "Bad Request", words) == (answer.status, answer.document)
+    assert error(400, "Bad Request", words) == (response.status, response.document)
     assert 20 <= sum(counts) <= 20 + 2 * 20
 
 
@@ -266,9 +266,9 @@ def test_too_many_images_are_not_sorted(producer: Actor, bound: Bound) -> None:
     fill(*map(image_item, images(6)))
     bound(sort_images_max=5)
 
-    answer = producer.get("/v2/images?sort=name:asc")
+    response = producer.get("/v2/images?sort=name:asc")
 
-    assert (answer.status, answer.document) == TOO_MANY_TO_SORT
+    assert (response.status, response.document) == TOO_MANY_TO_SORT
     assert len(producer.listed("?sort=name:asc&name=image-1")) == 1
     assert len(producer.listed()) == 6
 
@@ -282,9 +282,9 @@ def test_too_many_index_rows_are_not_sorted(
     fill(*map(image_item, [*hidden, *shown]))
     bound(sort_images_max=5)
 
-    answer = producer.get("/v2/images?sort=name:asc")
+    response = producer.get("/v2/images?sort=name:asc")
 
-    assert (answer.status, answer.document) == TOO_MANY_TO_SORT
+    assert (response.status, response.document) == TOO_MANY_TO_SORT
 
 
 def test_a_page_of_large_images_ends_early(
@@ -345,14 +345,14 @@ def test_all_members_of_an_image_are_listed(
     image = shared_with(count)
 
     with rows_looked_at() as counts:
-        answer = producer.get(f"/v2/images/{image.id}/members")
+        response = producer.get(f"/v2/images/{image.id}/members")
     refused = producer.post(f"/v2/images/{image.id}/members", {"member": "one more"})
 
-    members = answer.document["members"]
+    members = response.document["members"]
     assert [f"{number:032}" for number in range(count)] == [
         member["member_id"] for member in members
     ]
-    assert len(answer.body) < 6_000_000
+    assert len(response.body) < 6_000_000
     assert len(counts) == reads
     assert sum(counts) == count + 1  # The image is read with them.
     assert refused.status == 413

@@ -80,7 +80,7 @@ def test_a_rename_reaches_the_lists_of_members(
 ) -> None:
     """A moment later; what a list shows is new at once, also in the owner's list."""
     producer.share(image_id, "consumer")
-    consumer.answer(image_id, "accepted")
+    consumer.set_status(image_id, "accepted")
     change(producer, image_id, name="debian")
     own = producer.listed("?name=debian")
     shown = consumer.get("/v2/images").document["images"][0]["name"]
@@ -102,7 +102,7 @@ def test_a_copy_is_no_change_of_the_membership(
     bus = replace(settings.current, event_bus="default")
     monkeypatch.setattr(settings, "current", bus)
     producer.share(image_id, "consumer")
-    consumer.answer(image_id, "accepted")
+    consumer.set_status(image_id, "accepted")
     pump.settle()
     before = row(image_id)
     with sending() as sent:

@@ -1,4 +1,4 @@
-"""Pages of other origins, in browsers: none may read an answer unless it is set so."""
+"""Pages of other origins, in browsers: none may read a response unless it is set so."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +10,7 @@ from chalicelib import settings
 from chalicelib.api import cors
 from chalicelib.settings import SettingError
 from infra.local.server import serve
-from tests.actors import Actor, Answer, Send, in_process, over_http
+from tests.actors import Actor, Response, Send, in_process, over_http
 
 PAGE = "https://app.example.org"
 ASKED = {"Access-Control-Request-Method": "GET"}
@@ -22,11 +22,11 @@ def allow(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
     monkeypatch.setattr(settings, "current", changed)
 
 
-def told(answer: Answer) -> dict[str, str]:
-    """Return what an answer says about origins."""
+def told(response: Response) -> dict[str, str]:
+    """Return what a response says about origins."""
     return {
         name: value
-        for name, value in answer.headers.items()
+        for name, value in response.headers.items()
         if name.startswith("access-control-") or name == "vary"
     }
 
@@ -43,10 +43,10 @@ def send(request: pytest.FixtureRequest) -> Iterator[Send]:
 
 def test_no_page_may_read_an_answer_unless_set(send: Send) -> None:
     """Nor is its browser answered."""
-    answer = send("GET", "/versions", {"Origin": PAGE}, b"")
+    response = send("GET", "/versions", {"Origin": PAGE}, b"")
     asked = send("OPTIONS", "/versions", {"Origin": PAGE} | ASKED, b"")
 
-    assert (answer.status, told(answer)) == (200, {})
+    assert (response.status, told(response)) == (200, {})
     assert (asked.status, asked.headers["allow"], told(asked)) == (405, "GET, HEAD", {})
 
 
@@ -68,9 +68,9 @@ def test_a_page_of_an_allowed_origin_may_read_every_answer(
     """Refusals, too, and the headers that tell why and when to come back."""
     allow(monkeypatch, f"http://localhost:3000,{PAGE}")
 
-    answer = send(method, path, {"Origin": PAGE}, b"")
+    response = send(method, path, {"Origin": PAGE}, b"")
 
-    assert (answer.status, told(answer)) == (
+    assert (response.status, told(response)) == (
         status,
         {
             "access-control-allow-origin": PAGE,
@@ -84,14 +84,14 @@ def test_a_page_of_an_allowed_origin_may_read_every_answer(
 def test_a_page_of_another_origin_may_not(
     origin: str | None, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And caches are told that the answer to another one differs."""
+    """And caches are told that the response to another one differs."""
     allow(monkeypatch, PAGE)
     headers = {"Origin": origin} if origin else {}
 
-    answer = send("GET", "/versions", headers, b"")
+    response = send("GET", "/versions", headers, b"")
     asked = send("OPTIONS", "/versions", headers | ASKED, b"")
 
-    assert (answer.status, told(answer)) == (200, {"vary": "Origin"})
+    assert (response.status, told(response)) == (200, {"vary": "Origin"})
     assert (asked.status, told(asked)) == (405, {"vary": "Origin"})
 
 
@@ -130,14 +130,14 @@ def test_a_browser_is_told_what_a_page_may_ask(
 def test_all_origins_may_be_allowed(
     send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer is the same for each of them, then."""
+    """The response is the same for each of them, then."""
     allow(monkeypatch, "*")
 
-    answer = Actor(send, "producer").post("/v2/images", {"name": "ubuntu"})
+    response = Actor(send, "producer").post("/v2/images", {"name": "ubuntu"})
 
-    assert answer.status == 201
-    assert told(answer)["access-control-allow-origin"] == "*"
-    assert "vary" not in answer.headers
+    assert response.status == 201
+    assert told(response)["access-control-allow-origin"] == "*"
+    assert "vary" not in response.headers
 
 
 @pytest.mark.parametrize(

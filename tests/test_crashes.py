@@ -25,7 +25,7 @@ from chalicelib.store import dynamodb, objects
 from chalicelib.store import uploads as upload_store
 from infra.local import backend
 from infra.local.worker import Pump
-from tests.actors import Actor, Answer
+from tests.actors import Actor, Response
 from tests.bucket_faults import multiparts, small_parts, stored_objects
 from tests.web_source import WebSource, allow, serving
 
@@ -70,21 +70,21 @@ class Story:
     producer: Actor
     source: WebSource
 
-    def upload(self, image_id: str) -> Iterator[Answer]:
+    def upload(self, image_id: str) -> Iterator[Response]:
         """By one request."""
         yield self.producer.upload(image_id, CONTENT)
 
-    def stage(self, image_id: str) -> Iterator[Answer]:
+    def stage(self, image_id: str) -> Iterator[Response]:
         """Staged, then imported."""
         yield self.producer.upload(image_id, CONTENT, "stage")
         yield self.producer.post(f"/v2/images/{image_id}/import", GLANCE_DIRECT)
 
-    def web(self, image_id: str) -> Iterator[Answer]:
+    def web(self, image_id: str) -> Iterator[Response]:
         """Imported from a URL."""
         method = {"name": "web-download", "uri": self.source.uri}
         yield self.producer.post(f"/v2/images/{image_id}/import", {"method": method})
 
-    def parts(self, image_id: str) -> Iterator[Answer]:
+    def parts(self, image_id: str) -> Iterator[Response]:
         """Sent to S3 in parts."""
         path = f"/ext/v1/images/{image_id}/uploads"
         begun = self.producer.post(path, {"size": len(CONTENT)})
@@ -101,7 +101,7 @@ class Story:
             assert requests.put(part["url"], piece, timeout=10).ok
         yield self.producer.post(upload["self"] + "/complete")
 
-    def delete(self, image_id: str) -> Iterator[Answer]:
+    def delete(self, image_id: str) -> Iterator[Response]:
         """Deleted, with data, a member and a task."""
         self.producer.share(image_id, "consumer")
         list(self.stage(image_id))
@@ -134,9 +134,9 @@ def pump(pump: Pump) -> Pump:
     return pump
 
 
-def tell(story: Callable[[str], Iterator[Answer]], image_id: str, pump: Pump) -> bool:
+def tell(story: Callable[[str], Iterator[Response]], image_id: str, pump: Pump) -> bool:
     """Have a story go its way once more; tell whether nothing was refused."""
-    refused = [answer for answer in story(image_id) if answer.status >= 400]
+    refused = [response for response in story(image_id) if response.status >= 400]
     pump.settle()
     return not refused
 

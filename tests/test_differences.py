@@ -61,17 +61,17 @@ def test_what_is_not_served_is_not_there(producer: Actor, call: str) -> None:
     path = path.format(image_id=producer.make_image(), store="file1")
 
     missing = error(404, "Not Found", "The resource could not be found.")
-    answer = producer.ask(method, path)
-    assert missing == (answer.status, answer.document)
+    response = producer.ask(method, path)
+    assert missing == (response.status, response.document)
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/"])
 def test_the_address_in_a_catalog_answers_the_versions(path: str, send: Send) -> None:
     """Without a token, as `/` does."""
-    answer = send("GET", path, {}, b"")
+    response = send("GET", path, {}, b"")
 
-    assert answer.status == 200
-    assert answer.document == send("GET", "/versions", {}, b"").document
+    assert response.status == 200
+    assert response.document == send("GET", "/versions", {}, b"").document
 
 
 @pytest.mark.parametrize("body", [b"[]", b'[{"name": "ubuntu"}]'])
@@ -79,13 +79,13 @@ def test_what_breaks_the_reference_is_refused(body: bytes, producer: Actor) -> N
     """400 where it answers 500, or takes what nobody could use."""
     image_id = producer.make_image()
     before = stored()
-    answers = [
+    responses = [
         producer.post("/v2/images", body),
         producer.post(f"/v2/images/{image_id}/members", {"member": ["consumer"]}),
         producer.post(f"/v2/images/{image_id}/members", {"member": {"id": "x"}}),
     ]
 
-    assert [answer.status for answer in answers] == [400] * 3
+    assert [response.status for response in responses] == [400] * 3
     assert before == stored()
 
 

@@ -122,8 +122,8 @@ def test_the_documents_have_every_answer_that_was_recorded() -> None:
             if path.endswith("/"):
                 continue  # No path of the API ends so: 404.
             route, _ = gateway.match(service.app.routes, path)
-            answers = recorded.setdefault((step["method"], route), set())
-            answers.add(step["expect"]["status"])
+            responses = recorded.setdefault((step["method"], route), set())
+            responses.add(step["expect"]["status"])
     told = {
         key: statuses(row["success"]) | statuses(row["refusals"])
         for key, row in endpoints().items()

@@ -1,4 +1,4 @@
-"""What AWS does to a busy service: conflicts, lost answers, throttling, silence."""
+"""What AWS does to a busy service: conflicts, lost responses, throttling, silence."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from chalicelib.api.requests import ANY_TYPE
 from chalicelib.api.responses import no_content
 from chalicelib.store import dynamodb
 from infra.local.worker import Pump
-from tests.actors import Actor, Answer, in_process
+from tests.actors import Actor, Response, in_process
 from tests.aws_faults import (
     CANCELLED,
     CONFLICTS,
@@ -27,7 +27,7 @@ from tests.aws_faults import (
     in_conflict,
     leaving_deletions_undone,
     leaving_keys_unread,
-    losing_answers,
+    losing_responses,
     on,
     overloaded,
     timing_out,
@@ -51,17 +51,17 @@ from tests.writes import (
 THROTTLED = Refusal(CANCELLED, ("None", "ThrottlingError"))
 FAULTS: dict[str, Callable[[str], AbstractContextManager[None]]] = {
     "a conflict, twice": partial(in_conflict, times=2),
-    "a lost answer": losing_answers,
+    "a lost response": losing_responses,
 }
 
 
 def _outcome(act: Act, producer: Actor, consumer: Actor) -> str:
-    """Return the answer to a write on a new image, and what it left, for any id."""
+    """Return the response to a write on a new image, and what it left, for any id."""
     image_id = shared_image(producer)
     before = {str(item) for item in truth()}
-    answer = act(producer, consumer, image_id)
+    response = act(producer, consumer, image_id)
     left = [item for item in truth() if str(item) not in before]
-    text = json.dumps([answer.status, answer.document, left], indent=1)
+    text = json.dumps([response.status, response.document, left], indent=1)
     return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "{id}", text)
 
 
@@ -74,13 +74,13 @@ def test_a_disturbed_write_ends_as_if_it_was_not(
     consumer: Actor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its answer and what it leaves are the same: it was done, and once."""
+    """Its response and what it leaves are the same: it was done, and once."""
     now = datetime(2026, 11, 24, 8, tzinfo=UTC)
     monkeypatch.setattr(clock, "now", lambda: now)
     operation, act = WRITES[write]
     undisturbed = _outcome(act, producer, consumer)
 
-    def disturbed(producer: Actor, consumer: Actor, image_id: str) -> Answer:
+    def disturbed(producer: Actor, consumer: Actor, image_id: str) -> Response:
         with FAULTS[fault](operation):
             return act(producer, consumer, image_id)
 
@@ -98,12 +98,12 @@ def test_a_write_in_conflict_for_long_is_unavailable(
 
     operation, act = WRITES[write]
     with in_conflict(operation):
-        answer = act(producer, consumer, image_id)
+        response = act(producer, consumer, image_id)
 
     message = "Too many requests change the image at once; retry."
     wanted = error(503, "Service Unavailable", message)
-    assert wanted == (answer.status, answer.document)
-    assert answer.headers["retry-after"] == "1"
+    assert wanted == (response.status, response.document)
+    assert response.headers["retry-after"] == "1"
     assert before == truth()
 
 
@@ -139,9 +139,12 @@ def test_a_transaction_refused_for_long_is_told_with_its_reason(  # noqa: PLR091
     monkeypatch.setattr(dynamodb, "CONFLICT_SECONDS", 1)
 
     with in_conflict(TRANSACT, refusal=refusal):
-        answer = add_member(producer, image_id, "consumer")
+        response = add_member(producer, image_id, "consumer")
 
-    assert error(503, "Service Unavailable", words) == (answer.status, answer.document)
+    assert error(503, "Service Unavailable", words) == (
+        response.status,
+        response.document,
+    )
     _, reason = (refusal or CONFLICTS[TRANSACT]).reasons
     assert reason in caplog.text
 
@@ -151,10 +154,10 @@ def test_a_transaction_refused_for_another_reason_is_a_bug(
 ) -> None:
     """It is not taken for a condition that failed."""
     refusal = Refusal(CANCELLED, ("None", "ValidationError"))
-    with on(f"before-call.dynamodb.{TRANSACT}", lambda **_: refusal.answer):
-        answer = add_member(producer, image_id, "consumer")
+    with on(f"before-call.dynamodb.{TRANSACT}", lambda **_: refusal.response):
+        response = add_member(producer, image_id, "consumer")
 
-    assert answer.status == 500
+    assert response.status == 500
     assert members() == []
 
 
@@ -167,7 +170,7 @@ def test_a_lost_hint_spoils_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """
-    A hint is never truth: the answer is that of the change, and the log tells of it.
+    A hint is never truth: the response is that of the change, and the log tells of it.
     """
     monkeypatch.setattr(dynamodb, "CONFLICT_SECONDS", 1)
 
@@ -234,13 +237,13 @@ def test_a_database_that_cannot_answer_makes_the_service_unavailable(
     before = truth()
 
     with fault(operation):
-        answer = act()
+        response = act()
 
     message = "The database is unavailable; retry."
     wanted = error(503, "Service Unavailable", message)
-    assert wanted == (answer.status, answer.document)
-    assert answer.headers["retry-after"] == "1"
-    assert answer.headers["x-openstack-request-id"] in caplog.text
+    assert wanted == (response.status, response.document)
+    assert response.headers["retry-after"] == "1"
+    assert response.headers["x-openstack-request-id"] in caplog.text
     assert before == truth()
 
 
@@ -343,8 +346,8 @@ def test_an_identity_that_breaks_lets_nobody_by() -> None:
         raise OverflowError
 
     install(broken, identify)
-    answer = Actor(in_process(broken), "producer").get("/v2/images")
+    response = Actor(in_process(broken), "producer").get("/v2/images")
 
     message = "The identity service is unavailable; retry."
     wanted = error(503, "Service Unavailable", message)
-    assert wanted == (answer.status, answer.document)
+    assert wanted == (response.status, response.document)

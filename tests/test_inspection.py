@@ -99,7 +99,7 @@ def show(producer: Actor, image_id: str) -> Any:
 
 
 def import_staged(producer: Actor, image_id: str) -> int:
-    """Import what was staged; return the status of the answer."""
+    """Import what was staged; return the status of the response."""
     path = f"/v2/images/{image_id}/import"
     return producer.post(path, {"method": {"name": "glance-direct"}}).status
 
@@ -148,10 +148,10 @@ def test_an_upload_is_refused(producer: Actor, refused: tuple[str, bytes, str]) 
     image_id = make(producer, disk_format)
     before = show(producer, image_id)
 
-    answer = producer.upload(image_id, content)
+    response = producer.upload(image_id, content)
 
     wanted = error(415, "Unsupported Media Type", message)
-    assert (answer.status, answer.document) == wanted
+    assert (response.status, response.document) == wanted
     assert show(producer, image_id) == before
     assert stored_objects(image_id) == []
 

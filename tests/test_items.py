@@ -8,7 +8,7 @@ import pytest
 from chalicelib import clock, settings
 from chalicelib.store import dynamodb
 from chalicelib.store.keys import image_key
-from tests.actors import Actor, Answer, Send
+from tests.actors import Actor, Response, Send
 from tests.aws_faults import stored, truth
 from tests.scene import CONTENT, at
 from tests.writes import add_member, remove_member, set_attribute
@@ -24,12 +24,12 @@ def changes() -> dict[str, Any]:
     return {item["sk"]["S"]: json.loads(item["changed"]["S"]) for item in truth()}
 
 
-def made_by(answer: Answer, project: str, **more: str) -> dict[str, str]:
+def made_by(response: Response, project: str, **more: str) -> dict[str, str]:
     """Return what the change of a request, at NOW, is to say."""
     return {
         "project_id": project,
         "user_id": USERS[project],
-        "request_id": answer.headers["x-openstack-request-id"],
+        "request_id": response.headers["x-openstack-request-id"],
         "at": NOW,
         **more,
     }

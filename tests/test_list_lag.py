@@ -66,7 +66,7 @@ def world(
     for name in ("accepted", "pending", "rejected", "hidden"):
         producer.share(ids[name], "consumer")
         if name != "pending":
-            consumer.answer(ids[name], "accepted" if name == "hidden" else name)
+            consumer.set_status(ids[name], "accepted" if name == "hidden" else name)
     ids["own"] = consumer.make_image(name="own")
     ids["public"] = admin.make_image(name="public", visibility="public")
     at(monkeypatch, "2026-11-24T10:00:00Z")
@@ -78,10 +78,10 @@ CHANGES: dict[str, Callable[[World], object]] = {
     "create hidden": lambda w: w.producer.make_image(name="plain", os_hidden=True),
     "create an older one": lambda w: w.consumer.make_image(name="accepted"),
     "share": lambda w: w.producer.share(w.ids["plain"], "consumer"),
-    "accept": lambda w: w.consumer.answer(w.ids["pending"], "accepted"),
-    "reject": lambda w: w.consumer.answer(w.ids["accepted"], "rejected"),
-    "put off": lambda w: w.consumer.answer(w.ids["rejected"], "pending"),
-    "answer as admin": lambda w: w.admin.put(
+    "accept": lambda w: w.consumer.set_status(w.ids["pending"], "accepted"),
+    "reject": lambda w: w.consumer.set_status(w.ids["accepted"], "rejected"),
+    "put off": lambda w: w.consumer.set_status(w.ids["rejected"], "pending"),
+    "accept as admin": lambda w: w.admin.put(
         f"{w.path('pending')}/members/consumer", {"status": "accepted"}
     ),
     "unshare": lambda w: w.end("accepted/members/consumer"),
@@ -115,7 +115,7 @@ LISTS = [
     "?sort=name:asc",
     "?sort=updated_at:desc,name:asc",
 ]
-SEEN_BY_ADMIN = ("rename as admin", "answer as admin", "give away")
+SEEN_BY_ADMIN = ("rename as admin", "accept as admin", "give away")
 
 
 def lists_of(actor: Actor) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from chalicelib import clock
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.errors import Forbidden
-from tests.actors import DATA_TYPE, Actor, Answer, Send
+from tests.actors import DATA_TYPE, Actor, Response, Send
 from tests.aws_faults import Call, recording, stored
 from tests.scene import error
 
@@ -224,8 +224,8 @@ ACTIONS = {
 def _cells() -> dict[tuple[str, str], dict[str, str]]:
     head, *rows = [line.split() for line in TABLE.splitlines() if line]
     return {
-        (what, visibility): dict(zip(head[2:], answers, strict=True))
-        for what, which, *answers in rows
+        (what, visibility): dict(zip(head[2:], responses, strict=True))
+        for what, which, *responses in rows
         for visibility in (("public", "community") if which == "open" else (which,))
     }
 
@@ -236,7 +236,7 @@ CELLS = _cells()
 def expected(  # noqa: PLR0911 - one return for each word of the table
     action: Action, scene: Scene, who: str, member: str
 ) -> tuple[int, Any]:
-    """Return the whole answer that a cell stands for."""
+    """Return the whole response that a cell stands for."""
     cell = CELLS[action.row, scene.visibility][who]
     if cell == "accepted":
         cell = "listed" if member == "accepted" else "absent"
@@ -287,7 +287,7 @@ def make_scene(
         image_id = producer.make_image(name="ubuntu", tags=["lts"], **FORMATS, **fields)
         producer.share(image_id, *STATUSES, "another")
         for status in ("accepted", "rejected"):
-            Actor(send, status).answer(image_id, status)
+            Actor(send, status).set_status(image_id, status)
         if visibility == "deleted":
             producer.delete(f"/v2/images/{image_id}")
         else:
@@ -301,7 +301,7 @@ def make_scene(
 
 def ask(
     send: Send, action: Action, image_id: str, who: str, member: str, **headers: str
-) -> Answer:
+) -> Response:
     """Make a call as one of the callers, about one member."""
     project, roles = PROJECTS[who]
     caller = Actor(send, project.format(member=member), roles)
@@ -333,8 +333,8 @@ def test_each_caller_gets_what_the_table_says(
             after = after or stored()
             scene = make_scene(visibility)
             wanted[cell] = expected(action, scene, *cell)
-        answer = ask(send, action, scene.image_id, *cell)
-        got[cell] = (answer.status, answer.document)
+        response = ask(send, action, scene.image_id, *cell)
+        got[cell] = (response.status, response.document)
 
     assert wanted == got
     assert before == (after or stored())
@@ -362,15 +362,15 @@ Seen = list[tuple[int, dict[str, str], bytes, list[Call]]]
 
 def observe(send: Send, action: Action, image_id: str, who: str) -> Seen:
     """
-    Return all that a caller sees of an answer, in both forms, and the calls behind it.
+    Return all that a caller sees of a response, in both forms, and the calls behind it.
     """
     seen = []
     for accept in ("application/json", "*/*"):
         with recording() as calls:
-            answer = ask(send, action, image_id, who, "pending", Accept=accept)
-        headers = dict(answer.headers)
+            response = ask(send, action, image_id, who, "pending", Accept=accept)
+        headers = dict(response.headers)
         del headers["x-openstack-request-id"]
-        seen.append((answer.status, headers, answer.body, calls))
+        seen.append((response.status, headers, response.body, calls))
     return seen
 
 
@@ -414,10 +414,10 @@ def test_a_membership_of_others_looks_absent(
 
 def test_an_image_for_another_project_is_refused(producer: Actor) -> None:
     """An administrator alone creates one, and the message says what is refused."""
-    answer = producer.post("/v2/images", {"owner": "heir"})
+    response = producer.post("/v2/images", {"owner": "heir"})
 
     wanted = error(403, "Forbidden", "Images for another project cannot be created.")
-    assert wanted == (answer.status, answer.document)
+    assert wanted == (response.status, response.document)
 
 
 def test_an_action_of_three_words_is_refused_in_words(

@@ -13,7 +13,7 @@ from chalicelib import settings
 from chalicelib.store import dynamodb
 from infra.local.server import per_thread
 from infra.local.worker import Pump
-from tests.actors import Actor, Answer, Send, in_process
+from tests.actors import Actor, Response, Send, in_process
 from tests.aws_faults import (
     at_once,
     one_at_a_time,
@@ -41,8 +41,8 @@ def send() -> Send:
     return in_process(service.app)
 
 
-def _statuses(answers: list[Answer]) -> dict[int, int]:
-    return dict(Counter(answer.status for answer in answers))
+def _statuses(responses: list[Response]) -> dict[int, int]:
+    return dict(Counter(response.status for response in responses))
 
 
 def test_one_of_many_who_add_the_same_member_wins(
@@ -65,11 +65,11 @@ def test_the_quota_holds_under_concurrent_adds(
     few = replace(settings.current, member_quota=5)
     monkeypatch.setattr(settings, "current", few)
 
-    answers = at_once(
+    responses = at_once(
         *[partial(add_member, producer, image_id, f"p{n}") for n in range(12)]
     )
 
-    assert _statuses(answers) == {200: 5, 413: 7}
+    assert _statuses(responses) == {200: 5, 413: 7}
     assert len(members()) == 5
 
 
@@ -118,11 +118,11 @@ def test_fifty_projects_are_added_at_once(
     projects = [f"project-{number:02}" for number in range(50)]
 
     with one_at_a_time(TRANSACT) as refused:
-        answers = at_once(
+        responses = at_once(
             *[partial(add_member, producer, image_id, one) for one in projects]
         )
 
-    assert _statuses(answers) == {200: 50}
+    assert _statuses(responses) == {200: 50}
     assert projects == members()
     assert refused
 
@@ -131,11 +131,11 @@ def test_no_tag_that_was_added_gets_lost(producer: Actor, image_id: str) -> None
     """Of tags put at once, each is there whose request was told so."""
     path = f"/v2/images/{image_id}"
 
-    answers = at_once(*[partial(producer.put, f"{path}/tags/{n}") for n in range(6)])
+    responses = at_once(*[partial(producer.put, f"{path}/tags/{n}") for n in range(6)])
 
-    added = {str(n) for n, answer in enumerate(answers) if answer.status == 204}
+    added = {str(n) for n, response in enumerate(responses) if response.status == 204}
     assert added == set(producer.get(path).document["tags"])
-    assert set(_statuses(answers)) <= {204, 409}
+    assert set(_statuses(responses)) <= {204, 409}
 
 
 def test_tags_added_at_once_stay_within_their_bytes(
@@ -146,13 +146,13 @@ def test_tags_added_at_once_stay_within_their_bytes(
     monkeypatch.setattr(settings, "current", few)
     path = f"/v2/images/{producer.make_image()}"
 
-    answers = at_once(
+    responses = at_once(
         *[partial(producer.put, f"{path}/tags/{str(n) * 100}") for n in range(6)]
     )
     late = [producer.put(f"{path}/tags/{str(n) * 100}").status for n in "6789"]
 
     assert len(producer.get(path).document["tags"]) == 3
-    assert set(_statuses(answers)) <= {204, 409, 413}
+    assert set(_statuses(responses)) <= {204, 409, 413}
     assert late[3] == 413
 
 
@@ -200,11 +200,11 @@ def test_what_was_done_meanwhile_decides(  # noqa: PLR0913 - a row and two actor
     _, other = WRITES[first]
 
     with second_writer(operation, partial(other, producer, consumer, image_id)) as done:
-        answer = act(producer, consumer, image_id)
+        response = act(producer, consumer, image_id)
 
     assert done[0].status in (200, 204)
-    document = json.loads(json.dumps(answer.document).replace(image_id, "{id}"))
-    assert wanted == (answer.status, document)
+    document = json.loads(json.dumps(response.document).replace(image_id, "{id}"))
+    assert wanted == (response.status, document)
     assert left == [item["member_id"]["S"] for item in truth()[1:]]
 
 
@@ -263,9 +263,9 @@ def test_what_is_there_already_can_be_added_by_many(
     path = f"/v2/images/{image_id}/tags/lts"
     producer.put(path)
 
-    answers = at_once(*[partial(producer.put, path)] * 8)
+    responses = at_once(*[partial(producer.put, path)] * 8)
 
-    assert _statuses(answers) == {204: 8}
+    assert _statuses(responses) == {204: 8}
 
 
 def test_an_answer_to_an_ended_share_is_none_to_the_next(
@@ -273,7 +273,7 @@ def test_an_answer_to_an_ended_share_is_none_to_the_next(
 ) -> None:
     """A member that was removed and added again meanwhile has not answered yet.
 
-    The answer runs again from its read, and finds the new one: then it answers that.
+    The status is set again from its read, and finds the new one: then it returns that.
     """
     at(monkeypatch, "2026-11-24T08:00:00Z")
     producer.share(image_id, "consumer")

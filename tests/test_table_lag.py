@@ -30,7 +30,7 @@ def accepted_id(producer: Actor, consumer: Actor) -> str:
     )
     assert producer.upload(image_id, CONTENT).status == 204
     producer.share(image_id, "consumer")
-    consumer.answer(image_id, "accepted")
+    consumer.set_status(image_id, "accepted")
     return image_id
 
 

@@ -51,8 +51,8 @@ def image_id(producer: Actor) -> str:
 def ask_import(producer: Actor, image_id: str, source: WebSource) -> str:
     """Ask for an import from a source; return the upload's id."""
     method = {"name": "web-download", "uri": source.uri}
-    answer = producer.post(f"/v2/images/{image_id}/import", {"method": method})
-    assert (answer.status, answer.body) == (202, b"")
+    response = producer.post(f"/v2/images/{image_id}/import", {"method": method})
+    assert (response.status, response.body) == (202, b"")
     (upload,) = [one for one in upload_store.list_uploads(image_id) if not one.is_over]
     return upload.id
 

@@ -5,7 +5,7 @@ Every write of the API, by name, and the calls that tests of races and faults ma
 from collections.abc import Callable
 from typing import Any
 
-from tests.actors import Actor, Answer
+from tests.actors import Actor, Response
 from tests.aws_faults import truth
 
 
@@ -18,29 +18,29 @@ def members() -> list[str]:
     return [item["member_id"]["S"] for item in memberships]
 
 
-def add_member(actor: Actor, image_id: str, project: str) -> Answer:
+def add_member(actor: Actor, image_id: str, project: str) -> Response:
     """Make a project a member."""
     return actor.post(f"/v2/images/{image_id}/members", {"member": project})
 
 
-def remove_member(actor: Actor, image_id: str, project: str) -> Answer:
+def remove_member(actor: Actor, image_id: str, project: str) -> Response:
     """End a membership."""
     return actor.delete(f"/v2/images/{image_id}/members/{project}")
 
 
-def accept(actor: Actor, image_id: str) -> Answer:
+def accept(actor: Actor, image_id: str) -> Response:
     """Accept as a member."""
     path = f"/v2/images/{image_id}/members/{actor.project}"
     return actor.put(path, {"status": "accepted"})
 
 
-def set_attribute(actor: Actor, image_id: str, name: str, value: Any) -> Answer:
+def set_attribute(actor: Actor, image_id: str, name: str, value: Any) -> Response:
     """Set one attribute of an image."""
     operation = {"op": "add", "path": f"/{name}", "value": value}
     return actor.patch(f"/v2/images/{image_id}", [operation])
 
 
-Act = Callable[[Actor, Actor, str], Answer]
+Act = Callable[[Actor, Actor, str], Response]
 
 PUT, UPDATE, TRANSACT = "PutItem", "UpdateItem", "TransactWriteItems"
 WRITES: dict[str, tuple[str, Act]] = {

@@ -36,7 +36,7 @@ class ToolError(Exception):
 
 
 class SilenceError(Exception):
-    """No answer came to a request."""
+    """No response came to a request."""
 
 
 class RefusedError(ToolError):
@@ -48,7 +48,7 @@ class RefusedError(ToolError):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What came back."""
 
     status: int
@@ -84,7 +84,7 @@ class Http:
         url: str,
         headers: Mapping[str, str],
         body: bytes | Iterable[bytes] | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Send a request, once; return what came, whatever its status.
 
         Raises:
@@ -94,15 +94,15 @@ class Http:
             request = urllib.request.Request(  # noqa: S310 - the user's own service
                 url, data=body, headers=dict(headers), method=method
             )
-            with self._opener.open(request, timeout=SECONDS) as answer:
-                return Answer(answer.status, answer.read())
+            with self._opener.open(request, timeout=SECONDS) as response:
+                return Response(response.status, response.read())
         except urllib.error.HTTPError as error:
             with error:
                 try:
                     text = error.read()
                 except (OSError, HTTPException):
                     text = b""
-                return Answer(error.code, text)
+                return Response(error.code, text)
         except urllib.error.URLError as error:
             raise SilenceError(_reason(error.reason)) from None
         except (OSError, HTTPException, ValueError) as error:
@@ -132,22 +132,22 @@ class Service:
 
         Raises:
             RefusedError: The service refused it.
-            ToolError: No answer came.
+            ToolError: No response came.
         """
         for number in range(1, tries + 1):
-            answer, silence = self._once(method, path, document, anew=False)
-            if answer and answer.status == HTTPStatus.UNAUTHORIZED:
+            response, silence = self._once(method, path, document, anew=False)
+            if response and response.status == HTTPStatus.UNAUTHORIZED:
                 # A token may not last as long as the upload.
-                answer, silence = self._once(method, path, document, anew=True)
-            if number == tries or (answer and answer.status not in RETRIED):
+                response, silence = self._once(method, path, document, anew=True)
+            if number == tries or (response and response.status not in RETRIED):
                 break
             pause(delay(number))
-        if answer is None:
+        if response is None:
             raise ToolError(f"The Images service does not answer: {silence}.")
-        if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-            raise RefusedError(answer.status, _message(answer.body))
+        if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+            raise RefusedError(response.status, _message(response.body))
         try:
-            return json.loads(answer.body) if answer.body else None
+            return json.loads(response.body) if response.body else None
         except ValueError:
             raise ToolError("What answers there is no Images service.") from None
 
@@ -158,7 +158,7 @@ class Service:
         document: Any,  # noqa: ANN401 - any JSON
         *,
         anew: bool,
-    ) -> tuple[Answer | None, str]:
+    ) -> tuple[Response | None, str]:
         headers = {"X-Auth-Token": self._token(anew), "Accept": "application/json"}
         body = None
         if document is not None:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from tools.access import (
     RETRIED,
     TRIES,
-    Answer,
+    Response,
     Service,
     SilenceError,
     ToolError,
@@ -139,9 +139,9 @@ class Urls:
         now = time.monotonic()
         self._keep(self._service.ask("POST", f"{self._path}/urls", asked), now)
 
-    def _keep(self, answer: Mapping[str, Any], now: float) -> None:
-        until = now + answer["expires_in"] * _FRESH
-        for part in answer["parts"]:
+    def _keep(self, response: Mapping[str, Any], now: float) -> None:
+        until = now + response["expires_in"] * _FRESH
+        for part in response["parts"]:
             self._urls[part["part_number"]] = part["url"], until
 
 
@@ -231,22 +231,22 @@ class Sending:
         reason = ""
         for tried in range(1, TRIES + 1):
             try:
-                answer = self._put(number, digest)
+                response = self._put(number, digest)
             except SilenceError as silence:
                 reason = str(silence)
             else:
-                if answer.status == HTTPStatus.OK:
+                if response.status == HTTPStatus.OK:
                     return
-                reason = _code(answer)
+                reason = _code(response)
                 if reason == "BadDigest":
                     self._source.check()
-                if not _may_heal(answer.status, reason):
+                if not _may_heal(response.status, reason):
                     break
             if self._ended.wait(delay(tried)):
                 raise ToolError("The upload ended.")
         raise ToolError(f"S3 did not take part {number}: {reason}.")
 
-    def _put(self, number: int, digest: bytes) -> Answer:
+    def _put(self, number: int, digest: bytes) -> Response:
         url = self._urls.take(number)
         start, size = self._range(number)
         counted = _Counted(self._progress, self._source.read(start, size), self._ended)
@@ -257,13 +257,13 @@ class Sending:
             "Content-Type": "application/octet-stream",
         }
         try:
-            answer = self._service.http.ask("PUT", url, headers, counted)
+            response = self._service.http.ask("PUT", url, headers, counted)
         except BaseException:
             counted.take_back()
             raise
-        if answer.status != HTTPStatus.OK:
+        if response.status != HTTPStatus.OK:
             counted.take_back()
-        return answer
+        return response
 
     def _range(self, number: int) -> tuple[int, int]:
         start = (number - 1) * self._part_size
@@ -295,9 +295,9 @@ def _may_heal(status: int, code: str) -> bool:
     return status in RETRIED or status == HTTPStatus.FORBIDDEN or code in _HEALING
 
 
-def _code(answer: Answer) -> str:
+def _code(response: Response) -> str:
     """
-    Return S3's name of an error: the rest of its answer may quote what was signed.
+    Return S3's name of an error: the rest of its response may quote what was signed.
     """
-    found = _CODE.search(answer.body)
-    return found[1].decode() if found else f"HTTP {answer.status}"
+    found = _CODE.search(response.body)
+    return found[1].decode() if found else f"HTTP {response.status}"

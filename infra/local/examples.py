@@ -87,15 +87,15 @@ def _upload(app: Chalice, token: str, image_id: str) -> None:
 def _call(app: Chalice, token: str, method: str, path: str, document: Json) -> Json:
     headers = {"X-Auth-Token": token, "Content-Type": "application/json"}
     content = _ask(app, method, path, headers, json.dumps(document).encode())
-    answer: Json = json.loads(content)
-    return answer
+    response: Json = json.loads(content)
+    return response
 
 
 def _ask(
     app: Chalice, method: str, path: str, headers: dict[str, str], body: bytes
 ) -> bytes:
     event = gateway.event(app.routes, method, path, headers, body)
-    status, _, content = gateway.response(app(event, None))
+    status, _, content = gateway.response_of(app(event, None))
     if status >= HTTPStatus.BAD_REQUEST:
         raise RefusedError(" ".join([method, path, *content.decode().split()]))
     return content

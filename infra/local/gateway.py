@@ -1,4 +1,4 @@
-"""API Gateway's half of a call: an event from an HTTP request, an answer from a result.
+"""API Gateway's half of a call: request to event, result to response.
 
 Both as a REST API's Lambda proxy integration has them (payload format 1.0).
 """
@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl
 
 from chalice.app import APIGateway
 
-Answer = tuple[int, list[tuple[str, str]], bytes]
-"""An answer's status, headers and body."""
+Response = tuple[int, list[tuple[str, str]], bytes]
+"""A response's status, headers and body."""
 
 BINARY_TYPES: Final = frozenset(APIGateway().binary_types)
 """The media types whose bodies arrive in base64: Chalice deploys these."""
@@ -130,8 +130,8 @@ def match(routes: Iterable[str], path: str) -> tuple[str, dict[str, str]]:
     raise NoResourceError(path)
 
 
-def response(result: Mapping[str, Any]) -> Answer:
-    """Make the answer that a handler's result stands for."""
+def response_of(result: Mapping[str, Any]) -> Response:
+    """Make the response that a handler's result stands for."""
     lists = result.get("multiValueHeaders") or {}
     single = result.get("headers") or {}
     pairs = [(name, str(one)) for name, one in single.items() if name not in lists]

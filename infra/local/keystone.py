@@ -128,12 +128,12 @@ class Keystone:
             headers["X-Subject-Token"] = subject
         body = None if document is None else json.dumps(document)
         connection.request(method, f"{parts.path}{path}", body, headers)
-        answer = connection.getresponse()
-        content = answer.read()
+        response = connection.getresponse()
+        content = response.read()
         connection.close()
-        if answer.status >= http.client.BAD_REQUEST:
-            raise RefusedError(f"{method} {path} {answer.status} {content.decode()}")
-        names = {name.lower(): value for name, value in answer.getheaders()}
+        if response.status >= http.client.BAD_REQUEST:
+            raise RefusedError(f"{method} {path} {response.status} {content.decode()}")
+        names = {name.lower(): value for name, value in response.getheaders()}
         return names, json.loads(content or b"{}")
 
 

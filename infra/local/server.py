@@ -96,7 +96,9 @@ def application(
 ) -> WSGIApplication:
     """Make the WSGI application that calls a Lambda handler, and notes each request."""
 
-    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    def response(
+        environ: WSGIEnvironment, start_response: StartResponse
+    ) -> list[bytes]:
         start = time.perf_counter()
         method, target = environ["REQUEST_METHOD"], _target(environ)
         status, headers, body = _call(handler, routes, prefix, target, environ)
@@ -108,7 +110,7 @@ def application(
         sys.stderr.write(f"{method} {path} {status} {took * 1000:.0f} ms\n")
         return [] if method == "HEAD" else [body]
 
-    return answer
+    return response
 
 
 def _call(
@@ -117,7 +119,7 @@ def _call(
     prefix: str,
     target: str,
     environ: WSGIEnvironment,
-) -> gateway.Answer:
+) -> gateway.Response:
     headers = _headers(environ)
     body = environ["wsgi.input"].read(BODY_MAX + 1)
     if len(body) > BODY_MAX:
@@ -141,7 +143,7 @@ def _call(
     try:
         context = LambdaContext("cloud-images", 1024, 29_000)
         result = json.dumps(handler(json.loads(sent), context))
-        return gateway.response(json.loads(result))
+        return gateway.response_of(json.loads(result))
     except Exception:
         _logger.exception("The handler crashed.")
         return _refuse(HTTPStatus.BAD_GATEWAY, "Internal server error", headers)
@@ -175,7 +177,7 @@ def _headers(environ: WSGIEnvironment) -> dict[str, str]:
 
 def _refuse(
     status: HTTPStatus, message: str, headers: Mapping[str, str]
-) -> gateway.Answer:
+) -> gateway.Response:
     """Return an error of API Gateway's in the app's own two forms."""
     title = title_of(status)
     code = f"{status.value} {title}"

@@ -97,5 +97,7 @@ class LocalStream:
                 "ShardIteratorType": "AFTER_SEQUENCE_NUMBER",
                 "SequenceNumber": reached,
             }
-        answer = self._client.get_shard_iterator(**self._stream, ShardId=shard, **after)
-        return str(answer["ShardIterator"])
+        response = self._client.get_shard_iterator(
+            **self._stream, ShardId=shard, **after
+        )
+        return str(response["ShardIterator"])

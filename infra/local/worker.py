@@ -75,11 +75,11 @@ class Pump:
                 self._stream.keep()
             return 0
         try:
-            answer = self._consumer({"Records": records}, self._context)
+            response = self._consumer({"Records": records}, self._context)
         except Exception:
             _logger.exception("The consumer broke down; it gets the records again.")
             return 0
-        failed = {one["itemIdentifier"] for one in answer["batchItemFailures"]}
+        failed = {one["itemIdentifier"] for one in response["batchItemFailures"]}
         numbers = [one["dynamodb"]["SequenceNumber"] for one in records]
         first = min(map(numbers.index, failed), default=len(records))
         self._left = records[first:]
@@ -113,8 +113,8 @@ class Pump:
 
     def _receive(self, url: str) -> list[dict[str, Any]]:
         """Return the next message of a queue, or none."""
-        answer = self._queue.receive_message(QueueUrl=url)
-        messages: list[dict[str, Any]] = answer.get("Messages", [])
+        response = self._queue.receive_message(QueueUrl=url)
+        messages: list[dict[str, Any]] = response.get("Messages", [])
         return messages
 
     def _process(self, url: str, message: dict[str, Any]) -> None:
@@ -131,11 +131,11 @@ class Pump:
         """Return how many messages are on the queues, or in a function's hands."""
         names = ["", "NotVisible", "Delayed"]
         asked = [f"ApproximateNumberOfMessages{name}" for name in names]
-        answers = [
+        responses = [
             self._queue.get_queue_attributes(QueueUrl=url, AttributeNames=asked)
             for url in self._handlers
         ]
-        return sum(int(one["Attributes"][name]) for one in answers for name in asked)
+        return sum(int(one["Attributes"][name]) for one in responses for name in asked)
 
 
 @contextmanager

@@ -99,10 +99,10 @@ class _Images:
         pk, sk = image_key(image_id)
         if pk not in self._found:
             key = {"pk": {"S": pk}, "sk": {"S": sk}}
-            answer = self._client.get_item(
+            response = self._client.get_item(
                 TableName=self._source, Key=key, ConsistentRead=True
             )
-            raw = answer.get("Item")
+            raw = response.get("Item")
             self._found[pk] = image_of(raw) if raw else None
         return self._found[pk]
 

@@ -62,11 +62,11 @@ def test_one_byte_more_than_fits_is_refused_with_the_other_ways(
     producer: Actor, image_id: str
 ) -> None:
     """And the image waits on."""
-    answer = producer.upload(image_id, bytes(4_500_001))
+    response = producer.upload(image_id, bytes(4_500_001))
 
     message = f"A request takes 4500000 bytes of data at most. {WAYS}"
     wanted = error(413, "Request Entity Too Large", message)
-    assert (answer.status, answer.document) == wanted
+    assert (response.status, response.document) == wanted
     assert producer.get(f"/v2/images/{image_id}").document["status"] == "queued"
     assert stored_objects(image_id) == []
 
@@ -78,11 +78,11 @@ def test_a_download_is_a_url_for_one_object_and_some_minutes(
     It names the media type, as glanceclient takes no other, and holds for 5 minutes.
     """
     producer.upload(image_id, CONTENT)
-    answer = producer.get(f"/v2/images/{image_id}/file")
+    response = producer.get(f"/v2/images/{image_id}/file")
 
-    url = urlsplit(answer.headers["location"])
+    url = urlsplit(response.headers["location"])
     query = parse_qs(url.query)
-    assert (answer.status, answer.body) == (307, b"")
+    assert (response.status, response.body) == (307, b"")
     assert url.hostname == "cloud-images-test.s3.us-east-1.amazonaws.com"
     assert [url.path] == [f"/{key}" for key in stored_objects(image_id)]
     assert query["response-content-type"] == ["application/octet-stream"]
@@ -99,7 +99,10 @@ def test_data_that_is_there_does_not_change(producer: Actor, image_id: str) -> N
 
     message = "The image is active: only a queued one takes data."
     wanted = error(409, "Conflict", message)
-    assert [(answer.status, answer.document) for answer in again] == [wanted, wanted]
+    assert [(response.status, response.document) for response in again] == [
+        wanted,
+        wanted,
+    ]
     assert producer.download(image_id).body == CONTENT
     assert stored_objects(image_id) == kept
 
@@ -112,7 +115,7 @@ def test_a_member_downloads_whatever_its_status(
     """To a stranger there is nothing."""
     producer.upload(image_id, CONTENT)
     producer.share(image_id, "consumer")
-    consumer.answer(image_id, status)
+    consumer.set_status(image_id, status)
 
     assert consumer.download(image_id).body == CONTENT
     assert stranger.download(image_id).status == 404
@@ -133,7 +136,10 @@ def test_a_deactivated_image_is_downloaded_by_administrators_alone(
         "The requested image has been deactivated. Image data download is forbidden."
     )
     wanted = error(403, "Forbidden", message)
-    assert [(answer.status, answer.document) for answer in refused] == [wanted, wanted]
+    assert [(response.status, response.document) for response in refused] == [
+        wanted,
+        wanted,
+    ]
     assert admin.download(image_id).body == CONTENT
 
 
@@ -165,13 +171,13 @@ def test_a_range_is_cut_out_or_refused_before_any_redirect(
     """A refusal is in the API's own form."""
     producer.upload(image_id, CONTENT)
 
-    answer = producer.download(image_id, Range=asked)
+    response = producer.download(image_id, Range=asked)
 
-    assert answer.status == status
+    assert response.status == status
     if got is None:
-        assert answer.document["title"] == "Request Range Not Satisfiable"
+        assert response.document["title"] == "Request Range Not Satisfiable"
     else:
-        assert answer.body == got
+        assert response.body == got
 
 
 def test_a_range_of_the_old_form_is_refused(producer: Actor, image_id: str) -> None:
@@ -202,9 +208,9 @@ def test_parameters_of_a_media_type_do_not_matter(
     """Nor does its case."""
     headers = producer.signed() | {"Content-Type": kind}
 
-    answer = producer.send("PUT", f"/v2/images/{image_id}/{to}", headers, b"\xff\0")
+    response = producer.send("PUT", f"/v2/images/{image_id}/{to}", headers, b"\xff\0")
 
-    assert answer.status == 204
+    assert response.status == 204
     assert producer.get(f"/v2/images/{image_id}").document["size"] == 2
 
 
@@ -221,17 +227,18 @@ def test_a_store_that_is_not_there_is_refused(
     data = {**headers, "Content-Type": "application/octet-stream"}
     method = b'{"method": {"name": "glance-direct"}}'
 
-    answers = [
+    responses = [
         producer.send("PUT", f"{path}/file", data, CONTENT),
         producer.send("POST", f"{path}/import", headers, method),
     ]
 
-    assert [answer.status for answer in answers] == statuses
+    assert [response.status for response in responses] == statuses
     if store != "file1":
         message = 'X-Image-Meta-Store, if given, must be "file1".'
         wanted = error(400, "Bad Request", message)
         assert {400: wanted} == {
-            answer.status: (answer.status, answer.document) for answer in answers
+            response.status: (response.status, response.document)
+            for response in responses
         }
         assert producer.get(path).document["status"] == "queued"
 
@@ -244,11 +251,11 @@ def test_an_upload_that_is_not_as_large_as_told_is_refused(
 ) -> None:
     """Nothing is kept, and the image waits on."""
     headers = producer.signed() | {"Content-Type": "application/octet-stream"} | told
-    answer = producer.send("PUT", f"/v2/images/{image_id}/file", headers, CONTENT)
+    response = producer.send("PUT", f"/v2/images/{image_id}/file", headers, CONTENT)
 
     ((name, value),) = told.items()
     message = f"{name.lower()} says {value}, but 12 bytes came."
-    assert (answer.status, answer.document) == error(400, "Bad Request", message)
+    assert (response.status, response.document) == error(400, "Bad Request", message)
     assert stored_objects(image_id) == []
     assert producer.upload(image_id, CONTENT).status == 204
 
@@ -262,7 +269,7 @@ def test_the_limit_is_a_setting(
 
     too_large = [producer.upload(image_id, bytes(13), to) for to in ("file", "stage")]
 
-    assert [answer.status for answer in too_large] == [413, 413]
+    assert [response.status for response in too_large] == [413, 413]
     assert producer.upload(image_id, CONTENT).status == 204
 
 

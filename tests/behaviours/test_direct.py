@@ -48,9 +48,9 @@ def uploads_of(image_id: str) -> str:
 def begin(producer: Actor, image_id: str, **asked: Any) -> Any:
     """Begin an upload of the content; return its document."""
     body = {"size": len(CONTENT), **asked}
-    answer = producer.post(uploads_of(image_id), body)
-    assert answer.status == 201, answer.body
-    return answer.document
+    response = producer.post(uploads_of(image_id), body)
+    assert response.status == 201, response.body
+    return response.document
 
 
 def send_part(part: Any, content: bytes = CONTENT) -> str:
@@ -59,13 +59,13 @@ def send_part(part: Any, content: bytes = CONTENT) -> str:
     piece = content[start : start + part["size"]]
     digest = hashlib.md5(piece, usedforsecurity=False).digest()
     headers = {"Content-MD5": base64.b64encode(digest).decode()}
-    answer = requests.put(part["url"], piece, headers=headers, timeout=10)
-    assert answer.status_code == 200, answer.text
-    return answer.headers["ETag"].strip('"')
+    response = requests.put(part["url"], piece, headers=headers, timeout=10)
+    assert response.status_code == 200, response.text
+    return response.headers["ETag"].strip('"')
 
 
 def problem(status: int, title: str, reason: str, detail: str) -> tuple[int, Any]:
-    """Return the whole answer that tells an error of these calls."""
+    """Return the whole response that tells an error of these calls."""
     return status, {
         "title": title,
         "status": status,
@@ -144,8 +144,8 @@ def test_what_has_not_arrived_is_told(producer: Actor, image_id: str) -> None:
     wrong_count = producer.post(complete, {"etags": [etag]})
 
     told = [
-        (answer.status, answer.document["detail"])
-        for answer in (missing, wrong_size, wrong_tag, wrong_count)
+        (response.status, response.document["detail"])
+        for response in (missing, wrong_size, wrong_tag, wrong_count)
     ]
     two_tag = hashlib.md5(CONTENT[1000:2000], usedforsecurity=False).hexdigest()
     assert told == [
@@ -319,14 +319,14 @@ def test_a_lost_answer_does_not_lose_the_upload(
     """Though somebody changes the image before it is asked again."""
     call, turns = dynamodb.with_retries, count()
 
-    def lose_the_answer(write: Any) -> Any:
+    def lose_the_response(write: Any) -> Any:
         if next(turns) == 0:
             call(write)
             rename = {"op": "replace", "path": "/name", "value": "new"}
             assert producer.patch(f"/v2/images/{image_id}", [rename]).status == 200
         return call(write)
 
-    monkeypatch.setattr("chalicelib.store.uploads.with_retries", lose_the_answer)
+    monkeypatch.setattr("chalicelib.store.uploads.with_retries", lose_the_response)
     upload = begin(producer, image_id)
 
     send_part(upload["parts"][0])
@@ -336,7 +336,7 @@ def test_a_lost_answer_does_not_lose_the_upload(
 def test_hashing_goes_on_where_it_was(
     producer: Actor, image_id: str, pump: Pump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However often S3's answer is cut."""
+    """However often S3's response is cut."""
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
     read = objects.read_data
     starts = []
@@ -377,11 +377,11 @@ def test_a_bad_body_is_refused(
     producer: Actor, image_id: str, asked: Any, detail: str
 ) -> None:
     """As a problem (RFC 9457), and nothing is begun."""
-    answer = producer.post(uploads_of(image_id), asked)
+    response = producer.post(uploads_of(image_id), asked)
 
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert response.headers["content-type"] == "application/problem+json"
     wanted = problem(400, "Bad Request", "invalid", detail)
-    assert (answer.status, answer.document) == wanted
+    assert (response.status, response.document) == wanted
     assert multiparts(image_id) == []
 
 
@@ -392,13 +392,13 @@ def test_bad_part_numbers_are_refused(
     """Each must be that of a part, and stand once."""
     upload = begin(producer, image_id)
 
-    answer = producer.post(upload["self"] + "/urls", {"part_numbers": numbers})
+    response = producer.post(upload["self"] + "/urls", {"part_numbers": numbers})
 
     detail = "part_numbers must be a list of 1 to 100 different part numbers."
     if numbers == [4]:
         detail = "part_numbers must be numbers of parts, 1 to 3."
     wanted = problem(400, "Bad Request", "invalid", detail)
-    assert (answer.status, answer.document) == wanted
+    assert (response.status, response.document) == wanted
 
 
 def test_one_upload_at_a_time(producer: Actor, image_id: str) -> None:
@@ -415,7 +415,7 @@ def test_one_upload_at_a_time(producer: Actor, image_id: str) -> None:
         ),
     ]
 
-    assert [answer.status for answer in refused] == [409] * 4
+    assert [response.status for response in refused] == [409] * 4
     assert stored_objects(image_id) == []
     assert len(multiparts(image_id)) == 1
 
@@ -455,13 +455,13 @@ def test_it_is_for_those_who_may_upload(
 def test_large_data_has_larger_parts(
     producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S3 takes 10,000; the first answer has the URLs of 100."""
+    """S3 takes 10,000; the first response has the URLs of 100."""
     monkeypatch.undo()
 
-    answer = producer.post(uploads_of(image_id), {"size": 5 * 2**40}).document
+    response = producer.post(uploads_of(image_id), {"size": 5 * 2**40}).document
 
-    assert (answer["part_size"], answer["part_count"]) == (525 * 2**20, 9987)
-    assert len(answer["parts"]) == 100
+    assert (response["part_size"], response["part_count"]) == (525 * 2**20, 9987)
+    assert len(response["parts"]) == 100
 
 
 def test_without_a_token_and_elsewhere_it_is_a_problem_too(producer: Actor) -> None:
@@ -470,8 +470,8 @@ def test_without_a_token_and_elsewhere_it_is_a_problem_too(producer: Actor) -> N
     elsewhere = producer.get("/ext/v1/nothing")
     wrong_method = producer.put(uploads_of("x"))
 
-    answers = (nobody, elsewhere, wrong_method)
-    assert [answer.status for answer in answers] == [401, 404, 405]
-    assert {answer.headers["content-type"] for answer in answers} == {
+    responses = (nobody, elsewhere, wrong_method)
+    assert [response.status for response in responses] == [401, 404, 405]
+    assert {response.headers["content-type"] for response in responses} == {
         "application/problem+json"
     }

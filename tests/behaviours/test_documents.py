@@ -10,7 +10,7 @@ import pytest
 
 import app as service
 from infra.local import gateway
-from tests.actors import Actor, Answer, Send
+from tests.actors import Actor, Response, Send
 from tests.error_page import ERROR_PAGE
 from tests.scene import error
 
@@ -56,7 +56,7 @@ def test_a_member_has_six_properties(producer: Actor) -> None:
     "body", [{"name": 5}, {"visibility": "secret"}, {"tags": "lts"}, {"x": 5}]
 )
 def test_what_a_schema_refuses_the_call_refuses(body: Any, producer: Actor) -> None:
-    """That every answer fits its schema is checked on each answer of all tests."""
+    """That every response fits its schema is checked on each response of all tests."""
     refused = jsonschema.Draft4Validator(schema(producer, "image"))
 
     assert not refused.is_valid(body)
@@ -69,23 +69,23 @@ def test_an_error_has_two_forms(producer: Actor) -> None:
     JSON where `Accept` names it, else HTML: glanceclient breaks on flat JSON.
     """
 
-    def ask(accept: str | None) -> Answer:
+    def ask(accept: str | None) -> Response:
         headers = {} if accept is None else {"Accept": accept}
         return replace(producer, headers=headers).get(f"/v2/images/{NO_ID}")
 
     words = f"No image found with ID {NO_ID}"
     for accept in ("application/json", "text/html, application/json;q=0.9"):
-        answer = ask(accept)
-        assert error(404, "Not Found", words) == (answer.status, answer.document)
-        assert answer.headers["content-type"] == "application/json"
-        assert answer.headers["x-reason"] == "not-found"
+        response = ask(accept)
+        assert error(404, "Not Found", words) == (response.status, response.document)
+        assert response.headers["content-type"] == "application/json"
+        assert response.headers["x-reason"] == "not-found"
     for other in ("*/*", "text/html", "application/xml", "", None):
-        answer = ask(other)
+        response = ask(other)
         page = ERROR_PAGE.format(code="404 Not Found", message=words)
-        assert page == answer.body.decode()
-        assert answer.headers["content-type"] == "text/html; charset=UTF-8"
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["x-reason"] == "not-found"
+        assert page == response.body.decode()
+        assert response.headers["content-type"] == "text/html; charset=UTF-8"
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["x-reason"] == "not-found"
 
 
 def test_an_error_page_holds_nothing_that_a_browser_would_run(
@@ -94,17 +94,17 @@ def test_an_error_page_holds_nothing_that_a_browser_would_run(
     """What an error repeats of the request is escaped."""
     path = f"/v2/images/%3Cscript%3Ealert(1)%3C%2Fscript%3E/tags/{quote('<b>&')}"
 
-    answer = replace(producer, headers={}).delete(path)
+    response = replace(producer, headers={}).delete(path)
 
-    assert answer.status == 404
-    assert b"&lt;script&gt;alert(1)&lt;/script&gt;" in answer.body
-    assert b"<script" not in answer.body
+    assert response.status == 404
+    assert b"&lt;script&gt;alert(1)&lt;/script&gt;" in response.body
+    assert b"<script" not in response.body
 
 
 @pytest.mark.behaviour("Q1")
 def test_every_answer_has_an_id_of_its_own(producer: Actor) -> None:
     """`x-openstack-request-id`, on success and on failure."""
-    answers = [
+    responses = [
         producer.get("/"),
         producer.get("/v2/images"),
         producer.get(f"/v2/images/{NO_ID}"),
@@ -113,8 +113,8 @@ def test_every_answer_has_an_id_of_its_own(producer: Actor) -> None:
         producer.post("/v2/images", b"{"),
     ]
 
-    ids = {answer.headers["x-openstack-request-id"] for answer in answers}
-    assert len(ids) == len(answers)
+    ids = {response.headers["x-openstack-request-id"] for response in responses}
+    assert len(ids) == len(responses)
     assert all(re.fullmatch(r"req-[0-9a-f-]{36}", one) for one in ids)
 
 
@@ -128,11 +128,14 @@ def test_other_methods_are_told_which_there_are(
     method: str, path: str, allowed: str, producer: Actor
 ) -> None:
     """405 with `Allow`."""
-    answer = producer.ask(method, path)
+    response = producer.ask(method, path)
 
     words = "The method is not allowed for this resource."
-    assert error(405, "Method Not Allowed", words) == (answer.status, answer.document)
-    assert answer.headers["allow"] == allowed
+    assert error(405, "Method Not Allowed", words) == (
+        response.status,
+        response.document,
+    )
+    assert response.headers["allow"] == allowed
 
 
 @pytest.mark.parametrize(
@@ -202,23 +205,23 @@ def test_absolute_links_are_those_that_the_client_can_follow(
 ) -> None:
     """In version documents and `Location`."""
 
-    def ask(method: str, path: str, body: bytes = b"") -> Answer:
+    def ask(method: str, path: str, body: bytes = b"") -> Response:
         sent = {"Host": host, "X-Auth-Token": "a:b:member", **headers}
         event = gateway.event(
             service.app.routes, method, prefix + path, sent, body, prefix=prefix
         )
-        status, pairs, content = gateway.response(service.app(event, None))
+        status, pairs, content = gateway.response_of(service.app(event, None))
         names = {name.lower(): value for name, value in pairs}
-        return Answer(status, names, content)
+        return Response(status, names, content)
 
     for path, status in [("/", 300), ("/versions", 200), ("/v2", 200), ("/v2/", 200)]:
-        answer = ask("GET", path)
+        response = ask("GET", path)
         links = {
             link["href"]
-            for version in answer.document["versions"]
+            for version in response.document["versions"]
             for link in version["links"]
         }
-        assert (status, {f"{root}/v2/"}) == (answer.status, links)
+        assert (status, {f"{root}/v2/"}) == (response.status, links)
     created = ask("POST", "/v2/images", b"{}")
     assert created.headers["location"] == f"{root}{created.document['self']}"
     assert created.document["self"].startswith("/v2/images/")
@@ -253,18 +256,18 @@ def test_a_version_that_is_not_there_is_told_those_that_are(
     path: str, send: Send
 ) -> None:
     """300, with or without a slash at its end."""
-    answer = send("GET", path, {}, b"")
+    response = send("GET", path, {}, b"")
 
-    assert answer.status == 300
-    assert answer.document == send("GET", "/", {}, b"").document
+    assert response.status == 300
+    assert response.document == send("GET", "/", {}, b"").document
 
 
 def test_a_service_that_answers_is_healthy(send: Send) -> None:
     """Without a token."""
-    answer = send("GET", "/healthcheck", {}, b"")
+    response = send("GET", "/healthcheck", {}, b"")
 
-    assert (answer.status, answer.body) == (200, b"OK")
-    assert answer.headers["content-type"].startswith("text/plain")
+    assert (response.status, response.body) == (200, b"OK")
+    assert response.headers["content-type"].startswith("text/plain")
 
 
 def test_there_are_no_projects_to_look_up(producer: Actor) -> None:

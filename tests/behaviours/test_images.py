@@ -81,10 +81,10 @@ def test_custom_properties_stand_beside_the_base_ones(producer: Actor) -> None:
 @pytest.mark.parametrize("image_id", [ID, "ubuntu", "ubuntu%2024.04", ID.upper()])
 def test_what_is_not_there_is_not_found(image_id: str, producer: Actor) -> None:
     """A name is no id: the CLI looks for it in the list then."""
-    answer = producer.get(f"/v2/images/{image_id}")
+    response = producer.get(f"/v2/images/{image_id}")
 
     words = f"No image found with ID {image_id.replace('%20', ' ')}"
-    assert error(404, "Not Found", words) == (answer.status, answer.document)
+    assert error(404, "Not Found", words) == (response.status, response.document)
 
 
 @pytest.mark.behaviour("I4", "I7")
@@ -94,7 +94,7 @@ def test_a_deleted_image_is_gone_for_everybody_and_its_id_for_good(
     """From every list; its memberships with it."""
     producer.make_image(id=ID)
     producer.share(ID, "consumer", "another")
-    consumer.answer(ID, "accepted")
+    consumer.set_status(ID, "accepted")
 
     deleted = producer.delete(PATH)
     again = producer.post("/v2/images", {"id": ID})

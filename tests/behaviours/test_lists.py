@@ -33,7 +33,7 @@ def test_a_default_list_holds_what_is_mine_accepted_or_public(
     producer.make_image(name="private", visibility="private")
     for image_id in (accepted, pending):
         producer.share(image_id, "consumer")
-    consumer.answer(accepted, "accepted")
+    consumer.set_status(accepted, "accepted")
 
     assert [mine, public, accepted, own] == consumer.listed()
     assert [community, public] == stranger.listed()
@@ -164,7 +164,7 @@ def test_a_consumer_finds_what_one_producer_shared(
     for owner, image_id in ((producer, first), (producer, second), (stranger, other)):
         owner.share(image_id, "consumer")
     for image_id in (first, other):
-        consumer.answer(image_id, "accepted")
+        consumer.set_status(image_id, "accepted")
     pending = "?visibility=shared&member_status=pending"
 
     shown = consumer.get("/v2/images?owner=producer").document["images"]

@@ -40,7 +40,7 @@ def member(path: str, project: str, **changed: Any) -> Any:
 
 
 def hidden(path: str, project: str) -> tuple[int, Any]:
-    """Return the answer about a membership that is not there."""
+    """Return the response about a membership that is not there."""
     image_id = path.split("/")[3]
     where = f"in the member list of the image {image_id}."
     return error(404, "Not Found", f"{project} not found {where}")
@@ -51,11 +51,11 @@ def test_adding_a_member_answers_the_pending_membership(
     producer: Actor, path: str
 ) -> None:
     """200, not 201; both of its times are now."""
-    answer = producer.post(path, {"member": "554433"})
+    response = producer.post(path, {"member": "554433"})
 
     wanted = member(path, "554433", created_at=NOW, updated_at=NOW)
-    assert (200, wanted) == (answer.status, answer.document)
-    assert answer.headers["content-type"] == "application/json"
+    assert (200, wanted) == (response.status, response.document)
+    assert response.headers["content-type"] == "application/json"
 
 
 @pytest.mark.behaviour("M2", "M9")
@@ -78,16 +78,16 @@ def test_only_who_sees_an_image_is_told_that_it_may_not_share_it(
         "stranger": error(404, "Not Found", f"No image found with ID {image_id}"),
         "unknown": error(404, "Not Found", f"No image found with ID {NO_ID}"),
         "no id": error(404, "Not Found", "No image found with ID ubuntu"),
-    } == {who: (answer.status, answer.document) for who, answer in told.items()}
+    } == {who: (response.status, response.document) for who, response in told.items()}
 
 
 @pytest.mark.behaviour("M3")
 def test_the_same_member_twice_is_a_conflict(producer: Actor, path: str) -> None:
     """The first membership stays as it is."""
-    answer = producer.post(path, {"member": "consumer"})
+    response = producer.post(path, {"member": "consumer"})
 
     words = f"Member consumer is duplicated for image {path.split('/')[3]}"
-    assert error(409, "Conflict", words) == (answer.status, answer.document)
+    assert error(409, "Conflict", words) == (response.status, response.document)
     kept = producer.get(f"{path}/consumer").document
     assert member(path, "consumer") == kept
 
@@ -157,10 +157,10 @@ def test_only_a_shared_image_has_members(
     """Its owner must first make it `shared`."""
     image_id = admin.make_image(visibility=visibility, owner="producer")
 
-    answer = producer.post(f"/v2/images/{image_id}/members", {"member": "x"})
+    response = producer.post(f"/v2/images/{image_id}/members", {"member": "x"})
 
     wanted = error(403, "Forbidden", "Only shared images have members.")
-    assert wanted == (answer.status, answer.document)
+    assert wanted == (response.status, response.document)
 
 
 @pytest.mark.behaviour("M10", "M11")
@@ -206,7 +206,7 @@ def test_a_membership_is_shown_to_the_owner_and_its_member(
         "another": hidden(path, "consumer"),
         "stranger": hidden(path, "consumer"),
         "no member": hidden(path, "nobody"),
-    } == {who: (answer.status, answer.document) for who, answer in shown.items()}
+    } == {who: (response.status, response.document) for who, response in shown.items()}
 
 
 @pytest.mark.behaviour("M13")
@@ -214,10 +214,10 @@ def test_an_answer_moves_the_time_of_the_update_alone(
     consumer: Actor, path: str
 ) -> None:
     """200, with the membership as it is now."""
-    answer = consumer.put(f"{path}/consumer", {"status": "accepted"})
+    response = consumer.put(f"{path}/consumer", {"status": "accepted"})
 
     wanted = member(path, "consumer", status="accepted", updated_at=NOW)
-    assert (200, wanted) == (answer.status, answer.document)
+    assert (200, wanted) == (response.status, response.document)
 
 
 @pytest.mark.behaviour("M14", "M15")
@@ -241,7 +241,7 @@ def test_nobody_answers_for_another(
         "another": hidden(path, "consumer"),
         "stranger": hidden(path, "consumer"),
         "no member": hidden(path, "nobody"),
-    } == {who: (answer.status, answer.document) for who, answer in told.items()}
+    } == {who: (response.status, response.document) for who, response in told.items()}
 
 
 @pytest.mark.behaviour("M18", "M19", "M20")
@@ -306,13 +306,13 @@ def test_a_request_without_a_good_token_is_not_authenticated(
         headers["X-Auth-Token"] = token
 
     for method, target in [("GET", path), ("POST", path), ("PUT", f"{path}/consumer")]:
-        answer = send(method, target, headers, b"")
+        response = send(method, target, headers, b"")
 
         words = "The request you have made requires authentication."
         wanted = error(401, "Unauthorized", words)
-        assert wanted == (answer.status, answer.document)
+        assert wanted == (response.status, response.document)
         for name in ("www-authenticate", "x-amzn-remapped-www-authenticate"):
-            assert answer.headers[name] == 'Development realm="cloud-images"'
+            assert response.headers[name] == 'Development realm="cloud-images"'
 
 
 def test_a_token_may_come_percent_encoded(send: Send) -> None:
@@ -351,12 +351,12 @@ def test_the_same_status_again_writes_nothing(
     """200 with the membership as it is: `updated_at` stays, too."""
     image_id = producer.make_image()
     producer.share(image_id, "consumer")
-    consumer.answer(image_id, "accepted")
+    consumer.set_status(image_id, "accepted")
     path = f"/v2/images/{image_id}/members/consumer"
     before, member = stored(), consumer.get(path).document
     at(monkeypatch, "2031-01-01T00:00:00+00:00")
 
-    answer = consumer.put(path, {"status": "accepted"})
+    response = consumer.put(path, {"status": "accepted"})
 
-    assert (answer.status, answer.document) == (200, member)
+    assert (response.status, response.document) == (200, member)
     assert stored() == before

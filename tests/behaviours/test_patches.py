@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.actors import Actor, Answer
+from tests.actors import Actor, Response
 from tests.scene import at, error
 
 ID = "6b1f7f54-7a4e-4b53-9f1c-3c1b8f2f6a01"
@@ -19,7 +19,7 @@ def _image(producer: Actor) -> None:
     producer.make_image(id=ID, name="ubuntu", color="red", tags=["lts"])
 
 
-def patch_as(actor: Actor, kind: str | None, body: Any) -> Answer:
+def patch_as(actor: Actor, kind: str | None, body: Any) -> Response:
     """Send a patch with a media type, or with none."""
     told = {"Content-Type": kind} if kind else {}
     raw = body if isinstance(body, bytes) else str(body).replace("'", '"').encode()
@@ -34,8 +34,8 @@ def of_image(actor: Actor, *names: str) -> list[Any]:
 
 @pytest.mark.behaviour("P1", "P14")
 def test_operations_are_done_in_their_order(producer: Actor) -> None:
-    """The answer is the whole image as it is now."""
-    answer = producer.patch(
+    """The response is the whole image as it is now."""
+    response = producer.patch(
         PATH,
         [
             {"op": "replace", "path": "/name", "value": "debian"},
@@ -45,7 +45,7 @@ def test_operations_are_done_in_their_order(producer: Actor) -> None:
         ],
     )
 
-    assert (200, producer.get(PATH).document) == (answer.status, answer.document)
+    assert (200, producer.get(PATH).document) == (response.status, response.document)
     wanted = ["debian", "small", None]
     assert wanted == of_image(producer, "name", "size_class", "color")
 
@@ -71,12 +71,12 @@ def test_another_media_type_is_told_which_are_taken(
     kind: str | None, producer: Actor
 ) -> None:
     """415 with `Accept-Patch`."""
-    answer = patch_as(producer, kind, b"[]")
+    response = patch_as(producer, kind, b"[]")
 
     types = f"{OLD_TYPE}, {NEW_TYPE}"
     wanted = error(415, "Unsupported Media Type", f"A patch must be one of {types}.")
-    assert wanted == (answer.status, answer.document)
-    assert answer.headers["accept-patch"] == types
+    assert wanted == (response.status, response.document)
+    assert response.headers["accept-patch"] == types
 
 
 @pytest.mark.behaviour("P4", "P5", "P6")
@@ -104,9 +104,9 @@ def test_a_malformed_operation_is_refused(operation: str, producer: Actor) -> No
     before = producer.get(PATH).document
     fine = '{"op": "add", "path": "/x", "value": "y"}'
 
-    answer = patch_as(producer, NEW_TYPE, f"[{fine}, {operation}]".encode())
+    response = patch_as(producer, NEW_TYPE, f"[{fine}, {operation}]".encode())
 
-    assert answer.status == 400
+    assert response.status == 400
     assert before == producer.get(PATH).document
 
 
@@ -125,9 +125,9 @@ def test_the_old_dialect_adds_only_what_is_not_there(
     name: str, producer: Actor
 ) -> None:
     """Otherwise than the new one, as the reference has it."""
-    answer = patch_as(producer, OLD_TYPE, f'[{{"add": "/{name}", "value": "x"}}]')
+    response = patch_as(producer, OLD_TYPE, f'[{{"add": "/{name}", "value": "x"}}]')
 
-    assert answer.status == 409
+    assert response.status == 409
     assert of_image(producer, "color", "name") == ["red", "ubuntu"]
 
 
@@ -139,7 +139,7 @@ def test_what_is_not_there_cannot_be_removed_or_replaced(
     """409, and nothing of the patch is done."""
     before = producer.get(PATH).document
 
-    answer = producer.patch(
+    response = producer.patch(
         PATH,
         [
             {"op": "replace", "path": "/name", "value": "half"},
@@ -148,7 +148,7 @@ def test_what_is_not_there_cannot_be_removed_or_replaced(
     )
 
     wanted = error(409, "Conflict", f"Property 'nothing' is not there to {op}.")
-    assert wanted == (answer.status, answer.document)
+    assert wanted == (response.status, response.document)
     assert before == producer.get(PATH).document
 
 
@@ -200,7 +200,7 @@ def test_what_the_service_sets_is_not_the_clients(name: str, producer: Actor) ->
     """403, and nothing of the patch is done."""
     before = producer.get(PATH).document
 
-    answer = producer.patch(
+    response = producer.patch(
         PATH,
         [
             {"op": "replace", "path": "/name", "value": "half"},
@@ -209,17 +209,17 @@ def test_what_the_service_sets_is_not_the_clients(name: str, producer: Actor) ->
     )
 
     wanted = error(403, "Forbidden", f"Attribute '{name}' is read-only.")
-    assert wanted == (answer.status, answer.document)
+    assert wanted == (response.status, response.document)
     assert before == producer.get(PATH).document
 
 
 @pytest.mark.behaviour("P12")
 def test_a_base_attribute_is_not_removed(producer: Actor) -> None:
     """It can be set to another value."""
-    answer = producer.patch(PATH, [{"op": "remove", "path": "/name"}])
+    response = producer.patch(PATH, [{"op": "remove", "path": "/name"}])
 
     wanted = error(403, "Forbidden", "Attribute 'name' may not be removed.")
-    assert wanted == (answer.status, answer.document)
+    assert wanted == (response.status, response.document)
 
 
 @pytest.mark.behaviour("P15")
@@ -254,7 +254,7 @@ def test_a_flip_of_visibility_keeps_the_memberships(
 ) -> None:
     """While the image is private they do nothing; they work again once it is shared."""
     producer.share(ID, "consumer")
-    consumer.answer(ID, "accepted")
+    consumer.set_status(ID, "accepted")
 
     def flip(visibility: str) -> tuple[int, list[str], int]:
         change = {"op": "replace", "path": "/visibility", "value": visibility}
@@ -274,9 +274,9 @@ def test_an_empty_patch_changes_nothing(
     before = producer.get(PATH).document
     at(monkeypatch, "2036-11-24T08:00:00Z")
 
-    answer = producer.patch(PATH, [])
+    response = producer.patch(PATH, [])
 
-    assert (200, before) == (answer.status, answer.document)
+    assert (200, before) == (response.status, response.document)
     assert before == producer.get(PATH).document
 
 

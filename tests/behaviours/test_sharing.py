@@ -19,7 +19,7 @@ def image_id(producer: Actor) -> str:
 
 
 def members(actor: Actor, image_id: str) -> dict[str, str]:
-    """Return the members that an actor sees, and their answers."""
+    """Return the members that an actor sees, and their statuses."""
     document = actor.get(f"/v2/images/{image_id}/members").document
     return {one["member_id"]: one["status"] for one in document["members"]}
 
@@ -42,36 +42,36 @@ def test_a_new_member_is_pending_and_may_show_the_image(
 
 @pytest.mark.behaviour("S4", "S5", "S6", "S19")
 @pytest.mark.parametrize(
-    "answers",
+    "statuses",
     [
         ["accepted", "rejected", "pending", "accepted"],
         ["rejected", "accepted", "pending", "rejected"],
         ["pending", "rejected", "rejected", "accepted"],
     ],
 )
-def test_the_list_follows_each_answer_at_once(
-    answers: list[str], producer: Actor, consumer: Actor, image_id: str
+def test_the_list_follows_each_status_at_once(
+    statuses: list[str], producer: Actor, consumer: Actor, image_id: str
 ) -> None:
     """
-    In any order; whatever it answers, the consumer stays a member and may show it.
+    In any order; whatever its status, the consumer stays a member and may show it.
     """
-    for answer in answers:
-        consumer.answer(image_id, answer)
+    for status in statuses:
+        consumer.set_status(image_id, status)
 
-        listed = [image_id] if answer == "accepted" else []
+        listed = [image_id] if status == "accepted" else []
         assert listed == consumer.listed()
         assert consumer.get(f"/v2/images/{image_id}").status == 200
-        assert {"consumer": answer} == members(producer, image_id)
+        assert {"consumer": status} == members(producer, image_id)
 
 
 @pytest.mark.behaviour("S7")
-def test_an_answer_given_twice_is_a_success(
+def test_a_status_set_twice_is_a_success(
     consumer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The time of the first answer stays."""
+    """The time of the first change stays."""
     path = f"/v2/images/{image_id}/members/consumer"
     at(monkeypatch, "2026-11-24T08:00:00Z")
-    consumer.answer(image_id, "accepted")
+    consumer.set_status(image_id, "accepted")
     at(monkeypatch, "2026-11-24T09:00:00Z")
     again = consumer.put(path, {"status": "accepted"})
 
@@ -91,22 +91,22 @@ def test_pending_offers_are_found_beside_ones_own_shared_images(
 
 
 @pytest.mark.behaviour("S9")
-def test_a_list_is_filtered_by_the_callers_answer(
+def test_a_list_is_filtered_by_the_callers_status(
     producer: Actor, consumer: Actor
 ) -> None:
-    """`accepted` without a word; `all` are the shares of any answer."""
+    """`accepted` without a word; `all` are the shares of any status."""
     shares = {}
-    for answer in ("pending", "accepted", "rejected"):
-        shares[answer] = producer.make_image(name=answer)
-        producer.share(shares[answer], "consumer")
-        consumer.answer(shares[answer], answer)
+    for status in ("pending", "accepted", "rejected"):
+        shares[status] = producer.make_image(name=status)
+        producer.share(shares[status], "consumer")
+        consumer.set_status(shares[status], status)
 
     found = {
-        answer: consumer.listed(f"?visibility=shared&member_status={answer}")
-        for answer in (*shares, "all")
+        status: consumer.listed(f"?visibility=shared&member_status={status}")
+        for status in (*shares, "all")
     }
 
-    one_each = {answer: [image_id] for answer, image_id in shares.items()}
+    one_each = {status: [image_id] for status, image_id in shares.items()}
     assert {**one_each, "all": list(shares.values())[::-1]} == found
     assert [shares["accepted"]] == consumer.listed("?visibility=shared")
     refused = consumer.get("/v2/images?member_status=maybe")
@@ -115,12 +115,12 @@ def test_a_list_is_filtered_by_the_callers_answer(
 
 
 @pytest.mark.behaviour("S10", "S11")
-def test_a_producer_sees_every_answer_and_a_member_its_own(
+def test_a_producer_sees_every_status_and_a_member_its_own(
     send: Send, producer: Actor, consumer: Actor, image_id: str
 ) -> None:
     """So that the producer knows who has acted on the offer."""
     producer.share(image_id, "another")
-    consumer.answer(image_id, "rejected")
+    consumer.set_status(image_id, "rejected")
 
     another = Actor(send, "another")
     assert members(producer, image_id) == {"another": "pending", "consumer": "rejected"}
@@ -129,16 +129,16 @@ def test_a_producer_sees_every_answer_and_a_member_its_own(
 
 
 @pytest.mark.behaviour("S12")
-def test_a_producer_cannot_answer_for_a_consumer(
+def test_a_producer_cannot_accept_for_a_consumer(
     producer: Actor, image_id: str
 ) -> None:
     """Its own status neither, if it made itself a member."""
-    answer = producer.put(
+    response = producer.put(
         f"/v2/images/{image_id}/members/consumer", {"status": "accepted"}
     )
 
     wanted = "The owner of an image may not update a member."
-    assert error(403, "Forbidden", wanted) == (answer.status, answer.document)
+    assert error(403, "Forbidden", wanted) == (response.status, response.document)
     assert members(producer, image_id) == {"consumer": "pending"}
 
 
@@ -171,7 +171,7 @@ def test_a_removed_member_loses_the_image_at_once(
     another = Actor(send, "another")
     producer.share(image_id, "another")
     for member in (consumer, another):
-        member.answer(image_id, "accepted")
+        member.set_status(image_id, "accepted")
 
     removed = producer.delete(f"/v2/images/{image_id}/members/consumer")
 
@@ -191,7 +191,7 @@ def test_sharing_is_from_project_to_project(send: Send, image_id: str) -> None:
         return Actor(send, project, user=name)
 
     user("another-of-us", "producer").share(image_id, "friend")
-    user("first", "friend").answer(image_id, "accepted")
+    user("first", "friend").set_status(image_id, "accepted")
 
     assert [image_id] == user("second", "friend").listed()
     assert [image_id] == user("reader", "friend").using("reader").listed()
@@ -200,7 +200,7 @@ def test_sharing_is_from_project_to_project(send: Send, image_id: str) -> None:
 @pytest.mark.behaviour("S18")
 def test_a_share_is_no_copy(producer: Actor, consumer: Actor, image_id: str) -> None:
     """The consumer sees each change of the producer's, and its end."""
-    consumer.answer(image_id, "accepted")
+    consumer.set_status(image_id, "accepted")
     path = f"/v2/images/{image_id}"
     producer.patch(path, [{"op": "replace", "path": "/name", "value": "new"}])
     renamed = consumer.get(path).document
@@ -216,7 +216,7 @@ def test_a_member_that_comes_back_is_a_new_one(
     producer: Actor, consumer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pending again, since now: a reminder of the offer."""
-    consumer.answer(image_id, "rejected")
+    consumer.set_status(image_id, "rejected")
     producer.delete(f"/v2/images/{image_id}/members/consumer")
     at(monkeypatch, "2031-01-01T00:00:00Z")
     producer.share(image_id, "consumer")
@@ -236,7 +236,7 @@ def test_a_deactivated_image_is_shared_as_any_other(
     path = f"/v2/images/{image_id}"
     producer.post(f"{path}/actions/deactivate")
     producer.share(image_id, "friend")
-    consumer.answer(image_id, "accepted")
+    consumer.set_status(image_id, "accepted")
     patched = producer.patch(path, [{"op": "add", "path": "/name", "value": "new"}])
 
     assert (patched.status, patched.document["status"]) == (200, "deactivated")
@@ -256,12 +256,12 @@ def test_the_story_from_end_to_end(
     producer.share(image_id, "consumer")
     assert [image_id] == consumer.listed(PENDING)
     assert consumer.listed() == []
-    consumer.answer(image_id, "accepted")
+    consumer.set_status(image_id, "accepted")
     assert consumer.listed(PENDING) == []
     assert [image_id] == consumer.listed()
-    consumer.answer(image_id, "rejected")
+    consumer.set_status(image_id, "rejected")
     assert consumer.listed() == []
-    consumer.answer(image_id, "pending")
+    consumer.set_status(image_id, "pending")
     assert [image_id] == consumer.listed(PENDING)
     assert stranger.get(path).status == 404
     producer.delete(f"{path}/members/consumer")

@@ -22,15 +22,15 @@ class Library:
 
     def do(self, name: str, /, *words: Any, **options: Any) -> Any:
         """Make a call that succeeds; return its result."""
-        answer = self._call(name, words, options)
-        assert "result" in answer, f"{name}: {answer}"
-        return answer["result"]
+        response = self._call(name, words, options)
+        assert "result" in response, f"{name}: {response}"
+        return response["result"]
 
     def refused(self, name: str, /, *words: Any, **options: Any) -> str:
         """Make a call that raises an error; return the error's name."""
-        answer = self._call(name, words, options)
-        assert "error" in answer, f"{name}: {answer}"
-        return str(answer["error"])
+        response = self._call(name, words, options)
+        assert "error" in response, f"{name}: {response}"
+        return str(response["error"])
 
     def _call(self, name: str, words: tuple[Any, ...], options: dict[str, Any]) -> Any:
         call = {"token": self.token, "name": name, "words": words, "options": options}

@@ -37,26 +37,26 @@ def test_a_consumer_answers_to_a_share(glance: Terminals, image_id: str) -> None
     def member(status: str) -> list[dict[str, str]]:
         return [{"Image ID": image_id, "Member ID": "consumer", "Status": status}]
 
-    def answered(answer: str) -> None:
-        line = f"member-update {image_id} consumer {answer}"
-        assert consumer.rows(line) == member(answer)
-        assert producer.rows(f"member-list --image-id {image_id}") == member(answer)
+    def set_status(status: str) -> None:
+        line = f"member-update {image_id} consumer {status}"
+        assert consumer.rows(line) == member(status)
+        assert producer.rows(f"member-list --image-id {image_id}") == member(status)
 
     assert producer.rows(f"member-create {image_id} consumer") == member("pending")
     assert consumer.rows(PENDING) == [{"ID": image_id, "Name": "ubuntu"}]
     assert consumer.rows("image-list") == []
 
-    answered("accepted")
+    set_status("accepted")
     assert names(consumer, "image-list --member-status accepted") == ["ubuntu"]
 
-    answered("rejected")
+    set_status("rejected")
     assert consumer.rows("image-list") == []
     assert consumer.fields(f"image-show {image_id}")["name"] == "ubuntu"
 
-    answered("pending")
+    set_status("pending")
     assert names(consumer, PENDING) == ["ubuntu"]
 
-    answered("accepted")
+    set_status("accepted")
     assert producer.fields(f"member-get {image_id} consumer") == {
         "image_id": image_id,
         "member_id": "consumer",

@@ -26,9 +26,9 @@ def test_a_consumer_answers_to_a_share(glanceclient: Libraries) -> None:
     producer, consumer = glanceclient(PRODUCER), glanceclient(CONSUMER)
     image_id = producer.do("images.create", name="ubuntu")["id"]
 
-    def answered(answer: str) -> None:
-        member = consumer.do("image_members.update", image_id, "consumer", answer)
-        assert member["status"] == answer
+    def set_status(status: str) -> None:
+        member = consumer.do("image_members.update", image_id, "consumer", status)
+        assert member["status"] == status
         assert producer.do("image_members.list", image_id) == [member]
 
     shared = producer.do("image_members.create", image_id, "consumer")
@@ -43,17 +43,17 @@ def test_a_consumer_answers_to_a_share(glanceclient: Libraries) -> None:
     assert names(consumer, **PENDING) == ["ubuntu"]
     assert names(consumer) == []
 
-    answered("accepted")
+    set_status("accepted")
     assert names(consumer) == ["ubuntu"]
 
-    answered("rejected")
+    set_status("rejected")
     assert names(consumer) == []
     assert consumer.do("images.get", image_id)["name"] == "ubuntu"
 
-    answered("pending")
+    set_status("pending")
     assert names(consumer, **PENDING) == ["ubuntu"]
 
-    answered("accepted")
+    set_status("accepted")
     member = producer.do("image_members.get", image_id, "consumer")
     assert member == {**shared, "status": "accepted", "updated_at": ANY}
     update = ("image_members.update", image_id, "consumer")

@@ -24,7 +24,7 @@ def test_a_consumer_answers_to_a_share(openstack: Terminals) -> None:
     image_id = producer.json("image create --disk-format qcow2 ubuntu")["id"]
     ubuntu = [{"ID": image_id, "Name": "ubuntu", "Status": "queued"}]
 
-    def answer(word: str) -> str:
+    def set_status(word: str) -> str:
         return f"image set --{word} --project consumer {image_id}"
 
     def members() -> list[str]:
@@ -42,22 +42,22 @@ def test_a_consumer_answers_to_a_share(openstack: Terminals) -> None:
     }
     assert consumer.prompt(PENDING, LIST) == [ubuntu, []]
 
-    assert consumer.do(answer("accept")) == ""
+    assert consumer.do(set_status("accept")) == ""
     assert consumer.json("image list") == ubuntu
     assert members() == ["consumer: accepted"]
 
     show = f"image show {image_id} -f json"
-    listed, shown = consumer.prompt(answer("reject"), LIST, show)
+    listed, shown = consumer.prompt(set_status("reject"), LIST, show)
     assert (listed, shown["name"]) == ([], "ubuntu")
     assert members() == ["consumer: rejected"]
 
-    assert consumer.prompt(answer("pending"), PENDING, LIST) == [ubuntu, []]
+    assert consumer.prompt(set_status("pending"), PENDING, LIST) == [ubuntu, []]
     assert members() == ["consumer: pending"]
 
-    assert consumer.prompt(answer("accept"), LIST) == [ubuntu]
+    assert consumer.prompt(set_status("accept"), LIST) == [ubuntu]
     member = producer.json(f"image member get {image_id} consumer")
     assert member == {**shared, "status": "accepted", "updated_at": ANY}
-    assert producer.refused(answer("reject")).startswith("ForbiddenException: 403")
+    assert producer.refused(set_status("reject")).startswith("ForbiddenException: 403")
 
     assert producer.do(f"image remove project {image_id} consumer") == ""
     assert (

@@ -26,10 +26,10 @@ def test_a_consumer_answers_to_a_share(sdk: Libraries) -> None:
     producer, consumer = sdk(PRODUCER), sdk(CONSUMER)
     image_id = producer.do("image.create_image", "ubuntu")["id"]
 
-    def answered(answer: str) -> None:
-        consumer.do("image.update_member", "consumer", image_id, status=answer)
+    def set_status(status: str) -> None:
+        consumer.do("image.update_member", "consumer", image_id, status=status)
         (member,) = producer.do("image.members", image_id)
-        assert (member["member_id"], member["status"]) == ("consumer", answer)
+        assert (member["member_id"], member["status"]) == ("consumer", status)
 
     shared = producer.do("image.add_member", image_id, member_id="consumer")
     assert shared == {
@@ -43,17 +43,17 @@ def test_a_consumer_answers_to_a_share(sdk: Libraries) -> None:
     assert names(consumer, **PENDING) == ["ubuntu"]
     assert names(consumer) == []
 
-    answered("accepted")
+    set_status("accepted")
     assert names(consumer) == ["ubuntu"]
 
-    answered("rejected")
+    set_status("rejected")
     assert names(consumer) == []
     assert consumer.do("image.get_image", image_id)["name"] == "ubuntu"
 
-    answered("pending")
+    set_status("pending")
     assert names(consumer, **PENDING) == ["ubuntu"]
 
-    answered("accepted")
+    set_status("accepted")
     found = producer.do("image.find_member", "consumer", image_id)
     assert found == {**shared, "status": "accepted", "updated_at": ANY}
     assert consumer.do("image.get_member", "consumer", image_id) == found

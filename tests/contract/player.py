@@ -1,10 +1,10 @@
 """Plays recorded conversations with the reference implementation against this service.
 
 A recording is a list of steps: who asks (`as`), what (`method`, `path`, `headers`,
-`json` or `text`), what is kept of the answer (`save`), and what the reference answered
-(`expect`). `${name}` stands for a kept value; `<uuid>`, `<timestamp>`, `<text>` and
-`<any>` match what they say. More keys than were recorded are allowed; of an error, the
-words are ours.
+`json` or `text`), what is kept of the response (`save`), and what the reference
+answered (`expect`). `${name}` stands for a kept value; `<uuid>`, `<timestamp>`,
+`<text>` and `<any>` match what they say. More keys than were recorded are allowed; of
+an error, the words are ours.
 """
 
 import json
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.actors import Answer, Send, followed, token
+from tests.actors import Response, Send, followed, token
 
 RECORDINGS = Path(__file__).parent
 
@@ -47,13 +47,13 @@ class Conversation:
     def play(self, step: Step) -> list[str]:
         """Ask what the step asks; return each difference from what was recorded."""
         try:
-            answer = self._ask(step)
+            response = self._ask(step)
         except KeyError as missing:
             return [f"{missing} was never kept"]
         want = self.fill(step["expect"])
-        return list(_differences(want, answer, ordered=not step.get("unordered")))
+        return list(_differences(want, response, ordered=not step.get("unordered")))
 
-    def _ask(self, step: Step) -> Answer:
+    def _ask(self, step: Step) -> Response:
         headers: dict[str, str | None] = {"Accept": "application/json"}
         who = self.fill(step["as"])
         if who:
@@ -66,11 +66,13 @@ class Conversation:
             body = self.fill(step["text"]).encode()
         headers |= self.fill(step.get("headers", {}))
         sent = {name: value for name, value in headers.items() if value is not None}
-        answer = self.send(step["method"], self.fill(step["path"]), sent, body)
-        answer = followed(answer, sent)  # What was recorded is what came in the end.
-        document = answer.document
+        response = self.send(step["method"], self.fill(step["path"]), sent, body)
+        response = followed(
+            response, sent
+        )  # What was recorded is what came in the end.
+        document = response.document
         if isinstance(document, dict):
-            if answer.status == 201 and "id" in document:
+            if response.status == 201 and "id" in document:
                 self.made.add(document["id"])
             if isinstance(document.get("images"), list):
                 document["images"] = [
@@ -78,7 +80,7 @@ class Conversation:
                 ]
         for name, key in step.get("save", {}).items():
             self.kept[name] = str(document.get(key)) if document else "None"
-        return answer
+        return response
 
     def fill(self, value: Any) -> Any:
         """Put what was kept in the place of each `${name}`."""
@@ -91,17 +93,17 @@ class Conversation:
         return value
 
 
-def _differences(want: Step, answer: Answer, *, ordered: bool) -> Iterator[str]:
-    if answer.status != want["status"]:
-        yield f"status: want {want['status']}, got {answer.status}"
+def _differences(want: Step, response: Response, *, ordered: bool) -> Iterator[str]:
+    if response.status != want["status"]:
+        yield f"status: want {want['status']}, got {response.status}"
     for name, value in want.get("headers", {}).items():
-        got = answer.headers.get(name, "")
+        got = response.headers.get(name, "")
         if name == "allow":
             yield from _unlike(sorted(value.split(", ")), sorted(got.split(", ")), name)
         else:
             yield from _unlike(value, got.partition(";")[0], name)
     if "body" in want:
-        body = answer.document
+        body = response.document
         if not ordered:
             for document in (want["body"], body):
                 for found in (document.get("images"), document.get("members")):

@@ -26,7 +26,7 @@ OVER_HTTP = sorted(set(NAMES) - {"list-sharing", "members-matrix", "visibility-m
 """Those that call in more ways than one: a matrix repeats its calls for each caller."""
 
 BEHIND_A_STAGE = ("documents", "list-pages", "workflow")
-"""Those whose answers have URLs or paths, which a stage begins."""
+"""Those whose responses have URLs or paths, which a stage begins."""
 
 WAYS = [
     *(("in process", name) for name in NAMES),

@@ -10,17 +10,17 @@ import app as service
 from chalicelib import aws
 from chalicelib.store import dynamodb
 from infra.local import backend
-from tests.actors import Actor, Answer, in_process
+from tests.actors import Actor, Response, in_process
 from tests.cost import dynamodb_local
 from tests.cost.meter import Bill, counting
 from tests.readme import table
 from tests.scene import CONTENT
 
-Request = Callable[[Actor, Actor, str], Answer]
+Request = Callable[[Actor, Actor, str], Response]
 
 
 def _patch(name: str, value: str) -> Request:
-    def ask(producer: Actor, _consumer: Actor, image_id: str) -> Answer:
+    def ask(producer: Actor, _consumer: Actor, image_id: str) -> Response:
         operation = {"op": "add", "path": f"/{name}", "value": value}
         return producer.patch(f"/v2/images/{image_id}", [operation])
 
@@ -28,7 +28,7 @@ def _patch(name: str, value: str) -> Request:
 
 
 def _import(**method: str) -> Request:
-    def ask(producer: Actor, _consumer: Actor, image_id: str) -> Answer:
+    def ask(producer: Actor, _consumer: Actor, image_id: str) -> Response:
         return producer.post(f"/v2/images/{image_id}/import", {"method": method})
 
     return ask
@@ -135,12 +135,12 @@ def _measure(request: str) -> Bill:
         BEGUN[producer.project, image_id] = begun["id"]
         requests.put(begun["parts"][0]["url"], CONTENT, timeout=10)
     producer.share(image_id, "consumer")
-    consumer.answer(image_id, "accepted")
+    consumer.set_status(image_id, "accepted")
     if "next page" in request:
         image_id = consumer.make_image(name="newer")
     with counting() as bill:
-        answer = REQUESTS[request](producer, consumer, image_id)
-    assert (answer.status >= 400) == request.startswith("any request")
+        response = REQUESTS[request](producer, consumer, image_id)
+    assert (response.status >= 400) == request.startswith("any request")
     return bill
 
 
@@ -177,7 +177,7 @@ def test_a_download_makes_no_client_of_s3(
     made: dict[str, Any] = {}
     monkeypatch.setattr(aws, "_made", made)  # As in a new container.
 
-    answer = producer.get(f"/v2/images/{image_id}/file")
+    response = producer.get(f"/v2/images/{image_id}/file")
 
-    assert answer.status == 307
+    assert response.status == 307
     assert made == {}

@@ -146,10 +146,10 @@ def on_crowd(crowd: Any, table: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 def _ask(project: str, query: str) -> tuple[Bill, list[str], str]:
     actor = Actor(in_process(service.app), project)
     with counting() as bill:
-        answer = actor.get(f"/v2/images?{query}")
-    assert answer.status == 200, answer.body
-    names = [image["name"] for image in answer.document["images"]]
-    return bill, names, answer.document.get("next", "")
+        response = actor.get(f"/v2/images?{query}")
+    assert response.status == 200, response.body
+    names = [image["name"] for image in response.document["images"]]
+    return bill, names, response.document.get("next", "")
 
 
 @pytest.mark.usefixtures("on_crowd")
@@ -250,8 +250,8 @@ def test_recent_offers_are_paid_for_by_the_list_that_shows_them(on_crowd: Any) -
 
 
 @pytest.mark.usefixtures("on_crowd")
-def test_each_list_among_thousands_is_what_the_answers_made_it() -> None:
-    """Any sequence of answers and removals: a page anywhere, and each list to its end.
+def test_each_list_among_thousands_is_what_the_statuses_made_it() -> None:
+    """Any sequence of statuses and removals: a page anywhere, and each list to its end.
 
     The module's last test on the crowd, as it changes memberships.
     """
@@ -283,9 +283,9 @@ def test_each_list_among_thousands_is_what_the_answers_made_it() -> None:
     def page(status: str, limit: int, marker: str = "") -> list[str]:
         query = f"visibility=shared&member_status={status}&limit={limit}"
         target = f"/v2/images?{query}" + (f"&marker={marker}" if marker else "")
-        answer = actor.get(target)
-        assert answer.status == 200, answer.body
-        return [image["id"] for image in answer.document["images"]]
+        response = actor.get(target)
+        assert response.status == 200, response.body
+        return [image["id"] for image in response.document["images"]]
 
     for _ in range(40):
         shared = [place for place, held in statuses.items() if held]
@@ -296,7 +296,7 @@ def test_each_list_among_thousands_is_what_the_answers_made_it() -> None:
             del statuses[place]
         else:
             status = drawn.choice(list(MemberStatus))
-            actor.answer(place[1], status)
+            actor.set_status(place[1], status)
             statuses[place] = status
         which = drawn.choice([*MemberStatus, "all"])
         ids, limit = wanted(which), drawn.choice([1, 25, 100])

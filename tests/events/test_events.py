@@ -46,8 +46,8 @@ def test_each_step_of_a_share_is_an_event(
     """It has the step's actor; an update of the member count is no event."""
     image_id = producer.make_image(name="ubuntu")
     producer.share(image_id, "consumer")
-    consumer.answer(image_id, "accepted")
-    consumer.answer(image_id, "accepted")
+    consumer.set_status(image_id, "accepted")
+    consumer.set_status(image_id, "accepted")
     removed = producer.delete(f"/v2/images/{image_id}/members/consumer")
     producer.delete(f"/v2/images/{image_id}")
     pump.settle()
@@ -122,10 +122,10 @@ def test_no_event_and_no_log_line_has_the_source_of_an_import(
     caplog.set_level("INFO", "cloud-images.events")
     image_id = producer.make_image(disk_format="raw", container_format="bare")
     method = {"name": "web-download", "uri": "https://u:hunter2@127.0.0.1/disk"}
-    answer = producer.post(f"/v2/images/{image_id}/import", {"method": method})
+    response = producer.post(f"/v2/images/{image_id}/import", {"method": method})
     pump.settle()
 
-    assert answer.status in (202, 400)
+    assert response.status in (202, 400)
     assert sent
     assert "hunter2" not in json.dumps(sent)
     lines = [

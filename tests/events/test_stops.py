@@ -29,7 +29,7 @@ def story(producer: Actor, consumer: Actor, table: str) -> Records:
             name=name, disk_format="raw", container_format="bare"
         )
         producer.share(image_id, "consumer")
-        consumer.answer(image_id, "accepted")
+        consumer.set_status(image_id, "accepted")
         producer.upload(image_id, b"data")
     producer.delete(f"/v2/images/{image_id}")
     return [_record(one) for one in take_records(table)]

@@ -14,7 +14,7 @@ def ask(identify: Identify, token: str) -> Caller:
 
 
 def refusal(identify: Identify, token: str) -> ApiError:
-    """Ask whose a token is where that gets no answer."""
+    """Ask whose a token is where that gets no response."""
     with pytest.raises(ApiError) as refused:
         ask(identify, token)
     return refused.value

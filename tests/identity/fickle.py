@@ -28,13 +28,13 @@ class Fickle:
     asked: list[str] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     to: tuple[str, ...] = ("",)
-    answer: tuple[int, str] | None = None
+    response: tuple[int, str] | None = None
     slow: bool = False
     drops: bool = False
 
     def heal(self) -> None:
         """Behave well again."""
-        self.to, self.answer, self.slow, self.drops = ("",), None, False, False
+        self.to, self.response, self.slow, self.drops = ("",), None, False, False
 
 
 class _Server(ThreadingHTTPServer):
@@ -63,9 +63,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.ended.wait()
         elif fickle.drops:
             self._drip()
-        elif fickle.answer:
-            status, text = fickle.answer
-            self._answer(status, {"Location": self.server.target}, text.encode())
+        elif fickle.response:
+            status, text = fickle.response
+            self._respond(status, {"Location": self.server.target}, text.encode())
         else:
             self._forward(body)
 
@@ -74,11 +74,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self, body: bytes) -> None:
         connection = http.client.HTTPConnection(self.server.place.netloc, timeout=30)
         connection.request(self.command, self.path, body, dict(self.headers))
-        answer = connection.getresponse()
-        self._answer(answer.status, dict(answer.getheaders()), answer.read())
+        response = connection.getresponse()
+        self._respond(response.status, dict(response.getheaders()), response.read())
         connection.close()
 
-    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def _respond(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
         for name, value in headers.items():
             if name.lower() not in HOP:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from infra.local.keystone import PASSWORD, PEOPLE, SERVICE, scope_to
-from tests.actors import Answer, over_http
+from tests.actors import Response, over_http
 from tests.identity.conftest import Cloud
 
 pytestmark = [pytest.mark.keystone, pytest.mark.xdist_group("keystone")]
@@ -29,16 +29,16 @@ class User:
     project_id: str = ""
     user_id: str = ""
 
-    def ask(self, method: str, target: str, body: bytes = b"") -> Answer:
+    def ask(self, method: str, target: str, body: bytes = b"") -> Response:
         """Send a request with the token."""
         headers = {"X-Auth-Token": self.token, "Accept": "application/json"}
         return over_http(self.cloud.run.url)(method, target, headers, body)
 
     def make_image(self) -> str:
         """Create an image; return its id."""
-        answer = self.ask("POST", "/v2/images", b"{}")
-        assert answer.status == 201, answer.body
-        return str(answer.document["id"])
+        response = self.ask("POST", "/v2/images", b"{}")
+        assert response.status == 201, response.body
+        return str(response.document["id"])
 
     def restricted(self, rules: list[Rule] | None, **fields: Any) -> "User":
         """Be the same by an application credential, which may have access rules."""
@@ -253,8 +253,8 @@ def test_every_bad_token_gets_the_same_answer(cloud: Cloud) -> None:
         *("alice:producer:member", "\xff\xfe", "a b", "a\tb", "'; --", "../../v3"),
     ]
 
-    answers = [User(cloud, token).ask("GET", "/v2/images") for token in bad]
-    answers.append(
+    responses = [User(cloud, token).ask("GET", "/v2/images") for token in bad]
+    responses.append(
         over_http(cloud.run.url)(
             "GET", "/v2/images", {"Accept": "application/json"}, b""
         )
@@ -262,12 +262,12 @@ def test_every_bad_token_gets_the_same_answer(cloud: Cloud) -> None:
 
     told = {
         (
-            answer.status,
-            answer.body,
-            answer.headers["www-authenticate"],
-            tuple(sorted(answer.headers)),
+            response.status,
+            response.body,
+            response.headers["www-authenticate"],
+            tuple(sorted(response.headers)),
         )
-        for answer in answers
+        for response in responses
     }
     assert len(told) == 1, told
     ((status, body, challenge, _),) = told

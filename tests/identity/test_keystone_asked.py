@@ -293,14 +293,14 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("response", BROKEN.values(), ids=BROKEN)
 def test_an_answer_that_makes_no_sense_is_503(
-    identify: Identify, way: Fickle, keystone: Keystone, answer: tuple[int, str]
+    identify: Identify, way: Fickle, keystone: Keystone, response: tuple[int, str]
 ) -> None:
     """Never a pass, and nothing of it is remembered."""
     known, unknown = token_of(keystone), token_of(keystone)
     ask(identify, known)
-    way.to, way.answer = ("GET",), answer
+    way.to, way.response = ("GET",), response
 
     assert isinstance(refusal(identify, unknown), Unavailable)
     assert refusal(identify, unknown).headers == {"Retry-After": "1"}
@@ -315,7 +315,7 @@ def test_an_answer_that_makes_sense_is_believed(
     identify: Identify, way: Fickle, keystone: Keystone
 ) -> None:
     """The table of those that make none is made from it; roles are read in any case."""
-    way.to, way.answer = ("GET",), (200, said(roles=[{"name": "ADMIN"}]))
+    way.to, way.response = ("GET",), (200, said(roles=[{"name": "ADMIN"}]))
 
     caller = ask(identify, token_of(keystone))
 
@@ -365,7 +365,7 @@ def test_no_exception_holds_a_secret(
 ) -> None:
     """Neither the caller's token nor the service's own nor its password."""
     token = token_of(keystone)
-    way.to, way.answer = ("GET",), (500, "")
+    way.to, way.response = ("GET",), (500, "")
 
     error: BaseException | None = refusal(identify, token)
     texts = []

@@ -11,7 +11,7 @@ from chalicelib.identity.service_credentials import SETTINGS as OF_KEYSTONE
 from infra.local import keystone as local_keystone
 from infra.local.identities import EXTERNAL, OF_EXTERNAL
 from infra.local.keystone import PASSWORD, PEOPLE, scope_to, service_environment
-from tests.actors import Answer, over_http
+from tests.actors import Response, over_http
 from tests.identity.conftest import Cloud
 from tests.local.service import failing, running
 
@@ -35,8 +35,8 @@ def test_the_examples_are_those_of_its_users(cloud: Cloud) -> None:
 
     def listed(query: str) -> list[dict[str, str]]:
         path, headers = f"/v2/images?{query}", {"X-Auth-Token": token}
-        answer = over_http(cloud.run.url)("GET", path, headers, b"")
-        return list(answer.document["images"])
+        response = over_http(cloud.run.url)("GET", path, headers, b"")
+        return list(response.document["images"])
 
     pending = listed("visibility=shared&member_status=pending&name=ubuntu-24.04")
     assert [image["id"] for image in pending] == [offered]
@@ -54,7 +54,7 @@ def test_a_keystone_of_ones_own_is_used_until_it_dies() -> None:
         ) as run,
     ):
 
-        def ask(token: str) -> Answer:
+        def ask(token: str) -> Response:
             send = over_http(run.url)
             return send("GET", "/v2/images", {"X-Auth-Token": token}, b"")
 

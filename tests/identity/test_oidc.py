@@ -324,7 +324,7 @@ FORGERIES: dict[str, Callable[[Issuer], str]] = {
 def test_a_forgery_is_nobodys(
     identify: Identify, issuer: Issuer, forge: Callable[[Issuer], str]
 ) -> None:
-    """And the answer is that to any bad token."""
+    """And the response is that to any bad token."""
     refused = refusal(identify, forge(issuer))
 
     assert isinstance(refused, Unauthorized)
@@ -397,15 +397,15 @@ BROKEN: dict[str, tuple[int, str]] = {
 }
 
 
-@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("response", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("path", ["/.well-known", "/keys"])
 def test_an_issuer_that_makes_no_sense_is_503(
-    between: tuple[Issuer, Fickle], clock: Clock, path: str, answer: tuple[int, str]
+    between: tuple[Issuer, Fickle], clock: Clock, path: str, response: tuple[int, str]
 ) -> None:
     """And is let alone for some seconds."""
     issuer, way = between
     identify, token = choose(way.url), issuer.sign(claims(issuer))
-    way.to, way.answer = (f"GET {path}",), answer
+    way.to, way.response = (f"GET {path}",), response
 
     refusals = [refusal(identify, token) for _ in range(3)]
     assert all(isinstance(one, Unavailable) for one in refusals)
@@ -440,7 +440,7 @@ def test_known_keys_count_while_the_issuer_is_down(
     identify, token = choose(way.url), issuer.sign(claims(issuer))
     unknown = with_header({"alg": "RS256", "kid": "unknown"})(issuer)
     ask(identify, token)
-    way.answer = (500, "")
+    way.response = (500, "")
 
     clock.advance(599)
     assert isinstance(refusal(identify, unknown), Unavailable)
@@ -458,7 +458,7 @@ def test_invented_keys_are_no_reason_to_ask_an_issuer_that_is_down(
     identify, token = choose(way.url), issuer.sign(claims(issuer))
     unknown = with_header({"alg": "RS256", "kid": "unknown"})(issuer)
     ask(identify, token)
-    way.answer = (500, "")
+    way.response = (500, "")
     clock.advance(60)
     before = len(way.asked)
 
@@ -480,7 +480,7 @@ def test_keys_that_are_none_replace_no_good_ones(
     unknown = with_header({"alg": "RS256", "kid": "unknown"})(issuer)
     ask(identify, token)
     clock.advance(60)
-    way.to, way.answer = ("GET /keys",), (200, json.dumps({"keys": keys}))
+    way.to, way.response = ("GET /keys",), (200, json.dumps({"keys": keys}))
 
     assert isinstance(refusal(identify, unknown), Unavailable)
     assert ask(identify, token).user_id == "alice"
@@ -494,7 +494,7 @@ def test_one_id_may_be_that_of_several_kinds_of_keys(
     issuer.add_key("curve", "ES256")
     known = issuer.document("/keys")["keys"]
     keys = json.dumps({"keys": [{**key, "kid": "one"} for key in known]})
-    way.to, way.answer = ("GET /keys",), (200, keys)
+    way.to, way.response = ("GET /keys",), (200, keys)
     identify = choose(way.url)
 
     for key_id in ("first", "curve"):
@@ -508,7 +508,7 @@ def test_keys_may_lie_behind_a_query(between: tuple[Issuer, Fickle]) -> None:
     issuer, way = between
     where = f"{way.url}/keys?p=b2c_1_sign-in&x=%20"
     about = json.dumps({"issuer": way.url, "jwks_uri": where})
-    way.to, way.answer = ("GET /.well-known",), (200, about)
+    way.to, way.response = ("GET /.well-known",), (200, about)
 
     assert ask(choose(way.url), issuer.sign(claims(issuer))).user_id == "alice"
     assert way.asked[-1] == "GET /keys?p=b2c_1_sign-in&x=%20"
@@ -547,7 +547,7 @@ def test_keys_come_by_a_safe_way(between: tuple[Issuer, Fickle], where: object) 
     """By TLS, or from this machine."""
     issuer, way = between
     about = json.dumps({"issuer": way.url, "jwks_uri": where})
-    way.to, way.answer = ("GET /.well-known",), (200, about)
+    way.to, way.response = ("GET /.well-known",), (200, about)
 
     refused = refusal(choose(way.url), issuer.sign(claims(issuer)))
 
@@ -575,7 +575,7 @@ def test_keys_that_are_not_for_us_are_left_out(
         {**weak, "kid": "short"},
     ]
     way.to = ("GET /keys",)
-    way.answer = (200, json.dumps({"keys": [*odd, good]}))
+    way.response = (200, json.dumps({"keys": [*odd, good]}))
     identify = choose(way.url)
 
     def by(key_id: str, key: Any = None, algorithm: str = "RS256") -> str:

@@ -374,7 +374,7 @@ def test_a_rotation_that_went_wrong_locks_nobody_out(
     )
     assert ask(identify, token_of(keystone)).project_id
     keep("ssm", text)
-    way.answer = (401, "{}")
+    way.response = (401, "{}")
     way.asked.clear()
 
     for _ in range(5):

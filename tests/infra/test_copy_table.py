@@ -42,7 +42,7 @@ def first() -> Iterator[str]:
 def test_a_copy_lists_what_the_first_layout_listed(
     first: str, table: str, tmp_path: Path, producer: Actor, consumer: Actor
 ) -> None:
-    """In the owner's list, and in those of members by their answers and by names."""
+    """In the owner's list, and in those of members by their responses and by names."""
     done = copy_table(first, table, tmp_path / "reached")
     owned = producer.get("/v2/images?sort=created_at:asc").document["images"]
     accepted = consumer.get("/v2/images?name=ubuntu").document["images"]

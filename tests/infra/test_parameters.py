@@ -147,8 +147,8 @@ def made(
     log.touch()
     for name in ("aws", "python"):
         program = tmp_path / name
-        answer = "echo the-bucket" if name == "aws" else ":"
-        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {log}\n{answer}\n')
+        response = "echo the-bucket" if name == "aws" else ":"
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {log}\n{response}\n')
         program.chmod(0o755)
     done = subprocess.run(
         ["make", "-o", ".venv/ready", f"BIN={tmp_path}", *words],  # noqa: S607 - any make

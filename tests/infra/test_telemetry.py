@@ -34,7 +34,7 @@ def test_a_request_is_told_in_one_line(
     """By its route, never its path, query, token or body."""
     image_id = producer.make_image(name="secret")
     caplog.clear()
-    answer = producer.get(f"/v2/images/{image_id}?secret=1")
+    response = producer.get(f"/v2/images/{image_id}?secret=1")
 
     (line,) = lines(caplog)
     metrics = line.pop("_aws")["CloudWatchMetrics"]
@@ -43,7 +43,7 @@ def test_a_request_is_told_in_one_line(
     assert milliseconds > 0
     assert line == {
         "function": "local",
-        "request_id": answer.headers["x-openstack-request-id"],
+        "request_id": response.headers["x-openstack-request-id"],
         "method": "GET",
         "route": "/v2/images/{image_id}",
         "status": 200,

@@ -23,14 +23,14 @@ def keystone(images: str, *tokens: str) -> Iterator[str]:
         def do_GET(self) -> None:
             where = {"rel": "self", "href": f"{url}/v3/"}
             version = {"id": "v3.14", "status": "stable", "links": [where]}
-            self._answer(200, {"version": version})
+            self._respond(200, {"version": version})
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             # Each way to log in has its secret somewhere else.
             if f'"{PASSWORD}"' not in body.decode():
                 message = "The request you have made requires authentication."
-                self._answer(401, {"error": {"code": 401, "message": message}})
+                self._respond(401, {"error": {"code": 401, "message": message}})
                 return
             endpoint = {"interface": "public", "region": "r", "region_id": "r"}
             service = {"type": "image", "name": "images"}
@@ -42,9 +42,9 @@ def keystone(images: str, *tokens: str) -> Iterator[str]:
                 "catalog": [{**service, "endpoints": [{**endpoint, "url": images}]}],
             }
             token = left.pop(0) if len(left) > 1 else left[0]
-            self._answer(201, {"token": issued}, {"X-Subject-Token": token})
+            self._respond(201, {"token": issued}, {"X-Subject-Token": token})
 
-        def _answer(
+        def _respond(
             self, status: int, document: Any, headers: dict[str, str] | None = None
         ) -> None:
             content = json.dumps(document).encode()

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 CUT = ""
-"""Stands for an answer that never comes: the connection is cut."""
+"""Stands for a response that never comes: the connection is cut."""
 
 
 @dataclass
@@ -88,12 +88,12 @@ class _Handler(BaseHTTPRequestHandler):
         connection = HTTPConnection(target.netloc, timeout=60)
         path = f"{target.path}?{target.query}" if target.query else target.path
         connection.request(self.command, path, body or None, dict(self.headers))
-        answer = connection.getresponse()
-        content = answer.read()
+        response = connection.getresponse()
+        content = response.read()
         connection.close()
-        if number and answer.status == 200:
+        if number and response.status == 200:
             self.seen.kept.append(number)
-        self._answer(answer.status, content)
+        self._respond(response.status, content)
 
     def _gets_through(self, number: int) -> bool:
         if self.seen.passed is not None and len(self.seen.kept) >= self.seen.passed:
@@ -112,10 +112,10 @@ class _Handler(BaseHTTPRequestHandler):
             error = (
                 f"<Error><Code>{code}</Code><Resource>{self.path}</Resource></Error>"
             )
-            self._answer(int(status), error.encode())
+            self._respond(int(status), error.encode())
         return False
 
-    def _answer(self, status: int, content: bytes) -> None:
+    def _respond(self, status: int, content: bytes) -> None:
         self.send_response(status)
         if status != 204:
             self.send_header("Content-Length", str(len(content)))

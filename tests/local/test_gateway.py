@@ -109,9 +109,9 @@ def test_some_headers_reach_no_function_and_some_no_client() -> None:
     """Those that API Gateway itself is in charge of, and the challenge of a 401."""
     made = event("/", headers=[("Content-MD5", "x"), ("Expect", "y"), ("Range", "z")])
     names = ["Content-Type", "WWW-Authenticate", "date"]
-    answer = {"statusCode": 401, "headers": dict.fromkeys(names, "v")}
+    response = {"statusCode": 401, "headers": dict.fromkeys(names, "v")}
 
-    _, pairs, _ = gateway.response(answer)
+    _, pairs, _ = gateway.response_of(response)
 
     assert made["headers"] == {"Range": "z"}
     assert [name for name, _ in pairs] == [
@@ -185,7 +185,7 @@ def test_an_answer_has_every_header() -> None:
         "body": "é",
     }
 
-    assert gateway.response(result) == (
+    assert gateway.response_of(result) == (
         200,
         [("X-One", "1"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")],
         "é".encode(),
@@ -197,9 +197,9 @@ def test_an_answer_in_base64_is_bytes() -> None:
     body = base64.b64encode(b"\xff\x00").decode()
     result = {"statusCode": 200, "body": body, "isBase64Encoded": True}
 
-    assert gateway.response(result) == (200, [], b"\xff\x00")
+    assert gateway.response_of(result) == (200, [], b"\xff\x00")
 
 
 def test_an_answer_may_be_empty() -> None:
-    """A status is all that an answer needs."""
-    assert gateway.response({"statusCode": 204, "body": None}) == (204, [], b"")
+    """A status is all that a response needs."""
+    assert gateway.response_of({"statusCode": 204, "body": None}) == (204, [], b"")

@@ -51,7 +51,7 @@ def test_what_is_stored_survives_a_restart(tmp_path: Path) -> None:
         disk = producer.make_image(disk_format="raw", container_format="bare")
         producer.upload(disk, CONTENT)
         producer.share(disk, "consumer")
-        consumer.answer(disk, "accepted")
+        consumer.set_status(disk, "accepted")
         gone = producer.make_image(disk_format="raw", container_format="bare")
         producer.upload(gone, CONTENT)
         producer.delete(f"/v2/images/{gone}")

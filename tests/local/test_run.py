@@ -58,9 +58,9 @@ def service(request: pytest.FixtureRequest) -> Iterator[Run]:
 
 def test_it_is_healthy_once_it_tells_its_address(service: Run) -> None:
     """Whoever reads the address can call it."""
-    answer = over_http(service.url)("GET", "/healthcheck", {}, b"")
+    response = over_http(service.url)("GET", "/healthcheck", {}, b"")
 
-    assert (answer.status, answer.body) == (200, b"OK")
+    assert (response.status, response.body) == (200, b"OK")
 
 
 def test_it_tells_two_tokens(service: Run) -> None:
@@ -200,7 +200,7 @@ def test_ctrl_c_ends_its_start_without_a_word() -> None:
 
 def test_its_start_leaves_the_terminal_alone() -> None:
     """
-    Chalice's command line would ask what the terminal can do, and wait for an answer.
+    Chalice's command line would ask what the terminal can do, and wait for a response.
     """
     imports = [sys.executable, "-X", "importtime", *RUN[1:]]
     wrong = environment(MEMBER_QUOTA="many")
@@ -337,7 +337,7 @@ def test_chalice_local_serves_the_same_calls() -> None:
             image_id = producer.make_image(name="ubuntu")
             producer.share(image_id, "consumer")
             offered = consumer.listed(PENDING)
-            consumer.answer(image_id, "accepted")
+            consumer.set_status(image_id, "accepted")
             listed = consumer.listed()
             disk = producer.make_image(disk_format="raw", container_format="bare")
             producer.upload(disk, CONTENT)

@@ -13,7 +13,8 @@ import pytest
 from chalice.app import Chalice, Response
 
 from infra.local import server
-from tests.actors import Answer, Send, over_http
+from tests import actors
+from tests.actors import Send, over_http
 from tests.error_page import ERROR_PAGE, ERROR_TYPE
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
@@ -68,17 +69,17 @@ def connect(url: str) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
 
 
-def refusal(answer: Answer) -> tuple[int, str, object]:
+def refusal(response: actors.Response) -> tuple[int, str, object]:
     """Return all that a refusal tells."""
-    return answer.status, answer.headers["content-type"], answer.document
+    return response.status, response.headers["content-type"], response.document
 
 
 @pytest.mark.parametrize("method", [one for one in METHODS if one != "HEAD"])
 def test_every_method_reaches_the_handler(method: str, send: Send) -> None:
     """The server knows nothing of methods."""
-    answer = send(method, "/echo/a", {}, b"")
+    response = send(method, "/echo/a", {}, b"")
 
-    assert (answer.status, json.loads(answer.body)["method"]) == (200, method)
+    assert (response.status, json.loads(response.body)["method"]) == (200, method)
 
 
 def test_a_head_is_answered_without_a_body(url: str) -> None:
@@ -98,10 +99,10 @@ def test_a_head_is_answered_without_a_body(url: str) -> None:
 
 def test_an_answer_may_be_empty(send: Send) -> None:
     """204 has neither body nor length."""
-    answer = send("GET", "/nothing", {}, b"")
+    response = send("GET", "/nothing", {}, b"")
 
-    assert (answer.status, answer.body) == (204, b"")
-    assert "content-length" not in answer.headers
+    assert (response.status, response.body) == (204, b"")
+    assert "content-length" not in response.headers
 
 
 @pytest.mark.parametrize(
@@ -210,12 +211,12 @@ def test_a_crash_is_a_bad_gateway(send: Send, caplog: pytest.LogCaptureFixture) 
 
 def test_a_path_of_no_route_is_forbidden(send: Send) -> None:
     """As API Gateway answers it; an app that wants to has `/{proxy+}`."""
-    answer = send("GET", "/elsewhere", {}, b"")
+    response = send("GET", "/elsewhere", {}, b"")
 
     text = ERROR_PAGE.format(
         code="403 Forbidden", message="Missing Authentication Token"
     )
-    assert refusal(answer) == (403, ERROR_TYPE, text)
+    assert refusal(response) == (403, ERROR_TYPE, text)
 
 
 def test_a_prefix_is_hidden_from_the_routes() -> None:
@@ -229,7 +230,7 @@ def test_a_prefix_is_hidden_from_the_routes() -> None:
 
 
 def test_requests_at_the_same_time_never_mix(url: str) -> None:
-    """Eight clients, fifty requests each: everyone gets the answers to its own."""
+    """Eight clients, fifty requests each: everyone gets the responses to its own."""
 
     def talk(client: int) -> list[bool]:
         connection = connect(url)
@@ -237,17 +238,21 @@ def test_requests_at_the_same_time_never_mix(url: str) -> None:
         for number in range(50):
             name = f"{client}-{number}"
             connection.request("GET", f"/echo/{name}", headers={"X-Name": name})
-            answer = connection.getresponse()
-            told = json.loads(answer.read())
-            heard = {told["name"], told["headers"]["x-name"], answer.headers["X-Name"]}
+            response = connection.getresponse()
+            told = json.loads(response.read())
+            heard = {
+                told["name"],
+                told["headers"]["x-name"],
+                response.headers["X-Name"],
+            }
             own.append(heard == {name})
         connection.close()
         return own
 
     with ThreadPoolExecutor(8) as clients:
-        answers = list(clients.map(talk, range(8)))
+        responses = list(clients.map(talk, range(8)))
 
-    assert answers == [[True] * 50] * 8
+    assert responses == [[True] * 50] * 8
 
 
 def test_a_request_is_noted_without_its_secrets(

@@ -54,8 +54,8 @@ class Bucket:
         """Make a call that fails; return its status, and the name of the error."""
         with pytest.raises(ClientError) as refusal:
             self.do(operation, **asked)
-        answer = refusal.value.response
-        return answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"]
+        response = refusal.value.response
+        return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"]
 
     def begin(self) -> dict[str, Any]:
         """Begin a multipart upload of a new object; return what names it."""
@@ -67,8 +67,8 @@ class Bucket:
         """Send parts; return what completes them."""
         told = []
         for number, content in enumerate(parts, 1):
-            answer = self.do("upload_part", **upload, PartNumber=number, Body=content)
-            told.append({"PartNumber": number, "ETag": answer["ETag"]})
+            response = self.do("upload_part", **upload, PartNumber=number, Body=content)
+            told.append({"PartNumber": number, "ETag": response["ETag"]})
         return {"MultipartUpload": {"Parts": told}}
 
 
@@ -155,14 +155,14 @@ def test_a_range_is_cut_out_of_them(
     bucket: Bucket, key: str, asked: str, start: int, end: int
 ) -> None:
     """Wherever it begins and ends; with the type that the URL asks for."""
-    answer = bucket.do(
+    response = bucket.do(
         "get_object", Key=key, Range=asked, ResponseContentType="text/plain"
     )
 
-    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 206
-    assert answer["ContentRange"] == f"bytes {start}-{end - 1}/{len(WHOLE)}"
-    assert answer["ContentType"] == "text/plain"
-    assert answer["Body"].read() == WHOLE[start:end]
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 206
+    assert response["ContentRange"] == f"bytes {start}-{end - 1}/{len(WHOLE)}"
+    assert response["ContentType"] == "text/plain"
+    assert response["Body"].read() == WHOLE[start:end]
 
 
 def test_a_range_beyond_the_end_is_refused(bucket: Bucket, key: str) -> None:

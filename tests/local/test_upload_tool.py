@@ -25,7 +25,7 @@ from chalicelib.errors import Unavailable
 from chalicelib.store import objects
 from infra.local.worker import Pump
 from tests import disks
-from tests.actors import Actor, Answer, over_http
+from tests.actors import Actor, Response, over_http
 from tests.clients.environments import install
 from tests.disks import put
 from tests.local.keystone import PASSWORD, keystone
@@ -166,27 +166,27 @@ def sha512(path: Path) -> str:
 
 def downloaded(owner: Actor, image_id: str) -> bytes:
     """Download an image's data."""
-    answer = owner.get(f"/v2/images/{image_id}/file")
-    assert answer.status == 307
-    data = at_s3("GET", answer.headers["location"])
+    response = owner.get(f"/v2/images/{image_id}/file")
+    assert response.status == 307
+    data = at_s3("GET", response.headers["location"])
     assert data.headers["content-type"] == "application/octet-stream"
     return data.body
 
 
 def begun(owner: Actor, image_id: str, **asked: Any) -> Any:
     """Begin an upload of an image; return its document."""
-    answer = owner.post(f"/ext/v1/images/{image_id}/uploads", asked)
-    assert answer.status == 201
-    return answer.document
+    response = owner.post(f"/ext/v1/images/{image_id}/uploads", asked)
+    assert response.status == 201
+    return response.document
 
 
-def at_s3(method: str, url: str, content: bytes = b"") -> Answer:
+def at_s3(method: str, url: str, content: bytes = b"") -> Response:
     """Use a signed URL."""
     parts = urlsplit(url)
     send = over_http(f"{parts.scheme}://{parts.netloc}")
-    answer = send(method, f"{parts.path}?{parts.query}", {}, content)
-    assert answer.status == 200
-    return answer
+    response = send(method, f"{parts.path}?{parts.query}", {}, content)
+    assert response.status == 200
+    return response
 
 
 def test_a_file_becomes_an_image(tool: Tool, owner: Actor, file: Path) -> None:
@@ -392,9 +392,9 @@ class InProcess:
 
     def ask(self, method: str, path: str, document: Any = None, **_: object) -> Any:
         """Ask it, of whom nothing is refused."""
-        answer = self.actor.ask(method, path, document)
-        assert answer.status < 300, answer.body
-        return answer.document
+        response = self.actor.ask(method, path, document)
+        assert response.status < 300, response.body
+        return response.document
 
 
 def completed(owner: Actor, content: bytes) -> str:

@@ -37,14 +37,14 @@ def load(handler: str) -> Any:
 def main(folder: str) -> None:
     """Answer calls until standard input ends."""
     sys.path.insert(0, folder)
-    answers, sys.stdout = sys.stdout, sys.stderr
+    responses, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         call = json.loads(line)
         try:
             if "modules" in call:
                 for name in call["modules"]:
                     importlib.import_module(name)
-                answer: dict[str, Any] = {
+                response: dict[str, Any] = {
                     "result": {
                         name: [
                             getattr(module, "__file__", None),
@@ -54,11 +54,11 @@ def main(folder: str) -> None:
                     }
                 }
             else:
-                answer = {"result": load(call["handler"])(call["event"], Context())}
+                response = {"result": load(call["handler"])(call["event"], Context())}
         except Exception:  # noqa: BLE001 - the test is told of any
-            answer = {"error": traceback.format_exc()}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+            response = {"error": traceback.format_exc()}
+        responses.write(json.dumps(response) + "\n")
+        responses.flush()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from chalicelib import settings
 from infra.local import gateway
 from infra.package.package import ARTIFACT, TEMPLATE, package
 from infra.package.template import read
-from tests.actors import Answer, Send, checked
+from tests.actors import Response, Send, checked
 
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).parent / "driver.py"
@@ -108,9 +108,9 @@ class Lambda:
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(call) + "\n")
         self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
-        assert "result" in answer, answer["error"]
-        return answer["result"]
+        response = json.loads(self.process.stdout.readline())
+        assert "result" in response, response["error"]
+        return response["result"]
 
 
 @contextmanager
@@ -149,14 +149,14 @@ def through_gateway(made: Package, function: Lambda, prefix: str = "/api") -> Se
 
     def send(
         method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> Answer:
+    ) -> Response:
         paths, whole = made.paths, f"{prefix}{target}"
         event = gateway.event(paths, method, whole, headers, body, prefix=prefix)
         known = paths[event["resource"]]
         assert method.lower() in known, f"{method} {target}: API Gateway refuses it"
-        status, pairs, content = gateway.response(function.call("app.app", event))
+        status, pairs, content = gateway.response_of(function.call("app.app", event))
         names = {name.lower(): value for name, value in pairs}
-        answer = Answer(status, names, content)
-        return checked(method, target, headers, body, answer)
+        response = Response(status, names, content)
+        return checked(method, target, headers, body, response)
 
     return send

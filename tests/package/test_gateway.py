@@ -70,17 +70,17 @@ def test_other_paths_and_methods_are_refused_by_us(
 def test_a_page_of_an_allowed_origin_uses_the_api(
     target: str, status: int, dev: Package, aws: str
 ) -> None:
-    """Its browser asks first, on any path; then the page reads the answer."""
+    """Its browser asks first, on any path; then the page reads the response."""
     page = "https://app.example.org"
     with running(dev.unzipped, aws, CORS_ORIGINS=page) as process:
         send = through_gateway(dev, process)
         question = {"Origin": page, "Access-Control-Request-Method": "GET"}
         asked = send("OPTIONS", target, question, b"")
-        answer = send("GET", target, TOKEN | {"Origin": page}, b"")
+        response = send("GET", target, TOKEN | {"Origin": page}, b"")
 
-    assert (asked.status, answer.status) == (204, status)
+    assert (asked.status, response.status) == (204, status)
     assert asked.headers["access-control-allow-origin"] == page
-    assert answer.headers["access-control-allow-origin"] == page
+    assert response.headers["access-control-allow-origin"] == page
     assert "GET" in asked.headers["access-control-allow-methods"]
 
 
@@ -98,9 +98,9 @@ def test_a_path_comes_as_it_was_sent(dev: Package, function: Lambda) -> None:
     producer = Actor(through_gateway(dev, function), "producer")
     image_id = producer.make_image(name="ubuntu")
 
-    answer = producer.put(f"/v2/images/{image_id}/tags/a%2Fb%20%C3%A9")
+    response = producer.put(f"/v2/images/{image_id}/tags/a%2Fb%20%C3%A9")
 
-    assert answer.status == 204
+    assert response.status == 204
     assert producer.get(f"/v2/images/{image_id}").document["tags"] == ["a/b é"]
 
 
@@ -160,26 +160,26 @@ def test_links_lead_back_to_where_the_client_came_from(
 def test_what_api_gateway_refuses_looks_like_our_refusals(dev: Package) -> None:
     """In both forms, with a request id; a path that is not there is 404."""
     body = dev.resources["RestAPI"]["Properties"]["DefinitionBody"]
-    answers: dict[str, Any] = body["x-amazon-apigateway-gateway-responses"]
+    responses: dict[str, Any] = body["x-amazon-apigateway-gateway-responses"]
 
     sniffing = "gatewayresponse.header.X-Content-Type-Options"
-    for kind, answer in answers.items():
+    for kind, response in responses.items():
         header = "gatewayresponse.header.x-openstack-request-id"
-        assert answer["responseParameters"][header] == "context.requestId"
-        assert answer["responseParameters"][sniffing] == "'nosniff'"
-        forms = answer["responseTemplates"]
+        assert response["responseParameters"][header] == "context.requestId"
+        assert response["responseParameters"][sniffing] == "'nosniff'"
+        forms = response["responseTemplates"]
         assert "error.message" not in forms["text/html"]  # It may repeat the request.
         assert set(forms) == {"application/json", "text/html"}
         filled = forms["application/json"].replace("$context.error.messageString", '""')
         error = json.loads(filled)
         assert set(error) == {"code", "title", "message"}
         if not kind.startswith("DEFAULT"):
-            assert error["code"] == f"{answer['statusCode']} {error['title']}"
+            assert error["code"] == f"{response['statusCode']} {error['title']}"
             assert forms["text/html"].startswith(f"<h1>{error['code']}</h1>\n")
-    assert answers["MISSING_AUTHENTICATION_TOKEN"]["statusCode"] == 404
-    assert answers["THROTTLED"]["statusCode"] == 503
-    assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= set(answers)
-    for text in answers["REQUEST_TOO_LARGE"]["responseTemplates"].values():
+    assert responses["MISSING_AUTHENTICATION_TOKEN"]["statusCode"] == 404
+    assert responses["THROTTLED"]["statusCode"] == 503
+    assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= set(responses)
+    for text in responses["REQUEST_TOO_LARGE"]["responseTemplates"].values():
         for word in ("10 MB", "web-download", "/ext/v1/", "tools/upload"):
             assert word in text
 

@@ -43,7 +43,7 @@ def test_the_service_runs_on_what_the_template_makes(
             )
             uploaded = producer.upload(image_id, b"data")
             producer.share(image_id, "consumer")
-            consumer.answer(image_id, "accepted")
+            consumer.set_status(image_id, "accepted")
             listed, data = consumer.listed(), consumer.download(image_id)
 
     assert (uploaded.status, listed, data.body) == (204, [image_id], b"data")

@@ -341,8 +341,8 @@ def test_pages_of_origins_that_are_set_reach_all_that_answers(package: Package) 
     assert variables["CORS_ORIGINS"] == {"Ref": "CorsOrigins"}
     body = resources["RestAPI"]["Properties"]["DefinitionBody"]
     header = "gatewayresponse.header.Access-Control-Allow-Origin"
-    answers = body["x-amazon-apigateway-gateway-responses"].values()
-    assert {one["responseParameters"][header] for one in answers} == {"'*'"}
+    responses = body["x-amazon-apigateway-gateway-responses"].values()
+    assert {one["responseParameters"][header] for one in responses} == {"'*'"}
     rules = resources["DataBucket"]["Properties"]["CorsConfiguration"]["CorsRules"]
     assert {one["AllowedMethods"][0]: one["AllowedOrigins"] for one in rules} == {
         "GET": ["*"],  # A browser that was redirected names no origin.

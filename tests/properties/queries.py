@@ -256,27 +256,27 @@ def queries(state: State, who: Who) -> st.SearchStrategy[Query]:
     """
     project, roles = who
     seen = [image for image in state.images if sees(state, who, image)]
-    answers = {} if roles == "admin" else state.answers
+    statuses = {} if roles == "admin" else state.statuses
     offered = [
         image
         for image in seen
         if image.visibility == "shared"
         and image.owner != project
-        and (image.id, project) in answers
+        and (image.id, project) in statuses
     ]
     images = st.sampled_from(seen or state.images)
     return st.one_of(images, st.sampled_from(offered or seen or state.images)).flatmap(
-        lambda image: _queries_like(image, answers.get((image.id, project)))
+        lambda image: _queries_like(image, statuses.get((image.id, project)))
     )
 
 
-def _queries_like(like: Image, answer: MemberStatus | None) -> st.SearchStrategy[Query]:
+def _queries_like(like: Image, status: MemberStatus | None) -> st.SearchStrategy[Query]:
     flag = str(like.os_hidden)
     return st.builds(
         Query,
         st.lists(_filters(like), max_size=2).map(tuple),
         st.none() | _near(like.visibility, (*Visibility, "all", "")),
-        _near(answer, (None, *MemberStatus, "all")),
+        _near(status, (None, *MemberStatus, "all")),
         _near(flag, (None, flag.lower(), "true", "False")),
         _sortings(),
     )
@@ -302,7 +302,7 @@ def sees(state: State, who: Who, image: Image) -> bool:
         roles == "admin"
         or image.owner == project
         or image.visibility in ("public", "community")
-        or (image.visibility == "shared" and (image.id, project) in state.answers)
+        or (image.visibility == "shared" and (image.id, project) in state.statuses)
     )
 
 
@@ -317,8 +317,8 @@ def _belongs(state: State, who: Who, query: Query, image: Image) -> bool:
         return False
     if own or roles == "admin" or image.visibility != "shared":
         return True
-    answer = state.answers[image.id, project]
-    return (query.member_status or "accepted") in (answer, "all")
+    status = state.statuses[image.id, project]
+    return (query.member_status or "accepted") in (status, "all")
 
 
 def compare(query: Query, one: Image, other: Image) -> int:

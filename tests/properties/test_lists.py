@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chalicelib import clock, settings
 from chalicelib.domain.images import Visibility
 from chalicelib.domain.members import MemberStatus
-from tests.actors import Actor, Answer, Send
+from tests.actors import Actor, Response, Send
 from tests.properties.queries import (
     Query,
     Who,
@@ -65,7 +65,7 @@ def writes(draw: st.DrawFn, state: State) -> Write:
     new_id = draw(st.sampled_from([one for one in IDS if one not in taken]))
     image_id = draw(st.sampled_from(taken))
     project = draw(st.sampled_from(PROJECTS))
-    member_of, member = draw(st.sampled_from(sorted(state.answers)))
+    member_of, member = draw(st.sampled_from(sorted(state.statuses)))
     changes = {
         "name": st.sampled_from(NAMES),
         "os_hidden": st.booleans(),
@@ -98,7 +98,7 @@ def writes(draw: st.DrawFn, state: State) -> Write:
 
 def ask(
     send: Send, who: Who, query: Query, limit: int | None, marker: str | None = None
-) -> Answer:
+) -> Response:
     """Ask for a page."""
     after = [] if marker is None else [("marker", marker)]
     return Actor(send, *who).get(target(query.pairs(limit) + after))
@@ -114,10 +114,10 @@ def asked(link: str) -> dict[str, list[str]]:
     return values
 
 
-def turn(answer: Answer, query: Query, limit: int | None) -> tuple[list[str], str]:
+def turn(response: Response, query: Query, limit: int | None) -> tuple[list[str], str]:
     """Check a page's links; give its images' ids, and the next page's marker if any."""
-    assert answer.status == 200, answer.body
-    page = answer.document
+    assert response.status == 200, response.body
+    page = response.document
     every = asked(target(query.pairs(limit)))
     next_page = asked(page["next"]) if "next" in page else every | {"marker": [""]}
     (marker,) = next_page.pop("marker")
@@ -155,8 +155,8 @@ def test_any_list_is_what_one_by_one_comparing_gives(
             pages: list[tuple[list[str], str]] = []
             marker: str | None = None
             while marker != "" and len(pages) <= len(expected):
-                answer = ask(send, who, query, limit, marker)
-                page, marker = turn(answer, query, limit)
+                response = ask(send, who, query, limit, marker)
+                page, marker = turn(response, query, limit)
                 pages.append((page, marker))
 
             full = [expected[n : n + size] for n in range(0, len(expected) + 1, size)]
@@ -183,17 +183,17 @@ def test_a_page_that_ends_early_loses_nothing(
             listed: list[str] = []
             marker: str | None = None
             while marker != "":
-                answer = ask(send, who, query, limit, marker)
-                if answer.status == 400:
+                response = ask(send, who, query, limit, marker)
+                if response.status == 400:
                     # As many as it may read were read for nothing; one is a ghost.
                     assert most <= len(world.state.images) + 1 - len(expected)
                     break
-                page, marker = turn(answer, query, limit)
+                page, marker = turn(response, query, limit)
                 assert page or not marker
                 listed += page
 
             assert expected[: len(listed)] == listed
-            assert answer.status == 400 or len(expected) == len(listed)
+            assert response.status == 400 or len(expected) == len(listed)
 
     check_each(most, worlds_with_lists(), check)
 
@@ -259,14 +259,14 @@ def check_page(
     """
     who, query, limit = asked_for
     due = naive_list(state, who, query)
-    answer = ask(send, who, query, limit, *markers[-1:])
+    response = ask(send, who, query, limit, *markers[-1:])
     if markers:
         last = [image for image in state.images if image.id == markers[-1]]
         if not last or not sees(state, who, last[0]):
-            assert answer.status == 400
+            assert response.status == 400
             return [], None
         due = [image for image in due if compare(query, last[0], image) < 0]
-    page, marker = turn(answer, query, limit)
+    page, marker = turn(response, query, limit)
     assert [image.id for image in due[:limit]] == page
     return page, marker
 

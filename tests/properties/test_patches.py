@@ -264,11 +264,14 @@ def test_a_patch_is_done_as_a_whole_or_not_at_all(
 
             headers = {"Accept": "application/json", "Content-Type": media_type}
             actor = replace(admin, roles=roles, headers=headers)
-            answer = actor.ask("PATCH", target, json.dumps(sent).encode())
+            response = actor.ask("PATCH", target, json.dumps(sent).encode())
             after = admin.get(target).document
 
-            assert (status, expected) == (answer.status, after), (answer.document, sent)
-            assert status != 200 or expected == answer.document
+            assert (status, expected) == (response.status, after), (
+                response.document,
+                sent,
+            )
+            assert status != 200 or expected == response.document
             if status != 200:
                 assert items == stored()
             elif all(one["op"] == "add" for one, _ in patch):

@@ -36,7 +36,15 @@ OWNERS = ("producer", "other")
 MEMBERS = ("consumer", "other", "third", "producer")
 
 CALLS = (
-    *("accept_or_reject", "answer", "share", "share", "share", "unshare", "unshare"),
+    *(
+        "accept_or_reject",
+        "set_status",
+        "share",
+        "share",
+        "share",
+        "unshare",
+        "unshare",
+    ),
     *("change", "change", "change", "show", "show", "create", "delete"),
 )
 ANSWERS = st.sampled_from(("pending", "accepted", "rejected"))
@@ -51,13 +59,13 @@ CHANGES = st.sampled_from(
 @dataclass
 class Thing:
     """
-    An image as the model has it, with each member's answer; or, if none, its place.
+    An image as the model has it, with each member's status; or, if none, its place.
     """
 
     owner: str = "nobody"
     visibility: str = "shared"
     os_hidden: bool = False
-    answers: dict[str, str] = field(default_factory=dict)
+    statuses: dict[str, str] = field(default_factory=dict)
     exists: bool = True
 
     def sees(self, caller: str) -> bool:
@@ -65,7 +73,7 @@ class Thing:
         return self.exists and (
             caller in (self.owner, ADMIN)
             or self.visibility in ("public", "community")
-            or (self.visibility == "shared" and caller in self.answers)
+            or (self.visibility == "shared" and caller in self.statuses)
         )
 
     def refuses(self, caller: str, *, to_change: bool = True) -> int:
@@ -84,7 +92,7 @@ class Thing:
             return 404
         if self.visibility != "shared":
             return unshared
-        is_shown = member in self.answers and caller in (self.owner, ADMIN, member)
+        is_shown = member in self.statuses and caller in (self.owner, ADMIN, member)
         return 404 if member and not is_shown else 0
 
     def is_listed(self, caller: str) -> bool:
@@ -93,7 +101,7 @@ class Thing:
         return not self.os_hidden and (
             self.visibility == "public"
             or self.owner == caller
-            or (is_shared and self.answers.get(caller) == "accepted")
+            or (is_shared and self.statuses.get(caller) == "accepted")
             or (caller == ADMIN and self.visibility != "community")
         )
 
@@ -103,7 +111,7 @@ class Thing:
         Its own do, too, and an administrator's are all.
         """
         is_open = self.visibility == "shared" and not self.os_hidden
-        is_pending = self.answers.get(caller) == "pending"
+        is_pending = self.statuses.get(caller) == "pending"
         return is_open and (is_pending or caller in (self.owner, ADMIN))
 
 
@@ -129,14 +137,16 @@ class Sharing(RuleBasedStateMachine):
         """
         Make a call that is answered with a status; to a stranger, hidden is absent.
         """
-        answer = self.actors[caller].ask(method, f"/v2/images{path}", document)
-        assert status == answer.status, answer.document
+        response = self.actors[caller].ask(method, f"/v2/images{path}", document)
+        assert status == response.status, response.document
         if caller == STRANGER and status == 404:
             image_id = path.split("/")[1]
             absent = f"/v2/images{path.replace(image_id, NO_ID)}"
             other = self.actors[caller].ask(method, absent, document)
-            assert answer.body.replace(image_id.encode(), NO_ID.encode()) == other.body
-        return answer.document
+            assert (
+                response.body.replace(image_id.encode(), NO_ID.encode()) == other.body
+            )
+        return response.document
 
     def some(self, data: st.DataObject) -> tuple[str, Thing, str, str]:
         """
@@ -144,13 +154,13 @@ class Sharing(RuleBasedStateMachine):
         """
         ids: list[str] = []
         for image_id, thing in self.things.items():
-            ids += [image_id] * (6 if thing.answers else 2)
+            ids += [image_id] * (6 if thing.statuses else 2)
         ids += [*sorted(self.gone), NO_ID]
         image_id = data.draw(st.sampled_from(ids), "image")
         thing = self.things.get(image_id, NOTHING)
-        near = [thing.owner, ADMIN, *thing.answers] if thing.exists else []
+        near = [thing.owner, ADMIN, *thing.statuses] if thing.exists else []
         caller = data.draw(st.sampled_from([*(near * 4), *CALLERS]), "caller")
-        members = [*MEMBERS, *(one for one in thing.answers for _ in range(3))]
+        members = [*MEMBERS, *(one for one in thing.statuses for _ in range(3))]
         self.about = data.draw(st.sampled_from(members), "member")
         return image_id, thing, caller, self.about
 
@@ -168,7 +178,7 @@ class Sharing(RuleBasedStateMachine):
         self.add("producer")
         ((image_id, thing),) = self.things.items()
         self.actors["producer"].share(image_id, member)
-        thing.answers[member] = "pending"
+        thing.statuses[member] = "pending"
 
     def create(self, data: st.DataObject) -> None:
         """Create an image, if there are few."""
@@ -186,16 +196,16 @@ class Sharing(RuleBasedStateMachine):
         """Make a project a member."""
         image_id, thing, caller, member = self.some(data)
         status = thing.refuses_members(caller) or thing.refuses(caller)
-        if not status and len(thing.answers) >= QUOTA:
+        if not status and len(thing.statuses) >= QUOTA:
             status = 413
-        elif not status and member in thing.answers:
+        elif not status and member in thing.statuses:
             status = 409
         body = {"member": member}
         self.ask(status or 200, caller, "POST", f"/{image_id}/members", body)
         if not status:
-            thing.answers[member] = "pending"
+            thing.statuses[member] = "pending"
 
-    def answer(self, data: st.DataObject) -> None:
+    def set_status(self, data: st.DataObject) -> None:
         """Set a member's status: one's own, or any as an administrator."""
         image_id, thing, caller, member = self.some(data)
         status = data.draw(ANSWERS, "status")
@@ -205,14 +215,14 @@ class Sharing(RuleBasedStateMachine):
         path = f"/{image_id}/members/{member}"
         self.ask(refusal or 200, caller, "PUT", path, {"status": status})
         if not refusal:
-            thing.answers[member] = status
+            thing.statuses[member] = status
 
     def accept_or_reject(self, data: st.DataObject) -> None:
         """Answer as a consumer does."""
         offers = [
             (image_id, member)
             for image_id, thing in self.things.items()
-            for member in thing.answers
+            for member in thing.statuses
             if thing.visibility == "shared" and member != thing.owner
         ]
         if not offers:
@@ -221,7 +231,7 @@ class Sharing(RuleBasedStateMachine):
         self.about, status = member, data.draw(ANSWERS, "status")
         path = f"/{image_id}/members/{member}"
         self.ask(200, member, "PUT", path, {"status": status})
-        self.things[image_id].answers[member] = status
+        self.things[image_id].statuses[member] = status
 
     def unshare(self, data: st.DataObject) -> None:
         """End a membership."""
@@ -230,7 +240,7 @@ class Sharing(RuleBasedStateMachine):
         path = f"/{image_id}/members/{member}"
         self.ask(status or 204, caller, "DELETE", path)
         if not status:
-            del thing.answers[member]
+            del thing.statuses[member]
 
     def change(self, data: st.DataObject) -> None:
         """Change who sees an image, who owns it, or whether it is hidden.
@@ -268,14 +278,14 @@ class Sharing(RuleBasedStateMachine):
         self.ask(status or 200, caller, "GET", f"/{image_id}")
         status = thing.refuses_members(caller, member, unshared=404)
         found = self.ask(status or 200, caller, "GET", f"/{image_id}/members/{member}")
-        assert status or found["status"] == thing.answers[member]
+        assert status or found["status"] == thing.statuses[member]
         status = thing.refuses_members(caller)
         found = self.ask(status or 200, caller, "GET", f"/{image_id}/members")
         if not status:
             everyone = caller in (thing.owner, ADMIN)
             assert {one["member_id"]: one["status"] for one in found["members"]} == {
-                name: answer
-                for name, answer in thing.answers.items()
+                name: status
+                for name, status in thing.statuses.items()
                 if everyone or name == caller
             }
 
@@ -294,9 +304,9 @@ class Sharing(RuleBasedStateMachine):
                 statuses[image_id, raw["member_id"]["S"]] = raw["status"]["S"]
 
         assert statuses == {
-            (image_id, member): answer
+            (image_id, member): response
             for image_id, thing in self.things.items()
-            for member, answer in thing.answers.items()
+            for member, response in thing.statuses.items()
         }
         assert self.gone == {one for one, raw in images.items() if "deleted" in raw}
         for image_id in self.things:
@@ -336,7 +346,7 @@ class Sharing(RuleBasedStateMachine):
 def test_any_sequence_of_calls_keeps_the_promises_of_sharing(
     number: int, lag: int, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Access, answers, lists and counts are right after each call, whoever made it.
+    """Access, statuses, lists and counts are right after each call, whoever made it.
 
     Whether hints are read or the indexes are trusted, which do not lag here.
     """

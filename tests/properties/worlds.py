@@ -64,7 +64,7 @@ STATUSES = (ImageStatus.ACTIVE, ImageStatus.QUEUED)
 
 MAKER = Caller("makers", "someone", Role.MEMBER, "req-of-the-world")
 
-Answers = dict[tuple[str, str], MemberStatus]
+Statuses = dict[tuple[str, str], MemberStatus]
 """Each membership's status, by image id and project."""
 
 
@@ -73,7 +73,7 @@ class State:
     """All that is true at one time, as far as lists go."""
 
     images: tuple[Image, ...]
-    answers: Answers
+    statuses: Statuses
 
 
 @dataclass(frozen=True)
@@ -150,18 +150,18 @@ def worlds(draw: st.DrawFn) -> World:
     )
     ids = [*(image.id for image in images), NO_ID]
     memberships = st.tuples(st.sampled_from(ids), st.sampled_from(PROJECTS))
-    answers = draw(
+    statuses = draw(
         st.dictionaries(
             memberships, st.sampled_from(MemberStatus), min_size=6, max_size=14
         )
     )
     lagging = draw(
         st.dictionaries(
-            st.sampled_from(sorted(answers)), st.sampled_from(PARTS), max_size=8
+            st.sampled_from(sorted(statuses)), st.sampled_from(PARTS), max_size=8
         )
     )
     hints = draw(st.lists(HINTS, max_size=4))
-    return World(State(tuple(images), answers), tuple(hints), lagging)
+    return World(State(tuple(images), statuses), tuple(hints), lagging)
 
 
 def put(world: World) -> None:
@@ -185,13 +185,13 @@ def _images(world: World) -> Iterator[Item]:
         item = image_item(image)
         for name in ("size", "virtual_size", "checksum", "os_hash_algo"):
             setattr(item, name, getattr(image, name))
-        item.member_count = sum(one == image.id for one, _ in world.state.answers)
+        item.member_count = sum(one == image.id for one, _ in world.state.statuses)
         yield item
 
 
 def _memberships(world: World) -> Iterator[Item]:
     images = {image.id: image for image in world.state.images}
-    for (image_id, project), status in world.state.answers.items():
+    for (image_id, project), status in world.state.statuses.items():
         image = images.get(image_id)
         if image is None:
             image = Image(
@@ -222,12 +222,12 @@ def _memberships(world: World) -> Iterator[Item]:
 def state_now() -> State:
     """Read what is true from the table."""
     images: list[Image] = []
-    answers: Answers = {}
+    statuses: Statuses = {}
     for raw in truth():
         if raw["sk"]["S"] == "IMAGE":
             image = image_of(raw)
             images += [image] if image else []
         else:
             member = member_of(raw)
-            answers[member.image_id, member.member_id] = member.status
-    return State(tuple(images), answers)
+            statuses[member.image_id, member.member_id] = member.status
+    return State(tuple(images), statuses)

@@ -1,4 +1,4 @@
-"""Servers of sources, and a DNS, that answer what a test gives.
+"""Servers of sources, and a DNS, that respond as a test says.
 
 The servers are real, on loopback; names and public addresses are given by the tests.
 """
@@ -23,15 +23,15 @@ DATE = "Wed, 25 Nov 2026 01:00:00 GMT"
 LATER = "Wed, 25 Nov 2026 01:00:01 GMT"
 NOBODY: frozenset[Place] = frozenset()
 
-Answer = bytes | Callable[[socket.socket], None]
+Response = bytes | Callable[[socket.socket], None]
 
 
 class Server:
-    """A server that gives one answer to each connection, and keeps what was asked."""
+    """A server that gives one response to each connection, and keeps what was asked."""
 
-    def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *responses: Response, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[str] = []
-        self._answers = answers
+        self._responses = responses
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -48,23 +48,23 @@ class Server:
         self._thread.join()
 
     def _serve(self) -> None:
-        # Closed after the last answer: who asks for more shall not wait for it.
+        # Closed after the last response: who asks for more shall not wait for it.
         with self._listener:
-            for answer in self._answers:
+            for response in self._responses:
                 client = self._accept()
                 if client is None:
                     return
                 # Whoever asks may leave in the middle.
                 with client, suppress(OSError):
                     client.settimeout(5)
-                    self._secure_and_answer(client, answer)
+                    self._secure_and_respond(client, response)
 
-    def _secure_and_answer(self, client: socket.socket, answer: Answer) -> None:
+    def _secure_and_respond(self, client: socket.socket, response: Response) -> None:
         if self._tls is None:
-            self._answer(client, answer)
+            self._respond(client, response)
             return
         with self._tls.wrap_socket(client, server_side=True) as secure:
-            self._answer(secure, answer)
+            self._respond(secure, response)
 
     def _accept(self) -> socket.socket | None:
         while not self._stopped.is_set():
@@ -72,7 +72,7 @@ class Server:
                 return self._listener.accept()[0]
         return None
 
-    def _answer(self, client: socket.socket, answer: Answer) -> None:
+    def _respond(self, client: socket.socket, response: Response) -> None:
         request = b""
         while not request.endswith(b"\r\n\r\n"):
             some = client.recv(4096)
@@ -80,10 +80,10 @@ class Server:
                 return
             request += some
         self.requests.append(request.decode())
-        if isinstance(answer, bytes):
-            client.sendall(answer)
+        if isinstance(response, bytes):
+            client.sendall(response)
         else:
-            answer(client)
+            response(client)
 
     @property
     def allowed(self) -> frozenset[Place]:
@@ -99,13 +99,13 @@ class Server:
         return open_source(self.uri(), self.allowed, start, **known)
 
 
-def answer(
+def response(
     body: bytes = DATA,
     status: str = "200 OK",
     length: int | None = None,
     **headers: str,
 ) -> bytes:
-    """Write an answer, whose length is right if no other is given."""
+    """Write a response, whose length is right if no other is given."""
     lines = [f"HTTP/1.1 {status}"]
     if "Transfer_Encoding" not in headers:
         lines.append(f"Content-Length: {len(body) if length is None else length}")
@@ -114,9 +114,9 @@ def answer(
 
 
 def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n", **headers: Any) -> bytes:
-    """Write an answer whose body comes in chunks."""
+    """Write a response whose body comes in chunks."""
     body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
-    return answer(body + end, Transfer_Encoding="chunked", **headers)
+    return response(body + end, Transfer_Encoding="chunked", **headers)
 
 
 def part(
@@ -126,17 +126,17 @@ def part(
     body: bytes | None = None,
     **headers: str,
 ) -> bytes:
-    """Write an answer that holds the rest of the data."""
+    """Write a response that holds the rest of the data."""
     text = text or f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"
     if tag:
         headers["ETag"] = tag
     body = DATA[start:] if body is None else body
-    return answer(body, "206 Partial Content", None, Content_Range=text, **headers)
+    return response(body, "206 Partial Content", None, Content_Range=text, **headers)
 
 
 def redirect(to: str, status: str = "302 Found") -> bytes:
     """Write a redirect, with a body that nobody reads."""
-    return answer(b"elsewhere", status, Location=to)
+    return response(b"elsewhere", status, Location=to)
 
 
 def read_all(source: sources.Source, n: int = 100) -> bytes:
@@ -159,24 +159,24 @@ def refusal(uri: str, allowed: frozenset[Place] = NOBODY) -> str:
 
 class Names:
     """
-    A DNS whose answers a test gives, one set of addresses for each time it is asked.
+    A DNS whose responses a test gives, one set of addresses for each time it is asked.
     """
 
-    def __init__(self, *answers: list[str] | OSError) -> None:
-        self._answers = list(answers)
+    def __init__(self, *responses: list[str] | OSError) -> None:
+        self._responses = list(responses)
         self.asked: list[str] = []
 
     def __call__(self, host: str, port: int, **_: object) -> list[Any]:
         """Answer as `socket.getaddrinfo` does."""
         self.asked.append(host)
-        answer = self._answers.pop(0)
-        if isinstance(answer, OSError):
-            raise answer
+        response = self._responses.pop(0)
+        if isinstance(response, OSError):
+            raise response
         return [
             (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, port, 0, 0))
             if ":" in address
             else (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
-            for address in answer
+            for address in response
         ]
 
 

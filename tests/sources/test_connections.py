@@ -26,11 +26,11 @@ from tests.sources.servers import (
     PUBLIC,
     Names,
     Server,
-    answer,
     chunked,
     read_all,
     redirect,
     refusal,
+    response,
 )
 
 NO_RESPONSE = "The source did not respond over HTTP; check its URI."
@@ -53,10 +53,10 @@ def reset(client: socket.socket) -> None:
 
 
 def test_a_connection_that_breaks_may_heal() -> None:
-    """Before the answer, and in the middle of the data."""
+    """Before the response, and in the middle of the data."""
 
     def break_off(client: socket.socket) -> None:
-        client.sendall(answer(DATA[:10], length=len(DATA)))
+        client.sendall(response(DATA[:10], length=len(DATA)))
         client.recv(1)  # Until the other end has what came.
         reset(client)
 
@@ -76,20 +76,20 @@ def test_a_connection_that_breaks_may_heal() -> None:
 def drip(data: bytes, stop: threading.Event) -> Callable[[socket.socket], None]:
     """Send a byte now and then, always sooner than a timeout of one wait."""
 
-    def answer_slowly(client: socket.socket) -> None:
+    def respond_slowly(client: socket.socket) -> None:
         for byte in data:
             if stop.wait(0.02):
                 return
             client.sendall(bytes([byte]))
 
-    return answer_slowly
+    return respond_slowly
 
 
 @pytest.mark.parametrize(
     ("fast", "slow", "words"),
     [
-        (b"", answer(), NO_RESPONSE),
-        (answer(b"", length=len(DATA)), DATA, "The source is too slow."),
+        (b"", response(), NO_RESPONSE),
+        (response(b"", length=len(DATA)), DATA, "The source is too slow."),
         (chunked(end=b""), b"1;" + b"x" * 500, "The source is too slow."),
     ],
     ids=["headers", "body", "chunk size"],
@@ -128,7 +128,7 @@ def test_a_slow_source_is_given_up(
 def test_each_read_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever reads may store what came in between, longer than opening may take."""
     monkeypatch.setattr(sources, "OPEN_SECONDS", 0.3)
-    with Server(answer()) as server, server.open() as source:
+    with Server(response()) as server, server.open() as source:
         time.sleep(0.4)
 
         assert source.read(5000) == DATA
@@ -240,7 +240,7 @@ def test_https_is_read_with_the_name_that_was_asked(
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     names: list[str | None] = []
     tls.sni_callback = lambda _socket, name, _context: names.append(name)
-    with Server(answer(), chunked(DATA, end=b""), answer(), tls=tls) as server:
+    with Server(response(), chunked(DATA, end=b""), response(), tls=tls) as server:
         uri = f"https://LocalHost.:{server.port}/"
         assert read_all(open_source(uri, server.allowed)) == DATA
         with pytest.raises(SourceBroken):
@@ -266,7 +266,7 @@ def test_a_certificate_that_proves_nothing_is_refused(
     trusted, tls = certificate(tmp_path, expired=expired)
     if expired:
         monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
-    with Server(answer(), tls=tls) as server:
+    with Server(response(), tls=tls) as server:
         assert refusal(f"https://localhost:{server.port}/", server.allowed) == words
 
     assert server.requests == []
@@ -279,8 +279,10 @@ def test_https_does_not_lead_to_http(
     trusted, tls = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     with ExitStack() as opened:
-        plain = opened.enter_context(Server(answer()))
-        secure = opened.enter_context(Server(redirect(plain.uri()), answer(), tls=tls))
+        plain = opened.enter_context(Server(response()))
+        secure = opened.enter_context(
+            Server(redirect(plain.uri()), response(), tls=tls)
+        )
         up = opened.enter_context(Server(redirect(f"https://localhost:{secure.port}/")))
         allowed = plain.allowed | secure.allowed | up.allowed
         assert refusal(f"https://localhost:{secure.port}/", allowed) == (
@@ -300,7 +302,7 @@ def test_https_where_there_is_none_may_heal() -> None:
             client, _ = listener.accept()
             with client:
                 client.recv(4096)
-                client.sendall(answer())
+                client.sendall(response())
 
         thread = threading.Thread(target=talk_plainly)
         thread.start()

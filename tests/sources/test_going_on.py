@@ -14,11 +14,11 @@ from tests.sources.servers import (
     LATER,
     TAG,
     Server,
-    answer,
     chunked,
     part,
     read_all,
     redirect,
+    response,
 )
 
 
@@ -54,7 +54,7 @@ def test_a_date_tells_that_a_source_is_unchanged() -> None:
 def test_a_changed_source_begins_anew() -> None:
     """It answers 200, with all its data; so does one that knows no ranges."""
     other = DATA[::-1] + b"more"
-    with Server(answer(other, ETag='"v2"')) as server:
+    with Server(response(other, ETag='"v2"')) as server:
         source = server.open(100, validator=TAG, length=len(DATA))
 
         assert (source.resumes, source.length) == (False, len(other))
@@ -69,7 +69,7 @@ def test_no_part_is_asked_for_without_need_and_validator(
     start: int, validator: str | None
 ) -> None:
     """Nothing would tell whether the rest belongs to what was read before."""
-    with Server(answer()) as server:
+    with Server(response()) as server:
         source = server.open(start, validator=validator)
         assert not source.resumes
         assert read_all(source) == DATA
@@ -81,7 +81,7 @@ def test_no_part_is_asked_for_without_need_and_validator(
 def test_a_source_without_such_a_part_begins_anew(told: str | None) -> None:
     """416: it became shorter, or was read to its end without that being known."""
     headers: dict[str, Any] = {"Content_Range": told} if told else {}
-    with Server(answer(b"", "416 No", **headers), answer(DATA[:50])) as server:
+    with Server(response(b"", "416 No", **headers), response(DATA[:50])) as server:
         source = server.open(100, validator=TAG)
 
         assert (source.resumes, source.length) == (False, 50)
@@ -215,6 +215,6 @@ def test_a_part_of_other_data_is_refused(
 def test_only_what_is_sure_tells_the_same_source_later(
     headers: dict[str, Any], validator: str | None
 ) -> None:
-    """A strong tag; a date older than the answer, where there is no tag at all."""
-    with Server(answer(**headers)) as server, server.open() as source:
+    """A strong tag; a date older than the response, where there is no tag at all."""
+    with Server(response(**headers)) as server, server.open() as source:
         assert source.validator == validator

@@ -1,4 +1,4 @@
-"""Sources: what is asked, where that leads, and what of the answer is believed."""
+"""Sources: what is asked, where that leads, and what of the response is believed."""
 
 import gzip
 import socket
@@ -17,12 +17,12 @@ from tests.sources.servers import (
     PUBLIC,
     Names,
     Server,
-    answer,
     chunked,
     internet,
     read_all,
     redirect,
     refusal,
+    response,
 )
 
 # What is sent.
@@ -34,7 +34,7 @@ def test_the_request_says_no_more_than_it_must(
     """No fragment, cookie or credentials; no proxy of the environment is asked."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://user:secret@127.0.0.1:1")
-    with Server(answer(Set_Cookie="a=b")) as server:
+    with Server(response(Set_Cookie="a=b")) as server:
         data = read_all(
             open_source(server.uri("?a=%20b&c#fragment"), server.allowed),
         )
@@ -54,7 +54,7 @@ def test_the_request_says_no_more_than_it_must(
 def test_ipv6_stands_in_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the header `Host`, too."""
     monkeypatch.setattr(socket, "getaddrinfo", Names([PUBLIC]))
-    with Server(answer()) as server, internet(monkeypatch, server):
+    with Server(response()) as server, internet(monkeypatch, server):
         read_all(open_source("http://[2606:4700:0::1111]:443/", NOBODY))
 
     assert "Host: [2606:4700::1111]:443\r\n" in server.requests[0]
@@ -82,10 +82,10 @@ def test_a_redirect_is_followed(status: int, location: str, asked: str) -> None:
     def move(client: socket.socket) -> None:
         to = location.replace("{host}", f"127.0.0.1:{server.port}")
         client.sendall(
-            answer(b"x", f"{status} Moved", Location=to, Set_Cookie="a=b"),
+            response(b"x", f"{status} Moved", Location=to, Set_Cookie="a=b"),
         )
 
-    with Server(move, answer()) as server:
+    with Server(move, response()) as server:
         source = open_source(server.uri("/images/one"), server.allowed)
         assert read_all(source) == DATA
 
@@ -130,7 +130,7 @@ def test_a_redirect_to_no_uri_of_ours_is_refused(location: str) -> None:
 
 def test_a_redirect_to_nowhere_is_refused() -> None:
     """It has no `Location`."""
-    with Server(answer(b"", "302 Found")) as server:
+    with Server(response(b"", "302 Found")) as server:
         assert refusal(server.uri(), server.allowed) == (
             "The source sends a redirect without a Location header."
         )
@@ -138,7 +138,7 @@ def test_a_redirect_to_nowhere_is_refused() -> None:
 
 def test_ten_redirects_are_followed_and_no_more() -> None:
     """A loop ends."""
-    with Server(*[redirect("/")] * 10, answer()) as server:
+    with Server(*[redirect("/")] * 10, response()) as server:
         assert read_all(server.open()) == DATA
     with Server(*[redirect("/")] * 12) as server:
         words = refusal(server.uri(), server.allowed)
@@ -150,7 +150,7 @@ def test_ten_redirects_are_followed_and_no_more() -> None:
 @pytest.mark.parametrize("status", ["300 Choices", "304 Not Modified", "305 Proxy"])
 def test_what_is_no_redirect_is_not_followed(status: str) -> None:
     """Though it has a `Location`."""
-    with Server(redirect("/", status), answer()) as server:
+    with Server(redirect("/", status), response()) as server:
         assert refusal(server.uri(), server.allowed) == (
             f"The source responds with status {status[:3]}."
         )
@@ -162,7 +162,7 @@ def test_what_is_no_redirect_is_not_followed(status: str) -> None:
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_a_status_that_may_heal_is_told_apart(status: int) -> None:
     """The next try may find the source well."""
-    with Server(answer(status=f"{status} Later"), answer()) as server:
+    with Server(response(status=f"{status} Later"), response()) as server:
         with pytest.raises(SourceBroken) as broken:
             server.open()
         again = read_all(server.open())
@@ -174,7 +174,7 @@ def test_a_status_that_may_heal_is_told_apart(status: int) -> None:
 @pytest.mark.parametrize("status", [201, 204, 206, 400, 401, 403, 404, 410, 416, 451])
 def test_another_status_is_final(status: int) -> None:
     """A part that was not asked for, too."""
-    with Server(answer(status=f"{status} No")) as server:
+    with Server(response(status=f"{status} No")) as server:
         words = refusal(server.uri("/image?signature=s3cr3t"), server.allowed)
 
     assert words == f"The source responds with status {status}."
@@ -183,7 +183,7 @@ def test_another_status_is_final(status: int) -> None:
 @pytest.mark.parametrize("n", [1, 255, 256, 767, 768, 769, 5000])
 def test_a_source_is_read_to_its_end(n: int) -> None:
     """Each piece has just the size that was asked for, but for the last one."""
-    with Server(answer(), chunked(DATA[:300], DATA[300:301], DATA[301:])) as server:
+    with Server(response(), chunked(DATA[:300], DATA[300:301], DATA[301:])) as server:
         plain, in_chunks = server.open(), server.open()
 
         assert (plain.length, in_chunks.length) == (len(DATA), None)
@@ -193,7 +193,7 @@ def test_a_source_is_read_to_its_end(n: int) -> None:
 
 def test_an_empty_source_is_whole() -> None:
     """With a length of 0, or with no chunk."""
-    with Server(answer(b""), chunked()) as server:
+    with Server(response(b""), chunked()) as server:
         assert read_all(server.open()) == b""
         assert read_all(server.open()) == b""
 
@@ -223,8 +223,8 @@ def test_chunks_of_any_size_are_the_source(
 @pytest.mark.parametrize(
     "cut",
     [
-        answer(DATA[:-1], length=len(DATA)),
-        answer(b"", length=1),
+        response(DATA[:-1], length=len(DATA)),
+        response(b"", length=1),
         chunked(DATA, end=b""),
         chunked(DATA, end=b"0\r\n"),
         chunked(DATA, end=b"0\r\nTrailer: 1"),
@@ -277,8 +277,8 @@ def test_endless_trailers_are_refused() -> None:
 @pytest.mark.parametrize(
     "lie",
     [
-        answer(DATA + b"x", length=len(DATA)),
-        answer(b"x", length=0),
+        response(DATA + b"x", length=len(DATA)),
+        response(b"x", length=0),
         chunked(DATA) + b"x",
     ],
     ids=range(3),
@@ -300,7 +300,7 @@ def test_a_connection_that_stays_open_does_no_harm() -> None:
     done = threading.Event()
 
     def stay(client: socket.socket) -> None:
-        client.sendall(answer())
+        client.sendall(response())
         done.wait(5)
 
     with Server(stay) as server:
@@ -338,14 +338,14 @@ def test_a_source_that_does_not_tell_its_end_is_refused(head: str) -> None:
 
 def test_the_same_length_twice_is_one() -> None:
     """Some servers repeat themselves."""
-    with Server(answer(Content_Length=str(len(DATA)))) as server:
+    with Server(response(Content_Length=str(len(DATA)))) as server:
         assert read_all(server.open()) == DATA
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "unheard-of"])
 def test_encoded_data_is_refused(coding: str) -> None:
     """It is not the image, and was not requested; the message says what to do."""
-    with Server(answer(gzip.compress(DATA), Content_Encoding=coding)) as server:
+    with Server(response(gzip.compress(DATA), Content_Encoding=coding)) as server:
         assert refusal(server.uri(), server.allowed) == (
             "The source sends a Content-Encoding that was not requested; use a URI"
             " that serves the image's own bytes."
@@ -354,7 +354,7 @@ def test_encoded_data_is_refused(coding: str) -> None:
 
 def test_data_that_is_not_encoded_may_say_so() -> None:
     """Needless, but harmless."""
-    with Server(answer(Content_Encoding="Identity")) as server:
+    with Server(response(Content_Encoding="Identity")) as server:
         assert read_all(server.open()) == DATA
 
 
@@ -395,21 +395,21 @@ def test_cut_headers_may_heal(upto: int) -> None:
     """
     Their end is not taken for that of all headers, nor a cut length for a whole one.
     """
-    with Server(answer()[:upto]) as server, pytest.raises(SourceBroken) as broken:
+    with Server(response()[:upto]) as server, pytest.raises(SourceBroken) as broken:
         server.open()
 
     assert str(broken.value) == "The source did not respond over HTTP; check its URI."
 
 
 def test_a_server_that_goes_on_first_is_read() -> None:
-    """Status 100 is no answer."""
-    with Server(b"HTTP/1.1 100 Continue\r\n\r\n" + answer()) as server:
+    """Status 100 is no response."""
+    with Server(b"HTTP/1.1 100 Continue\r\n\r\n" + response()) as server:
         assert read_all(server.open()) == DATA
 
 
 def test_nothing_is_asked_for_less_than_a_byte() -> None:
     """-1 would be all, in no bounded memory."""
-    with Server(answer()) as server, server.open() as source:
+    with Server(response()) as server, server.open() as source:
         for n in (0, -1):
             with pytest.raises(ValueError, match="At least one byte"):
                 source.read(n)

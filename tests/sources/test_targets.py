@@ -19,11 +19,11 @@ from tests.sources.servers import (
     PUBLIC,
     Names,
     Server,
-    answer,
     internet,
     read_all,
     redirect,
     refusal,
+    response,
 )
 
 # The form of a URI and of the setting.
@@ -257,7 +257,7 @@ def test_what_was_checked_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> No
     """A name that turns private after its check is not asked again."""
     names = Names([PUBLIC], ["127.0.0.1"])
     monkeypatch.setattr(socket, "getaddrinfo", names)
-    with Server(answer()) as server, internet(monkeypatch, server) as dialled:
+    with Server(response()) as server, internet(monkeypatch, server) as dialled:
         data = read_all(open_source("http://files.example.com/", NOBODY))
 
     assert data == DATA
@@ -273,7 +273,7 @@ def test_a_name_that_turns_private_before_a_redirect_is_refused(
     names = Names([PUBLIC], ["10.0.0.1"])
     monkeypatch.setattr(socket, "getaddrinfo", names)
     with (
-        Server(redirect("/again"), answer()) as server,
+        Server(redirect("/again"), response()) as server,
         internet(monkeypatch, server) as dialled,
     ):
         assert "does not resolve to a public address" in refusal(
@@ -290,7 +290,7 @@ def test_a_connection_that_leads_elsewhere_is_refused(
     """The peer is what was checked, or nothing is sent."""
     monkeypatch.setattr(socket, "getaddrinfo", Names([PUBLIC]))
     with (
-        Server(answer()) as server,
+        Server(response()) as server,
         internet(monkeypatch, server, peer="127.0.0.1"),
     ):
         assert refusal("http://files.example.com/") == (
@@ -302,7 +302,7 @@ def test_a_connection_that_leads_elsewhere_is_refused(
 
 def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that refuses does no harm, such as IPv6 where there is none."""
-    with Server(answer()) as server:
+    with Server(response()) as server:
         names = Names(["::1", "127.0.0.2", "127.0.0.1"])
         monkeypatch.setattr(socket, "getaddrinfo", names)
         allowed = frozenset({("files.example.com", None)})
@@ -315,7 +315,7 @@ def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("with_port", [True, False])
 def test_what_the_setting_names_may_be_anywhere(host: str, with_port: object) -> None:
     """With any port, or the one that it names."""
-    with Server(answer()) as server:
+    with Server(response()) as server:
         allowed = parse_allowed(f"{host}:{server.port}" if with_port else host)
 
         assert read_all(open_source(server.uri(host=host), allowed)) == DATA
