@@ -121,7 +121,7 @@ def test_an_import_that_stands_still_is_taken_up_again(
     producer: Actor, image_id: str, sweep_in: Sweep, pump: Pump
 ) -> None:
     """Its message got lost, or lies among the dead letters."""
-    uri = {"name": "web-download", "uri": "http://127.0.0.1:1/"}
+    uri = {"name": "web-download", "uri": "http://localhost/"}
     producer.post(f"/v2/images/{image_id}/import", {"method": uri})
     stream = MotoStream("cloud-images-test")
     lost = Pump(stream, lambda *_: {"batchItemFailures": []}, print, print)
@@ -138,7 +138,7 @@ def test_an_import_that_stands_still_is_taken_up_again(
     image = producer.get(f"/v2/images/{image_id}").document
     assert image["status"] == "queued"
     assert image["os_glance_failed_import"] == (
-        "The source's port must be 80 or 443 (IMPORT_ALLOW permits others)."
+        "The source does not resolve to a public address (IMPORT_ALLOW permits others)."
     )
 
 

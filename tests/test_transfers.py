@@ -15,13 +15,19 @@ from chalicelib.domain.uploads import UploadState
 from chalicelib.store import objects
 from chalicelib.store import uploads as upload_store
 from infra.local.worker import Pump
-from tests.actors import Actor
+from tests.actors import Actor, Response
 from tests.bucket_faults import multiparts, small_parts, stored_objects
+from tests.scene import error
 from tests.web_source import WebSource, allow, serving
 
 CONTENT = bytes(range(256)) * 10
 PART = 1000
 """How large a part is in these tests: the content has three."""
+
+NOT_PUBLIC = (
+    "The source does not resolve to a public address (IMPORT_ALLOW permits others)."
+)
+NO_PORT = "The source's port must be 80 or 443 (IMPORT_ALLOW permits others)."
 
 
 @pytest.fixture(autouse=True)
@@ -217,10 +223,7 @@ def test_a_redirect_to_a_private_address_is_refused(
 
     pump.settle()
 
-    message = (
-        "The source does not resolve to a public address (IMPORT_ALLOW permits others)."
-    )
-    assert_failed(producer, image_id, message)
+    assert_failed(producer, image_id, NOT_PUBLIC)
     assert len(source.asked) == 1
 
 
@@ -231,15 +234,47 @@ def test_only_a_source_that_is_allowed_may_have_another_port(
     pump: Pump,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By default ports 80 and 443 alone are allowed, of public addresses."""
-    allow(monkeypatch)
+    """The worker looks again: a setting may have changed since the request."""
     ask_import(producer, image_id, source)
+    allow(monkeypatch)
 
     pump.settle()
 
-    message = "The source's port must be 80 or 443 (IMPORT_ALLOW permits others)."
-    assert_failed(producer, image_id, message)
+    assert_failed(producer, image_id, NO_PORT)
     assert source.asked == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("http://10.0.0.1/", NOT_PUBLIC),
+        ("http://127.0.0.1/", NOT_PUBLIC),
+        ("https://[::ffff:169.254.169.254]/", NOT_PUBLIC),
+        ("http://8.8.8.8:8080/", NO_PORT),
+        ("http://files.example.com:22/", NO_PORT),
+    ],
+)
+def test_a_target_that_is_not_permitted_is_refused_at_once(
+    uri: str,
+    message: str,
+    producer: Actor,
+    image_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A private address and a port by the request, a name by the worker."""
+    allow(monkeypatch, "10.0.0.2")
+    path = f"/v2/images/{image_id}"
+
+    def asked(uri: str) -> Response:
+        method = {"name": "web-download", "uri": uri}
+        return producer.post(f"{path}/import", {"method": method})
+
+    refused = asked(uri)
+
+    assert (refused.status, refused.document) == error(400, "Bad Request", message)
+    assert producer.get(path).document["status"] == "queued"
+    assert tasks(producer, image_id) == []
+    assert asked("http://10.0.0.2:22/").status == 202
 
 
 def test_a_server_that_heals_is_asked_again(

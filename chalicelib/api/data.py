@@ -21,7 +21,12 @@ from chalicelib.api.responses import TEXT_TYPE, json_response, no_content
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Content, Image, ImageStatus
-from chalicelib.domain.import_uris import BadUri, parse_uri
+from chalicelib.domain.import_uris import (
+    SourceRefused,
+    check_target,
+    parse_allowed,
+    parse_uri,
+)
 from chalicelib.domain.uploads import GLANCE_DIRECT, Upload, UploadState
 from chalicelib.errors import BadRequest, Conflict, StaleError, UnsupportedMediaType
 from chalicelib.store import images as image_store
@@ -189,9 +194,10 @@ def _import_uri(uri: str | None, image: Image, upload: Upload) -> tuple[Image, U
     check_formats(image, Conflict)
     if uri is None:
         raise BadRequest("method.uri must be the URL to import from.")
+    allowed = parse_allowed(settings.current.import_allow)
     try:
-        parse_uri(uri)
-    except BadUri as exc:
+        check_target(parse_uri(uri), allowed)
+    except SourceRefused as exc:
         raise BadRequest(str(exc)) from exc
     upload = replace(upload, uri=uri)
     after = replace(

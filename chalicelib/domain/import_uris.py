@@ -1,9 +1,15 @@
-"""The syntax of import URIs, and of the hosts that `IMPORT_ALLOW` names."""
+"""Import URIs and the hosts of `IMPORT_ALLOW`: their syntax, and what is permitted."""
 
 import re
 import string
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+)
 from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -13,12 +19,56 @@ URI_MAX: Final = 4096
 Place = tuple[str, int | None]
 """A host as `IMPORT_ALLOW` names it, and the port; None is any port."""
 
+PORTS: Final = frozenset({80, 443})
+"""The ports that may be connected to, beside those that `IMPORT_ALLOW` names."""
+
+# The same for a name that does not exist: it must not tell which private names do.
+NOT_PUBLIC: Final = (
+    "The source does not resolve to a public address (IMPORT_ALLOW permits others)."
+)
+
 _PORTS: Final = {"http": 80, "https": 443}
 _HOST_MAX = 253
 _PORT_MAX = 65535
 _PLACE = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9_.-]+))(?::([0-9]{1,5}))?")
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+# IANA IPv4 Special-Purpose Address Registry, and multicast.
+_FORBIDDEN_IPV4 = tuple(
+    IPv4Network(text)
+    for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # Carrier-grade NAT, and Alibaba's metadata.
+        "127.0.0.0/8",
+        "168.63.129.16/32",  # Azure's metadata, which is not in the registry.
+        "169.254.0.0/16",  # Link-local, and AWS's metadata.
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",  # Relays of 6to4.
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+    )
+)
+# IANA IPv6 Special-Purpose Address Registry. Outside 2000::/3 are loopback, link-local,
+# unique local (AWS's metadata, too) and multicast addresses, and those that embed an
+# IPv4 address: mapped, compatible, and NAT64's 64:ff9b::/96 and 64:ff9b:1::/48.
+_UNICAST_IPV6 = IPv6Network("2000::/3")
+_FORBIDDEN_IPV6 = tuple(
+    IPv6Network(text)
+    for text in (
+        "2001::/23",  # Protocols: Teredo, ORCHID, benchmarks.
+        "2001:db8::/32",
+        "2002::/16",  # 6to4.
+        "3fff::/20",
+    )
+)
 
 
 class SourceRefused(Exception):  # noqa: N818 - as the API's errors are named
@@ -91,6 +141,44 @@ def parse_uri(uri: str) -> Target:
         ) from None
     path = f"{split.path or '/'}{'?' if split.query else ''}{split.query}"
     return Target(split.scheme, host, port or _PORTS[split.scheme], path)
+
+
+def check_target(target: Target, allowed: frozenset[Place]) -> None:
+    """Check a target's port, and its address where the URI names one.
+
+    What a name resolves to is checked for each connection.
+
+    Raises:
+        SourceRefused: One of them is not permitted.
+    """
+    if permits(allowed, target):
+        return
+    if target.port not in PORTS:
+        raise SourceRefused(
+            "The source's port must be 80 or 443 (IMPORT_ALLOW permits others)."
+        )
+    try:
+        address = ip_address(target.host)
+    except ValueError:
+        return
+    if not is_public(address):
+        raise SourceRefused(NOT_PUBLIC)
+
+
+def permits(allowed: frozenset[Place], target: Target) -> bool:
+    """Return whether `IMPORT_ALLOW` names a target."""
+    return bool(allowed & {(target.host, None), (target.host, target.port)})
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Return whether an address is one of the public internet."""
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _FORBIDDEN_IPV4)
+    return (
+        address.scope_id is None
+        and address in _UNICAST_IPV6
+        and not any(address in network for network in _FORBIDDEN_IPV6)
+    )
 
 
 def resolve_redirect(target: Target, location: str) -> Target:
