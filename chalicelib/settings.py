@@ -34,6 +34,8 @@ class Settings:
     sort_images_max: int = 25_000
     upload_bytes_max: int = 4_500_000
     import_allow: str = ""
+    import_rate_min: int = 65_536
+    project_imports_max: int = 4
     image_formats: str = "inspect"
     cors_origins: str = ""
     event_bus: str = ""
@@ -55,7 +57,7 @@ _SHOWN = 40
 _MAY_BE_ZERO: Final = frozenset(
     {
         *("member_quota", "tag_quota", "property_quota", "index_lag_seconds"),
-        "token_cache_seconds",
+        *("token_cache_seconds", "import_rate_min"),
     }
 )
 

@@ -16,8 +16,8 @@ from chalicelib.domain.caller import Role
 from chalicelib.domain.policy import RULES, Rule, Verdict
 from chalicelib.identity import oidc, service_credentials
 from chalicelib.settings import Settings
+from chalicelib.store import claims, indexes, recent_changes
 from chalicelib.store import images as image_store
-from chalicelib.store import indexes, recent_changes
 from chalicelib.store import members as member_store
 from chalicelib.store import uploads as upload_store
 from infra.local import gateway
@@ -169,7 +169,10 @@ def test_the_documents_have_every_access_pattern() -> None:
 
     found = {
         match[1]: name
-        for module in (image_store, member_store, indexes, recent_changes, upload_store)
+        for module in (
+            *(image_store, member_store, indexes, recent_changes),
+            *(upload_store, claims),
+        )
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if (match := re.match(r"\s*(AP-\d+):", function.__doc__ or ""))
     }

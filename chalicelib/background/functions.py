@@ -69,4 +69,4 @@ def _process_messages(event: SQSEvent) -> None:
         if isinstance(message, CopyMessage):
             update_copies(message)
         else:
-            transfer(message.image_id, message.upload_id, is_out_of_time)
+            transfer(message.image_id, message.upload_id, is_out_of_time, message.waits)

@@ -1,4 +1,7 @@
-"""The worker's part in an upload: move its data into the bucket, and end it.
+"""Transfers: move the data of an import or an upload into the bucket, and end it.
+
+A run ends after a slice of time, and a message starts the next one, so that others have
+their turn. An import needs a claim: a project has some at most.
 
 A run may be killed anywhere, or overlap with another. Progress is saved with the
 upload, each save is conditional on the last one, and an object of S3 is accepted only
@@ -24,7 +27,7 @@ from chalicelib.domain.images import Content, Image, ImageStatus
 from chalicelib.domain.import_uris import SourceRefused, parse_allowed
 from chalicelib.domain.uploads import WEB_DOWNLOAD, Progress, Upload, UploadState
 from chalicelib.errors import StaleError, Unavailable
-from chalicelib.store import objects, queue
+from chalicelib.store import claims, objects, queue
 from chalicelib.store import uploads as upload_store
 from chalicelib.store.objects import MissingError
 
@@ -46,12 +49,24 @@ TRIES_MAX: Final = 5
 """Maximum number of consecutive runs that fail without progress."""
 
 TIME_MAX: Final = timedelta(hours=24)
-"""Time limit of an import, over all its runs."""
+"""Time limit of an import, over all its runs, from the first byte on."""
+
+SLICE_SECONDS: Final = 60
+"""Time after which a run ends for others to have their turn, in seconds."""
+
+RATE_SECONDS: Final = 30
+"""Time from which on a source must have the least average rate, in seconds."""
+
+WAIT_SECONDS: Final = 30
+"""First delay of an import whose project has too many, in seconds; it doubles."""
+
+WAITING: Final = timedelta(minutes=15)
+"""Age at which an import that waits is touched: the sweep resends what is idle."""
 
 RETRY_SECONDS = 10
 """Delay before the first retry, in seconds; it doubles with each further one."""
 
-_RETRY_SECONDS_MAX = 900  # SQS delays a message no longer.
+_DELAY_SECONDS_MAX = 900  # SQS delays a message no longer.
 _PIECE_BYTES = 1024**2
 _SAVE_INTERVAL_BYTES = 1024**3
 
@@ -64,8 +79,13 @@ class FailedError(Exception):
     """The upload cannot succeed; the message is for the image's owner."""
 
 
-def transfer(image_id: str, upload_id: str, is_out_of_time: IsOutOfTime) -> None:
+def transfer(
+    image_id: str, upload_id: str, is_out_of_time: IsOutOfTime, waits: int = 0
+) -> None:
     """Process an upload until time is out, and enqueue what is left of it.
+
+    An import whose project has too many in progress is enqueued again, with a delay.
+    A message that is put back instead would count towards the dead letters.
 
     Raises:
         Unavailable: The state could not be saved; the message must be retried.
@@ -77,20 +97,39 @@ def transfer(image_id: str, upload_id: str, is_out_of_time: IsOutOfTime) -> None
         objects.delete_upload(upload)
     if upload.is_over:
         return
+    is_import = upload.method == WEB_DOWNLOAD
+    if is_import and not claims.claim_import(upload):
+        _wait(upload, waits)
+        return
     run = _Run(upload)
     try:
-        run.claim()
-        move = _download if upload.method == WEB_DOWNLOAD else _verify
+        run.begin()
+        move = _download if is_import else _verify
         digests = move(run, is_out_of_time)
         _succeed(run, digests)
     except OutOfTimeError:
         queue.send_upload(run.upload)
+        return  # The claim stays: the next run renews it.
     except StaleError:
         _clean_up(run.upload)
     except (SourceRefused, FormatRefused, FailedError) as exc:
         fail(run.upload, str(exc))
     except (SourceBroken, Unavailable) as exc:
         _retry_later(run, str(exc))
+    if is_import:
+        with suppress(Unavailable):  # It ends by itself.
+            claims.release_import(upload)
+
+
+def _wait(upload: Upload, waits: int) -> None:
+    """Enqueue an import again, with a growing delay."""
+    try:
+        if clock.now() - upload.updated_at > WAITING:
+            upload = upload_store.save_upload(upload, upload)
+    except StaleError:
+        return  # Another message of it was there at the same time.
+    delay = min(WAIT_SECONDS * 2 ** min(waits, 5), _DELAY_SECONDS_MAX)
+    queue.send_upload(upload, delay, waits + 1)
 
 
 def fail(upload: Upload, message: str) -> None:
@@ -119,13 +158,12 @@ class _Run:
     def __init__(self, upload: Upload) -> None:
         self.upload = upload
 
-    def claim(self) -> None:
+    def begin(self) -> None:
         last = self.upload
         if last.tries >= TRIES_MAX:
             reason = last.message or "The worker crashed."
             raise FailedError(f"Failed {last.tries} times: {reason}")
-        age = clock.now() - last.created_at
-        if last.method == WEB_DOWNLOAD and age > TIME_MAX:
+        if last.begun_at and clock.now() - last.begun_at > TIME_MAX:
             raise FailedError("The import took longer than 24 hours.")
         self.save(state=UploadState.PROCESSING, tries=last.tries + 1)
 
@@ -195,12 +233,16 @@ def _fetch(
     with open_source(
         upload.uri or "", allowed, digests.size, progress.validator, upload.size
     ) as source:
+        # What cannot go on at its middle is read in one run: a slice would lose it.
+        is_sliced = bool(source.validator) and (source.resumes or digests.size == 0)
+        pace = _Pace(is_out_of_time, is_sliced=is_sliced)
+        begun_at = upload.begun_at or clock.now()
         if not source.resumes:
             digests, etags, parts = Digests(), Digests(), 0
             part_size = _part_size(source.length)
-            run.save(part_size=part_size, size=source.length)
+            run.save(part_size=part_size, size=source.length, begun_at=begun_at)
         while True:
-            content = _read_part(source, part_size, is_out_of_time)
+            content = _read_part(source, part_size, pace)
             is_last = len(content) < part_size
             digests.update(content)
             if parts == 0 and is_last:
@@ -218,17 +260,69 @@ def _fetch(
             )
             if is_last:
                 return digests, etags
+            pace.end_part()
 
 
-def _read_part(source: Source, size: int, is_out_of_time: IsOutOfTime) -> bytes:
+class _Pace:
+    """How long a run stays at a source, and how slow the source may be.
+
+    A slice ends after a minute, but not before one part was stored: less is no
+    progress. At the least rate that a source may have, a part takes two minutes.
+    """
+
+    def __init__(self, is_out_of_time: IsOutOfTime, *, is_sliced: bool) -> None:
+        self._is_out_of_time = is_out_of_time
+        self._is_sliced = is_sliced
+        self._begun = clock.now()
+        self._parts = 0
+        self._size = 0
+
+    def add(self, piece: bytes) -> None:
+        """Count what the source has sent."""
+        self._size += len(piece)
+
+    def check(self) -> None:
+        """Check whether the run may read on.
+
+        Raises:
+            OutOfTimeError: It must end.
+            SourceBroken: The source is too slow.
+        """
+        if self._is_out_of_time() or (self._parts and self._ends_within(1)):
+            raise OutOfTimeError
+        seconds = self._seconds
+        least = seconds * settings.current.import_rate_min
+        if seconds > RATE_SECONDS and self._size < least:
+            raise SourceBroken("The source is too slow.")
+
+    def end_part(self) -> None:
+        """Note that a part was stored.
+
+        Raises:
+            OutOfTimeError: The slice would end within the next part.
+        """
+        self._parts += 1
+        if self._ends_within(1 + 1 / self._parts):
+            raise OutOfTimeError
+
+    def _ends_within(self, times: float) -> bool:
+        """Return whether the slice ends before the run took some times as long."""
+        return self._is_sliced and self._seconds * times > SLICE_SECONDS
+
+    @property
+    def _seconds(self) -> float:
+        return (clock.now() - self._begun).total_seconds()
+
+
+def _read_part(source: Source, size: int, pace: _Pace) -> bytes:
     """Return the next part; it is smaller only at the end of the source."""
     part = bytearray()
     while len(part) < size:
-        if is_out_of_time():
-            raise OutOfTimeError
+        pace.check()
         piece = source.read(min(_PIECE_BYTES, size - len(part)))
         if not piece:
             break
+        pace.add(piece)
         part += piece
     return bytes(part)
 
@@ -278,9 +372,10 @@ def _verify(run: _Run, is_out_of_time: IsOutOfTime) -> Digests:
 
 def _hash(run: _Run, size: int, is_out_of_time: IsOutOfTime) -> Digests:
     digests = _restore(run.upload.progress.digests)
+    ends = clock.now() + timedelta(seconds=SLICE_SECONDS)
     try:
         while digests.size < size:
-            _hash_from(run, digests, is_out_of_time)
+            _hash_from(run, digests, lambda: is_out_of_time() or clock.now() > ends)
     except (OutOfTimeError, Unavailable):
         run.save_progress(digests)
         raise
@@ -338,7 +433,7 @@ def _retry_later(run: _Run, reason: str) -> None:
     except StaleError:
         _clean_up(upload)
         return
-    delay = min(RETRY_SECONDS * 2 ** max(upload.tries - 1, 0), _RETRY_SECONDS_MAX)
+    delay = min(RETRY_SECONDS * 2 ** max(upload.tries - 1, 0), _DELAY_SECONDS_MAX)
     queue.send_upload(upload, delay)
 
 

@@ -52,6 +52,7 @@ class Progress:
 class Upload:
     """One attempt to bring data into an image, by one method; and a task of the API.
 
+    `begun_at` is when the source of an import sent its first byte.
     `size` and `part_size` are bytes, `sha512` is what the client says of the whole,
     `etag` the tag that S3 must give to what it puts together,
     `multipart_id` names the upload in S3, `tries` counts runs that got no further than
@@ -67,6 +68,7 @@ class Upload:
     request_id: str
     created_at: datetime
     updated_at: datetime
+    begun_at: datetime | None = None
     uri: str | None = None
     size: int | None = None
     part_size: int | None = None

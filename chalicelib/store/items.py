@@ -3,6 +3,7 @@
 `infra/resources.yaml` defines the same table for AWS; a test compares the two.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -183,6 +184,7 @@ class UploadItem(Item):
     request_id = UnicodeAttribute(null=True)
     created_at = UnicodeAttribute(null=True)
     updated_at = UnicodeAttribute(null=True)
+    begun_at = UnicodeAttribute(null=True)
     uri = UnicodeAttribute(null=True)
     size = NumberAttribute(null=True)
     part_size = NumberAttribute(null=True)
@@ -193,6 +195,17 @@ class UploadItem(Item):
     tries = NumberAttribute(null=True)
     reached = NumberAttribute(null=True)
     message = UnicodeAttribute(null=True)
+    expires_at = NumberAttribute(null=True)
+
+
+class ClaimsItem(Item):
+    """The imports of a project that are in progress: when each of their claims ends.
+
+    `claims` has the seconds since 1970 for each upload's id. It expires with the last.
+    """
+
+    claims = JSONAttribute(null=True)
+    version = NumberAttribute(null=True)
     expires_at = NumberAttribute(null=True)
 
 
@@ -273,6 +286,13 @@ def upload_item(upload: Upload) -> UploadItem:
 def upload_of(raw: Raw) -> Upload:
     """Parse an upload from its item."""
     return _UPLOAD.parse(raw)
+
+
+def claims_of(raw: Raw | None) -> tuple[int | None, dict[str, int]]:
+    """Parse the version of a project's claims, and when each ends, from their item."""
+    if raw is None:
+        return None, {}
+    return int(raw["version"]["N"]), json.loads(raw["claims"]["S"])
 
 
 def pending_upload_of(raw: Raw | None) -> Upload | None:

@@ -67,6 +67,11 @@ def upload_partition(image_id: str) -> str:
     return f"UPLOAD#{image_id}"
 
 
+def claims_key(project_id: str) -> Key:
+    """Return the key of a project's claims: `PROJECT#consumer`, `IMPORTS`."""
+    return project_partition(project_id), "IMPORTS"
+
+
 def recent_key(project_id: str, part: str, changed_at: datetime, image_id: str) -> Key:
     """Return a recent change's key: `PROJECT#consumer`, `RECENT#PENDING#2026-…#6b1f…`.
 

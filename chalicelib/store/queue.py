@@ -23,6 +23,8 @@ class UploadMessage:
 
     image_id: str
     upload_id: str
+    waits: int = 0
+    """How often it was sent again because its project had too many imports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class CopyMessage:
     owner: str = ""
 
 
-def send_upload(upload: Upload, delay: int = 0) -> None:
+def send_upload(upload: Upload, delay: int = 0, waits: int = 0) -> None:
     """Send an upload to its function, after a delay of 0 to 900 seconds.
 
     A `web-download` goes to the queue of imports, so that nothing else waits for it.
@@ -45,7 +47,9 @@ def send_upload(upload: Upload, delay: int = 0) -> None:
     current = settings.current
     imports = current.import_queue_url or current.queue_url
     url = imports if upload.method == WEB_DOWNLOAD else current.queue_url
-    message = {"image_id": upload.image_id, "upload_id": upload.id}
+    message: dict[str, Any] = {"image_id": upload.image_id, "upload_id": upload.id}
+    if waits:
+        message["waits"] = waits
     _send(url, message, upload.project_id, delay)
 
 
@@ -65,7 +69,9 @@ def parse_message(body: str) -> UploadMessage | CopyMessage:
     if "copy_after" in message:
         owner = message.get("owner", "")
         return CopyMessage(message["image_id"], message["copy_after"], owner)
-    return UploadMessage(message["image_id"], message["upload_id"])
+    return UploadMessage(
+        message["image_id"], message["upload_id"], message.get("waits", 0)
+    )
 
 
 def _send(url: str, message: dict[str, Any], project_id: str, delay: int = 0) -> None:
