@@ -2,6 +2,7 @@
 What the tests of the package stand on: packages, made once, and an AWS that they reach.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from tests.package.packaged import Lambda, Package, made, running
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of all packages that this run of the tests makes."""
-    root = tmp_path_factory.getbasetemp().parent / "packages"
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # Which all processes of this run have.
+    root /= "packages"
     root.mkdir(exist_ok=True)
     return root
 
