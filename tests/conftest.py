@@ -18,9 +18,9 @@ backend.start()
 backend.create_bucket("cloud-images-test")
 backend.create_queues()
 
-from botocore.session import get_session
 
 import app as service
+from chalicelib import aws
 from chalicelib.background import functions
 from chalicelib.store import dynamodb
 from infra.local.streams import MotoStream
@@ -93,7 +93,7 @@ def pump(table: str) -> Pump:
     client = dynamodb.connection.connection.client
     specification = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
     client.update_table(TableName=table, StreamSpecification=specification)
-    client = get_session().create_client("sqs")
+    client = aws.session().create_client("sqs")
     for url in (backend.QUEUE_URL, backend.IMPORT_QUEUE_URL):
         client.delete_queue(QueueUrl=url)
     backend.create_queues()

@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 import requests
-from botocore.session import get_session
 
-from chalicelib import clock
+from chalicelib import aws, clock
 from chalicelib.api import uploads
 from chalicelib.aws import client
 from chalicelib.background import sweep, transfers
@@ -128,7 +127,7 @@ def story(producer: Actor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
 @pytest.fixture
 def pump(pump: Pump) -> Pump:
     """Queues that give what a dead run had to another one at once."""
-    sqs = get_session().create_client("sqs")
+    sqs = aws.session().create_client("sqs")
     for url in (backend.QUEUE_URL, backend.IMPORT_QUEUE_URL):
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "0"})
     return pump

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import yaml
 from botocore.httpsession import URLLib3Session
-from botocore.session import get_session
 
+from chalicelib import aws
 from infra.local.mended_moto import mended_moto
 
 RESOURCES: Final = Path(__file__).parents[1] / "resources.yaml"
@@ -100,7 +100,7 @@ def _keys(table: dict[str, Any]) -> dict[str, Any]:
 
 def create_queues() -> None:
     """Create the queues of uploads and of imports."""
-    client = get_session().create_client("sqs")
+    client = aws.session().create_client("sqs")
     queues = {QUEUE_URL: "UploadQueue", IMPORT_QUEUE_URL: "ImportQueue"}
     for url, resource in queues.items():
         client.create_queue(
@@ -113,12 +113,12 @@ def create_queues() -> None:
 
 def create_bus(name: str) -> None:
     """Create a bus of events, under a name."""
-    get_session().create_client("events").create_event_bus(Name=name)
+    aws.session().create_client("events").create_event_bus(Name=name)
 
 
 def create_bucket(name: str) -> None:
     """Create the bucket of images' data, empty, under a name."""
-    get_session().create_client("s3").create_bucket(Bucket=name)
+    aws.session().create_client("s3").create_bucket(Bucket=name)
 
 
 @cache

@@ -8,8 +8,7 @@ from functools import partial
 from threading import BoundedSemaphore, Event, Thread
 from typing import Any, Final
 
-from botocore.session import get_session
-
+from chalicelib import aws
 from infra.local.backend import IMPORT_QUEUE_URL, QUEUE_URL
 from infra.local.streams import Stream
 
@@ -44,7 +43,7 @@ class Pump:
         self._free = {url: BoundedSemaphore(SLOTS) for url in self._handlers}
         self._runs: list[Thread] = []
         self._left: list[dict[str, Any]] = []
-        self._queue = get_session().create_client("sqs")
+        self._queue = aws.session().create_client("sqs")
         self._context = _Context()
 
     def turn(self) -> int:
