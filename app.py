@@ -6,6 +6,7 @@ from chalicelib import settings
 from chalicelib.api.app import App, install
 from chalicelib.api.data import data
 from chalicelib.api.discovery import discovery
+from chalicelib.api.docs import docs
 from chalicelib.api.images import images
 from chalicelib.api.members import members
 from chalicelib.api.uploads import uploads
@@ -14,6 +15,7 @@ from chalicelib.identity.methods import choose_identity
 
 app = App(app_name="cloud-images")
 app.register_blueprint(discovery)
+app.register_blueprint(docs)
 app.register_blueprint(images)
 app.register_blueprint(members)
 app.register_blueprint(data)

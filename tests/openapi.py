@@ -10,7 +10,7 @@ import jsonschema
 
 from infra.local import gateway
 
-FILE = Path(__file__).parents[1] / "docs/api/openapi.json"
+FILE = Path(__file__).parents[1] / "chalicelib/api/static/openapi.json"
 DESCRIPTION: Any = json.loads(FILE.read_text("utf-8"))
 IMAGES_HELD = 3
 """The number of images of a page that are validated."""

@@ -100,10 +100,13 @@ def test_a_tool_of_users_needs_nothing_of_the_service(path: Path) -> None:
 def test_the_api_imports_no_work_of_the_other_functions() -> None:
     """Its cold start pays for no module of the worker, the stream or the sweep.
 
-    Nor for the one that inspects data, which few requests bring.
+    Nor for the one that inspects data, which few requests bring, nor for the page of
+    the API.
     """
     code = (
-        "import sys, app; print(*sorted(m for m in sys.modules if m.startswith("
+        "import sys; opened = []; sys.addaudithook(lambda event, args: event == 'open'"
+        " and 'static' in str(args[0]) and opened.append(args[0])); import app;"
+        " print(*opened, *sorted(m for m in sys.modules if m.startswith("
         "('chalicelib.background.', 'chalicelib.domain.formats'))))"
     )
     done = subprocess.run(

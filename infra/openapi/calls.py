@@ -13,7 +13,9 @@ from chalicelib.domain.images import DATA_TYPE
 from infra.openapi.documents import DATA
 
 TEXT: Final = "text"
-"""The name of the one document that is plain text."""
+PAGE: Final = "page"
+FILE_OF_PAGE: Final = "file"
+"""The names of documents that are not JSON, or not all of them."""
 
 IMAGE: Final = "/v2/images/{image_id}"
 MEMBERS: Final = f"{IMAGE}/members"
@@ -49,6 +51,8 @@ CALLS: Final[dict[tuple[str, str], Call]] = {
     ("GET", "/versions"): Call({200: "versions"}),
     ("GET", "/v2"): Call({200: "versions"}),
     ("GET", "/healthcheck"): Call({200: TEXT}),
+    ("GET", "/docs"): Call({200: PAGE, 304: None}),
+    ("GET", "/docs/{name}"): Call({200: FILE_OF_PAGE, 304: None}, (404,)),
     ("GET", "/v2/schemas/{name}"): Call({200: "schema"}, (404,)),
     ("GET", "/v2/info/import"): Call({200: "import-info"}),
     ("GET", "/v2/info/stores"): Call({200: "stores-info"}),

@@ -7,10 +7,10 @@ import json
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, Final
 
 from app import app
+from chalicelib.api import docs
 from chalicelib.api.app import METHODS
 from chalicelib.api.discovery import VERSIONS
 from chalicelib.api.requests import EXTENSION_PREFIX
@@ -18,12 +18,12 @@ from chalicelib.api.responses import JSON_TYPE, TEXT_TYPE
 from chalicelib.api.schemas import Json
 from chalicelib.domain.images import DATA_TYPE
 from chalicelib.errors import ERROR_TYPE, ApiError, error_page, title_of
-from infra.openapi.calls import CALLS, TEXT, Call
+from infra.openapi.calls import CALLS, FILE_OF_PAGE, PAGE, TEXT, Call
 from infra.openapi.documents import DATA, schemas
 from infra.openapi.examples import MESSAGES
 from infra.openapi.parameters import HEADERS, list_parameters, path_parameter
 
-FILE: Final = Path(__file__).parents[2] / "docs" / "api" / "openapi.json"
+FILE: Final = docs.FILES / docs.DOCUMENT
 ERRORS_MIN: Final = 400
 PROBLEM_TYPE: Final = "application/problem+json"
 HTML_TYPE: Final = ERROR_TYPE.partition(";")[0]
@@ -31,6 +31,7 @@ HTML_TYPE: Final = ERROR_TYPE.partition(";")[0]
 _TEXT: Final[Json] = {"type": "string"}
 _TAGS: Final = {
     "discovery": "Versions, schemas, and whether the service responds",
+    "docs": "This document, and a page of it",
     "images": "Images: create, list, show, change and delete",
     "members": "Sharing: the members of an image, and their status",
     "data": "The data of images: upload, download and import",
@@ -39,7 +40,7 @@ _TAGS: Final = {
 """What the calls of each module of `chalicelib/api` are for."""
 
 _REASONS: Final = {int(one.status): one.reason for one in ApiError.__subclasses__()}
-_ALWAYS: Final = frozenset({"x-openstack-request-id", "Location"})
+_ALWAYS: Final = frozenset({"x-openstack-request-id", "Location", "ETag"})
 _HEADERS: Final[dict[str, Json]] = {
     name: {"description": words, "required": name in _ALWAYS, "schema": _TEXT}
     for name, words in {
@@ -48,6 +49,7 @@ _HEADERS: Final[dict[str, Json]] = {
         "WWW-Authenticate": "How to authenticate",
         "Retry-After": "After how many seconds to retry",
         "Accept-Patch": "The media types of a patch",
+        "ETag": "The version of the file",
         "Location": "Where the image, the upload or the data is",
         "OpenStack-image-import-methods": "The methods of import",
         "OpenStack-image-store-ids": "The store of images' data",
@@ -61,6 +63,18 @@ _OF_STATUS: Final = {
     503: "Retry-After",
 }
 """The header that an answer of a status has besides those of every answer."""
+
+
+_FORMS: Final[dict[str, Json]] = {
+    DATA: {DATA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+    TEXT: {TEXT_TYPE.partition(";")[0]: {"schema": _TEXT, "example": "OK"}},
+    PAGE: {HTML_TYPE: {"schema": _TEXT}},
+    FILE_OF_PAGE: {
+        JSON_TYPE: {"schema": {"type": "object"}},
+        "text/javascript": {"schema": _TEXT},
+    },
+}
+"""The media types and schemas of what is not a JSON document."""
 
 
 def routes() -> Iterator[tuple[str, str, Any]]:
@@ -145,7 +159,10 @@ def _operation(method: str, path: str, function: Any) -> Json:  # noqa: ANN401 -
         operation["requestBody"] = {
             "required": call.needs_body,
             "content": {
-                kind: {"schema": _schema(name)} for kind, name in call.bodies.items()
+                kind: _FORMS[name][kind]
+                if name in _FORMS
+                else {"schema": _schema(name)}
+                for kind, name in call.bodies.items()
             },
         }
     operation["responses"] = {
@@ -181,17 +198,15 @@ def _answer(method: str, path: str, status: int, name: str | None) -> Json:
     headers = _headers_of(status)
     if (method, path) == ("POST", "/v2/images"):
         headers += ["OpenStack-image-import-methods", "OpenStack-image-store-ids"]
+    if name in (PAGE, FILE_OF_PAGE) or status == HTTPStatus.NOT_MODIFIED:
+        headers.append("ETag")
     if name == DATA:  # S3 sends it.
         headers = []
     answer: Json = {"description": title_of(HTTPStatus(status))}
     if name == DATA:
         answer["description"] += ": the data, from where the redirect leads to"
-        answer["content"] = {DATA_TYPE: {"schema": _schema(name)}}
-    elif name == TEXT:
-        form = TEXT_TYPE.partition(";")[0]
-        answer["content"] = {form: {"schema": _TEXT, "example": "OK"}}
-    elif name is not None:
-        answer["content"] = {JSON_TYPE: {"schema": _schema(name)}}
+    if name is not None:
+        answer["content"] = _FORMS.get(name) or {JSON_TYPE: {"schema": _schema(name)}}
     if headers:
         answer["headers"] = _header_refs(headers)
     return answer
@@ -206,8 +221,6 @@ def _header_refs(names: list[str]) -> Json:
 
 
 def _schema(name: str) -> Json:
-    if name == DATA:
-        return {"type": "string", "format": "binary"}
     return {"$ref": f"#/components/schemas/{name}"}
 
 

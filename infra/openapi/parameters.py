@@ -84,8 +84,7 @@ _PAGING: Final = [
     _parameter(
         "sort",
         _TEXT,
-        "Sort keys with their directions, instead of sort_key and sort_dir",
-        example="name:asc,created_at:desc",
+        "Instead of sort_key and sort_dir: name:asc,created_at:desc",
     ),
     _parameter(
         "sort_key",
@@ -125,15 +124,13 @@ _PROPERTIES: Final = _parameter(
     "Custom properties that the image must have: each other key is the name of one",
     style="form",
     explode=True,
-    example={"os_distro": "ubuntu"},
 )
 
 _RANGE: Final[Json] = {
     "name": "Range",
     "in": "header",
-    "description": "One range of bytes; S3 cuts it out",
+    "description": "One range of bytes, which S3 cuts out: bytes=0-1023",
     "schema": _TEXT,
-    "example": "bytes=0-1023",
 }
 _IMAGE_SIZE: Final[Json] = {
     "name": "X-OpenStack-Image-Size",
