@@ -306,6 +306,31 @@ def test_a_page_of_large_images_ends_early(
     assert len(json.dumps(json.dumps(document, ensure_ascii=False))) < 101_000
 
 
+def test_of_large_images_no_more_is_read_than_a_page_may_hold(
+    producer: Actor, bound: Bound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor, where a filter matches none of them, than a request may read in all."""
+    monkeypatch.setattr(lists, "PAGE_BYTES_MAX", 50_000)
+    bound(property_bytes_max=10_000)
+    fill(*map(image_item, images(20, properties={"notes": "x" * 9_900})))
+    read: list[int] = []
+
+    def note(parsed: dict[str, Any], **_: Any) -> None:
+        read.extend(map(len, map(json.dumps, *parsed["Responses"].values())))
+
+    with on("after-call.dynamodb.BatchGetItem", note):
+        for sort in ("", "&sort=name:asc"):
+            read.clear()
+            assert len(producer.listed(f"?limit=1000{sort}")) == 4
+            assert sum(read) <= 50_000
+        read.clear()
+        bound(page_reads_max=20)
+        refused = producer.get("/v2/images?tag=rare&limit=1000")
+
+    assert "No image that fits tag was found within" in refused.document["message"]
+    assert sum(read) <= 20 * 4_096 + 50_000
+
+
 def test_an_image_larger_than_a_page_is_a_page(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,12 +8,13 @@ once they have caught up. Both must be the same.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from chalicelib import clock, ids, settings
 from chalicelib.store.items import Item, RecentChangeItem
-from chalicelib.store.keys import moment, recent_key
+from chalicelib.store.keys import IMAGE, moment, recent_key
 from tests.actors import Actor, Send
 from tests.aws_faults import on
 from tests.lagging import lagging_indexes
@@ -234,6 +235,37 @@ def test_thousands_of_offers_make_nobodys_list_dear(
 
     assert max(counted) <= 3
     assert len(pending) == 1 + 1 + 3
+
+
+def test_of_an_offer_that_was_withdrawn_only_the_membership_is_read(
+    world: World, send: Send
+) -> None:
+    """A hint of another's offer is no reason to read its image, which may be large."""
+    spammer = Actor(send, "spammer")
+    pending = "?visibility=shared&member_status=pending"
+    read: list[str] = []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        (wanted,) = params["RequestItems"].values()
+        read.extend(key["pk"]["S"] for key in wanted["Keys"] if key["sk"]["S"] == IMAGE)
+
+    with lagging_indexes():
+        offered = [spammer.make_image() for _ in range(4)]
+        for image_id in offered:
+            spammer.share(image_id, "consumer")
+        for image_id in offered[1:]:
+            assert spammer.delete(f"/v2/images/{image_id}/members/consumer").status
+        with on("provide-client-params.dynamodb.BatchGetItem", note):
+            listed = world.consumer.listed(pending)
+            of_offers = {
+                image_id for image_id in offered if f"IMAGE#{image_id}" in read
+            }
+            read.clear()
+            default = world.consumer.listed()
+
+    assert of_offers == {offered[0]} == set(listed) & set(offered)
+    assert not {f"IMAGE#{image_id}" for image_id in offered} & set(read)
+    assert not set(offered) & set(default)
 
 
 def test_the_oldest_image_offered_is_found_behind_500_newer_changes(

@@ -8,8 +8,10 @@ from typing import Final
 
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.list_queries import ListQuery
+from chalicelib.domain.members import MemberStatus
 from chalicelib.store import dynamodb, indexes
 from chalicelib.store.indexes import Range, Row
+from chalicelib.store.keys import PART_OF
 from chalicelib.store.recent_changes import query_recent
 
 _CHUNK_MAX: Final = 5_000
@@ -83,7 +85,7 @@ class Candidates:
         self._query, self._after = query, after
         self._budget, self._chunk = budget, chunk
         self._heads = [_Head(run, after) for run in ranges]
-        self._places: set[str] = set()
+        self._hints: dict[str, Row] = {}
         self._recent: deque[Row] = deque()
         parts = indexes.recent_parts(query, caller) if ranges or beside else []
         self._first: list[Callable[[], int]] = [
@@ -119,14 +121,19 @@ class Candidates:
         self._budget.check()
         self._budget.looked_at += sum(dynamodb.in_parallel(*fetches, *self._first))
         if self._first:
-            rows = map(Row, sorted(self._places, reverse=self._query.descending))
-            self._recent.extend(rows)
+            places = sorted(self._hints, reverse=self._query.descending)
+            self._recent.extend(self._hints[place] for place in places)
         self._first, self._chunk = [], min(2 * self._chunk, _CHUNK_MAX)
         return True
 
     def _read_recent(self, project_id: str, part: str) -> int:
         places = query_recent(project_id, part)
-        self._places.update(place for place in places if self._is_after(place))
+        by_others = part == PART_OF[MemberStatus.PENDING]
+        for place in filter(self._is_after, places):
+            if not by_others:
+                self._hints[place] = Row(place)
+            else:
+                self._hints.setdefault(place, Row(place, is_offered=True))
         return len(places)
 
     def _is_after(self, place: str) -> bool:
@@ -152,4 +159,5 @@ def _merged(rows: list[Row]) -> Row:
         known=known,
         name=first.name if known else None,
         is_membership=any(row.is_membership for row in rows),
+        is_offered=all(row.is_offered for row in rows),
     )

@@ -1,6 +1,6 @@
 """The indexes: what may be in a list, and the truth about it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -55,13 +55,15 @@ class Range:
 class Row:
     """A candidate for a list: an image's place, and what its index row tells.
 
-    `known` is false for a hint and a membership, which carry no name.
+    `known` is false for a hint and a membership, which carry no name. `is_offered` is
+    true if nothing but a hint that another project's offer may have left proposes it.
     """
 
     position: str
     known: bool = False
     name: str | None = None
     is_membership: bool = True
+    is_offered: bool = False
 
     @property
     def image_id(self) -> str:
@@ -248,6 +250,22 @@ def _accepts(query: ListQuery, *, has_name: bool) -> Condition:
     without_copies: Condition = ImageItem.os_hidden.does_not_exist()
     either: Condition = accepts | without_copies
     return either
+
+
+def drop_ended_offers(rows: Sequence[Row], project_id: str) -> list[Row]:
+    """AP-28: the candidates, without the recent offers that are no memberships.
+
+    Another project can leave thousands of hints of offers that it withdrew. The
+    membership is small, its image may be large: so it is read first, where only a hint
+    proposes it. Strongly consistent, as an offer is listed at once.
+    """
+    keys = [member_key(row.image_id, project_id) for row in rows if row.is_offered]
+    memberships = get_items(keys)
+    return [
+        row
+        for row in rows
+        if not row.is_offered or member_key(row.image_id, project_id) in memberships
+    ]
 
 
 def load_listed(

@@ -10,7 +10,7 @@ from bisect import insort
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import islice
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Final, TypeVar
 
@@ -35,6 +35,12 @@ from chalicelib.store.sorted_candidates import (
 
 PAGE_BYTES_MAX: Final = 4 * 2**20
 """Maximum size of a page in Lambda's response, in bytes; the response ends at 6 MB."""
+
+_READ_UNIT: Final = 4_096
+"""What a read unit reads, in bytes: an image that is larger counts as several."""
+
+_BESIDE_MAX: Final = 4_096
+"""Maximum size of what an image has beside tags and properties, in bytes."""
 
 _CHUNK_MAX: Final = 5_000
 _BY_PLACE: Final = ["created_at", "id"]
@@ -133,6 +139,13 @@ class _Page:
         if len(self._images) == self._query.limit:
             raise _FullError
 
+    @property
+    def room(self) -> int:
+        """How many images fit, if all are as large as one may be; the first always."""
+        most = settings.current.property_bytes_max + _BESIDE_MAX
+        left = (PAGE_BYTES_MAX - self._weight) // most
+        return left if self._images else max(1, left)
+
     def end(self, *, has_next: bool) -> Page:
         """Return the page; the next one goes on behind the last image looked at."""
         marker = self._last[1] if has_next and self._last else None
@@ -166,8 +179,9 @@ def _fill_by_place(
         chunk=min(query.limit + 1, _CHUNK_MAX),
         after=list_position(marker.created_at, marker.id) if marker else None,
     )
-    for rows in _slices(query, candidates):
-        for image in _read(query, caller, rows):
+    reader = _Reader(query, caller)
+    for rows in _slices(page, reader, candidates):
+        for image in reader.read(rows):
             page.add(sort_values(query.sort, image), image)
 
 
@@ -179,16 +193,13 @@ def _fill_sorted(
     An image whose row has an old name is put where it belongs now; one that belonged
     before the marker is left out, as it would be had its row been in time.
     """
-
-    def read(rows: list[Row]) -> list[Image]:
-        return list(_read(query, caller, rows))
-
     after = sort_values(query.sort, marker) if marker else None
-    entries = sorted_candidates(query, caller, marker, budget, read)
+    reader, gathering = _Reader(query, caller), _Reader(query, caller)
+    entries = sorted_candidates(query, caller, marker, budget, gathering.read)
     waiting: list[tuple[SortValues, int, Image]] = []
     seen: set[str] = set()
-    for batch in _slices(query, entries):
-        for image in _read_entries(batch, read):
+    for batch in _slices(page, reader, entries):
+        for image in _read_entries(batch, reader.read):
             values = sort_values(query.sort, image)
             if image.id not in seen and (after is None or after < values):
                 heappush(waiting, (values, len(seen), image))
@@ -211,33 +222,67 @@ def _read_entries(
     yield from (entry.image for entry in batch if entry.image is not None)
 
 
-def _slices(query: ListQuery, candidates: Iterable[_T]) -> Iterator[list[_T]]:
+class _Reader:
+    """Reads candidates from the table, and counts what that costs."""
+
+    def __init__(self, query: ListQuery, caller: Caller) -> None:
+        self.query, self.caller = query, caller
+        self.images = 0
+        self.units = 0
+
+    def read(self, rows: list[Row]) -> list[Image]:
+        """Read candidates, and return those that belong in the caller's list.
+
+        A recent change may have a place where the image never was: that of a new image
+        whose id was taken.
+        """
+        query, caller = self.query, self.caller
+        if not caller.is_admin:
+            rows = indexes.drop_ended_offers(rows, caller.project_id)
+        project_id = None if caller.is_admin else caller.project_id
+        truth = indexes.load_listed(rows, project_id)
+        self.images += len(rows)
+        self.units += sum(_read_units(found.image) for found in truth.values())
+        images = []
+        for row in rows:
+            image = policy.listed(
+                caller, truth[row.image_id], query.visibility, query.member_status
+            )
+            if image and list_position(image.created_at, image.id).endswith(
+                row.position
+            ):
+                images.append(image)
+        return images
+
+
+def _read_units(image: Image | None) -> int:
+    """Return how many units an image's tags and properties cost to read, at least one.
+
+    As a page of a list holds images of any size, this bounds what it reads in bytes.
+    """
+    if image is None:
+        return 1
+    texts = chain(image.tags, image.properties, image.properties.values())
+    return 1 + sum(map(len, texts)) // _READ_UNIT
+
+
+def _slices(
+    page: _Page, reader: _Reader, candidates: Iterable[_T]
+) -> Iterator[list[_T]]:
     """Cut candidates into slices to read: the first of as many as the page may hold.
 
+    Of large images no more are read than fit into the page.
+
     Raises:
+        _FullError: More are left, and none of them is sure to fit.
         _ReadsSpentError: More are left than a request may read.
     """
     left = iter(candidates)
-    reads, size = 0, min(query.limit, SLICE_MAX)
-    while batch := list(islice(left, size)):
-        if reads >= settings.current.page_reads_max:
-            raise _ReadsSpentError(reads)
+    size = min(reader.query.limit, SLICE_MAX)
+    while batch := list(islice(left, max(1, min(size, page.room)))):
+        if not page.room:
+            raise _FullError
+        if reader.units >= settings.current.page_reads_max:
+            raise _ReadsSpentError(reader.images)
         yield batch
-        reads += len(batch)
         size = min(2 * size, SLICE_MAX)
-
-
-def _read(query: ListQuery, caller: Caller, rows: Iterable[Row]) -> Iterator[Image]:
-    """Read candidates from the table, and keep those that belong in the caller's list.
-
-    A recent change may have a place where the image never was: that of a new image
-    whose id was taken.
-    """
-    rows = list(rows)
-    truth = indexes.load_listed(rows, None if caller.is_admin else caller.project_id)
-    for row in rows:
-        image = policy.listed(
-            caller, truth[row.image_id], query.visibility, query.member_status
-        )
-        if image and list_position(image.created_at, image.id).endswith(row.position):
-            yield image

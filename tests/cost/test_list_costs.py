@@ -8,17 +8,18 @@ public images. Ids of projects have 32 characters, names 30 bytes, images some 4
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
 
 import app as service
-from chalicelib import clock
+from chalicelib import clock, settings
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.images import Image, Visibility
 from chalicelib.domain.members import Member, MemberStatus
-from chalicelib.store import dynamodb
+from chalicelib.store import dynamodb, lists
 from chalicelib.store.items import Item, RecentChangeItem, image_item, member_item
 from chalicelib.store.keys import moment, recent_key
 from infra.local import backend
@@ -247,6 +248,38 @@ def test_recent_offers_are_paid_for_by_the_list_that_shows_them(on_crowd: Any) -
     of_offers = {which for which in LISTS if which.startswith("pending")}
     assert {which for which, units in dearer.items() if units} == of_offers
     assert all(0 < dearer[which] <= 500 / 20 for which in of_offers)
+
+
+@pytest.mark.usefixtures("on_crowd")
+def test_500_of_the_largest_offers_raise_the_default_list_by_10_units_at_most() -> None:
+    """And a page of the offers reads no more than the bytes that it may hold."""
+    default = [which for which in LISTS if which in ("default", "sorted by name")]
+    before = [_ask(OWNER, LISTS[which])[0] for which in default]
+    now = clock.now()
+    with Item.batch_write() as batch:
+        for number in range(500):
+            image = replace(
+                _image(number, "attacker", "attack", "shared", 500_000),
+                properties={"notes": "x" * (settings.current.property_bytes_max - 13)},
+            )
+            hint = RecentChangeItem(
+                *recent_key(OWNER, "PENDING", now, image.id),
+                created_at=moment(image.created_at),
+            )
+            offer = _membership(image, OWNER, MemberStatus.PENDING)
+            for item in (image_item(image), offer, hint):
+                batch.save(item)
+
+    after = [_ask(OWNER, LISTS[which])[0] for which in default]
+    offers, names, _ = _ask(OWNER, f"{PENDING}&limit=1000")
+
+    for old, new in zip(before, after, strict=True):
+        assert new.read_units <= old.read_units + 10
+        assert new.calls == old.calls
+    fit = lists.PAGE_BYTES_MAX // settings.current.property_bytes_max
+    rows_and_hints = 1_000 / 25 + 500 / 20
+    assert 100 < len(names) <= fit
+    assert offers.read_units <= (9 + 1) * fit + rows_and_hints
 
 
 @pytest.mark.usefixtures("on_crowd")
