@@ -60,8 +60,8 @@ def serving(source: WebSource) -> Iterator[None]:
                 start = int(re.findall(r"\d+", asked)[0]) if is_same else 0
             self.send_response(206 if start else 200)
             if start:
-                told = f"bytes {start}-{whole - 1}/{whole}"
-                self.send_header("Content-Range", told)
+                content_range = f"bytes {start}-{whole - 1}/{whole}"
+                self.send_header("Content-Range", content_range)
             if source.etag:
                 self.send_header("ETag", source.etag)
             body = content[start:]

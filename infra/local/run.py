@@ -136,7 +136,7 @@ def _work(kept: Keeping | None, *, has_examples: bool) -> AbstractContextManager
     stream = LocalStream(table, kept.reached) if kept else MotoStream(table)
     pump = Pump(stream, functions.stream, functions.worker, functions.importer)
     if has_examples:
-        pump.settle()
+        pump.drain()
     write_lines("cloud-images.events")
     return pumping(pump)
 

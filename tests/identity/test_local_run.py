@@ -103,13 +103,15 @@ def test_its_commands_work_with_an_issuer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "settings"), [("keystone", OF_KEYSTONE), ("oidc", OF_OIDC)]
+    ("method", "settings"), [("keystone", OF_KEYSTONE), ("oidc", OF_OIDC)]
 )
-def test_what_belongs_to_another_is_known(way: str, settings: tuple[str, ...]) -> None:
+def test_what_belongs_to_another_is_known(
+    method: str, settings: tuple[str, ...]
+) -> None:
     """It is what the service reads, but for what names the other."""
-    left = {name for name in settings if not OF_EXTERNAL[way].fullmatch(name)}
+    left = {name for name in settings if not OF_EXTERNAL[method].fullmatch(name)}
 
-    assert left == {EXTERNAL[way]}
+    assert left == {EXTERNAL[method]}
 
 
 @pytest.mark.parametrize(
