@@ -135,3 +135,42 @@ def test_an_owner_is_a_project_id(owner: str, producer: Actor, admin: Actor) -> 
     assert "owner" in created.document["message"]
     assert "owner" in given.document["message"]
     assert before == stored()
+
+
+def test_one_uuid_is_one_image_however_it_is_spelt(
+    producer: Actor, stranger: Actor
+) -> None:
+    """Else two images would differ in nothing that a person sees."""
+    image_id = "6B1F2C3D-0000-4000-8000-ABCDEFABCDEF"
+    created = producer.post("/v2/images", {"id": image_id, "name": "one"})
+    again = producer.post("/v2/images", {"id": image_id.lower()})
+
+    found = created.document["id"]
+    assert (created.status, found) == (201, image_id.lower())
+    assert again.status == 409
+    for spelt in (image_id, found):
+        assert producer.get(f"/v2/images/{spelt}").document["id"] == found
+        assert producer.listed(f"?id={spelt}") == [found]
+        assert producer.listed(f"?id=in:{spelt}") == [found]
+        assert producer.get(f"/v2/images?marker={spelt}").status == 200
+    hidden, absent = (
+        stranger.get(f"/v2/images/{one}") for one in (image_id, NO_ID.upper())
+    )
+    assert hidden.status == absent.status == 404
+    assert hidden.body.replace(found.encode(), NO_ID.encode()) == absent.body
+
+
+def test_a_create_that_is_sent_again_makes_one_image_if_it_names_the_id(
+    producer: Actor,
+) -> None:
+    """A client may have sent it again because the response got lost."""
+    for _ in range(2):
+        producer.post("/v2/images", {"name": "without an id"})
+    statuses = [
+        producer.post("/v2/images", {"id": NO_ID, "name": "with an id"}).status
+        for _ in range(2)
+    ]
+
+    assert statuses == [201, 409]
+    assert len(producer.listed("?name=without%20an%20id")) == 2
+    assert producer.listed("?name=with%20an%20id") == [NO_ID]

@@ -7,7 +7,7 @@ from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Final
 
 from chalicelib import settings
-from chalicelib.domain.images import Image, Visibility
+from chalicelib.domain.images import Image, Visibility, with_lower_case_ids
 from chalicelib.domain.list_queries import (
     ALL,
     SORT_DIRECTIONS,
@@ -29,6 +29,7 @@ TIMES: Final = ("created_at", "updated_at")
 NUMBERS: Final = ("size", "virtual_size", "min_disk", "min_ram")
 TEXTS: Final = ("owner", "visibility", "checksum", "os_hash_algo", "os_hash_value")
 PAGING: Final = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir"})
+OF_IDS: Final = frozenset({"id", "marker"})
 IGNORED: Final = frozenset({"deleted"})
 
 
@@ -42,7 +43,10 @@ def parse_list_query(params: Params) -> ListQuery:
     Raises:
         BadRequest: A value is not what its key allows; the message says what is.
     """
-    rest = list(params)
+    rest = [
+        (key, with_lower_case_ids(value) if key in OF_IDS else value)
+        for key, value in params
+    ]
     limit = _limit(_take(rest, "limit"))
     marker = _take(rest, "marker")
     member_status = _member_status(_take(rest, "member_status"))

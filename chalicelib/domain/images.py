@@ -54,6 +54,11 @@ def is_image_id(text: str) -> bool:
     return _UUID.fullmatch(text) is not None
 
 
+def with_lower_case_ids(text: str) -> str:
+    """Return *text* with its UUIDs in lower case: one UUID is one image."""
+    return _UUID.sub(lambda match: match[0].lower(), text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
     """The description of data: its size, that of the disk in it, its hashes in hex.

@@ -13,7 +13,7 @@ from chalicelib.api.bodies.json_body import (
     validator,
 )
 from chalicelib.api.schemas import BASE, PROJECT_ID, Json
-from chalicelib.domain.images import Image, Visibility
+from chalicelib.domain.images import Image, Visibility, with_lower_case_ids
 from chalicelib.domain.projects import is_project_id
 from chalicelib.errors import (
     ApiError,
@@ -81,6 +81,8 @@ def parse_field(name: str, value: Any) -> Any:  # noqa: ANN401 - any field of an
     """Turn a checked value of a body into what the field of an image holds."""
     if name == "visibility":
         return Visibility(value)
+    if name == "id":
+        return with_lower_case_ids(value)
     if name == "tags":
         return tuple(dict.fromkeys(value))
     return int(value) if name in _INTEGERS else value
