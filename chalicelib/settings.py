@@ -38,9 +38,11 @@ class Settings:
     project_imports_max: int = 4
     image_formats: str = "inspect"
     cors_origins: str = ""
+    public_endpoint: str = ""
     event_bus: str = ""
     import_queue_url: str = ""
     log_projects: str = "hashed"
+    log_key: str = ""
     token_cache_seconds: int = 60
     oidc_refetch_seconds: int = 60
 

@@ -4,7 +4,7 @@ The line is JSON that CloudWatch makes metrics of (its embedded metric format). 
 is what a process does: Lambda gives it one request at a time.
 """
 
-import hashlib
+import hmac
 import json
 import logging
 import os
@@ -66,7 +66,7 @@ def observed(
         "method": method,
         "route": where["resourcePath"],
         "status": answer["statusCode"],
-        "project": _named(caller.project_id) if caller else None,
+        "project": named_project(caller.project_id) if caller else None,
         **{name: now[name] for name in UNITS},
         "Milliseconds": round(milliseconds, 1),
         "Cold": 0 if counted["Requests"] else 1,
@@ -93,10 +93,12 @@ def write_lines(name: str) -> None:
     logger.propagate = False
 
 
-def _named(project_id: str) -> str:
+def named_project(project_id: str) -> str:
+    """Return the name of a project in logs: a keyed hash, or its id if so set."""
     if settings.current.log_projects == "plain":
         return project_id
-    return hashlib.sha256(project_id.encode()).hexdigest()[:16]
+    key = settings.current.log_key.encode()
+    return hmac.digest(key, project_id.encode(), "sha256").hex()[:16]
 
 
 def _ask_units(params: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - botocore's own

@@ -162,8 +162,8 @@ def _send_parts(
         _say(
             f"{replaced} parts that were there were not this file's: they are replaced."
         )
-    document = {"etags": sent.etags, "sha512": sent.sha512}
-    service.ask("POST", f"{upload['self']}/complete", document)
+    told = {"etags": sent.etags, "sha512": sent.sha512}
+    service.ask("POST", f"{upload['self']}/complete", told)
     return sent.sha512
 
 

@@ -17,9 +17,11 @@ from chalicelib.api.requests import (
     EXTENSION_PREFIX,
     PROXY_ROUTE,
     RAW_PATH_PARAMETERS,
+    parse_endpoint,
     path_of,
 )
 from chalicelib.api.responses import JSON_TYPE, json_response
+from chalicelib.domain.images import with_lower_case_ids
 from chalicelib.errors import (
     ERROR_TYPE,
     ApiError,
@@ -39,6 +41,12 @@ NO_RESOURCE: Final = "The resource could not be found."
 OTHER_VERSION: Final = re.compile(r"/v(?!2(/|$)|ersions(/|$))")
 """The paths of versions of the API that are not served."""
 
+SECURITY_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Strict-Transport-Security": "max-age=31536000",
+}
+"""The headers of every response."""
+
 _WITH_SLASH: Final = frozenset({"/", "/v2/"})
 _ATTEMPTS: Final = 2
 
@@ -51,6 +59,8 @@ class App(Chalice):
         sent = event.get("pathParameters") or {}
         sent = {name.rstrip("+*"): text for name, text in sent.items()}
         decoded = {name: unquote(text) for name, text in sent.items()}
+        if "image_id" in decoded:
+            decoded["image_id"] = with_lower_case_ids(decoded["image_id"])
         where = event["requestContext"]
         if where["resourcePath"].startswith("/{proxy"):
             where = {**where, "resourcePath": PROXY_ROUTE}
@@ -68,6 +78,7 @@ def install(app: App, identify: Identify) -> None:
     """Put the middleware around every route, and answer every other path and method."""
     app.log.setLevel(logging.WARNING)
     cors.parse_origins(settings.current.cors_origins)  # A wrong one ends the start.
+    parse_endpoint(settings.current.public_endpoint)  # So does this one.
     allowed = {  # As in the reference, HEAD is named nowhere: it goes with GET.
         path: [one for one in METHODS if one in methods and one != "HEAD"]
         for path, methods in app.routes.items()
@@ -97,6 +108,9 @@ def install(app: App, identify: Identify) -> None:
             # Chalice's own: only its handling of a bug, which it logs, is left to it.
             app.log.error("%s: the bug above", request_id)
             response = _error_response(request, HTTPStatus(response.status_code), None)
+        if _needs_token(path_of(request)):
+            response.headers.setdefault("Cache-Control", "no-store")
+        response.headers |= SECURITY_HEADERS
         response.headers["x-openstack-request-id"] = request_id
         response.headers |= cors.response_headers(request.headers.get("origin"))
         return response
@@ -119,7 +133,7 @@ def _identify_caller(request: Request, identify: Identify, request_id: str) -> N
     path = path_of(request)
     if path in _WITH_SLASH:
         return
-    if path.startswith(("/v2/", EXTENSION_PREFIX)):
+    if _needs_token(path):
         incoming = Incoming(request.method, path, request.headers, request_id)
         try:
             request.context["caller"] = identify(incoming)
@@ -129,6 +143,10 @@ def _identify_caller(request: Request, identify: Identify, request_id: str) -> N
             raise Unavailable("The identity service is unavailable; retry.") from exc
     if path.endswith("/") and not OTHER_VERSION.match(path):
         raise NotFound(NO_RESOURCE)
+
+
+def _needs_token(path: str) -> bool:
+    return path.startswith(("/v2/", EXTENSION_PREFIX)) and path not in _WITH_SLASH
 
 
 def _retry_if_stale(
@@ -177,6 +195,6 @@ def _error_response(
         return json_response({"code": code, "title": title, "message": text}, status)
     return Response(
         error_page(status, text),
-        headers={"Content-Type": ERROR_TYPE, "X-Content-Type-Options": "nosniff"},
+        headers={"Content-Type": ERROR_TYPE},
         status_code=status,
     )

@@ -1,13 +1,17 @@
 """The current request: its caller, its path, its body."""
 
 import re
+from functools import cache
 from typing import Final
 
 from chalice.app import Blueprint, Request
 
+from chalicelib import settings
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.list_queries import Params
 from chalicelib.errors import BadRequest
+from chalicelib.identity.http_client import is_url
+from chalicelib.settings import SettingError
 
 ANY_TYPE: Final = ["*/*"]
 """
@@ -68,15 +72,35 @@ def path_of(request: Request) -> str:
 
 
 def base_url(request: Request) -> str:
+    """Return the URL of the API's root, without a final slash.
+
+    It is `PUBLIC_ENDPOINT`, or else as the client reached it.
     """
-    Return the URL of the API's root as the client reached it, without a final slash.
-    """
+    endpoint = parse_endpoint(settings.current.public_endpoint)
+    if endpoint:
+        return endpoint
     scheme = request.headers.get("x-forwarded-proto", "http").partition(",")[0]
     host = request.headers.get("host", "localhost")
     prefix = (
         request.context["path"].rstrip("/").removesuffix(_app_path(request).rstrip("/"))
     )
     return f"{scheme}://{host}{prefix}"
+
+
+@cache
+def parse_endpoint(text: str) -> str:
+    """Parse the setting `PUBLIC_ENDPOINT`: the API's URL with its path, or nothing.
+
+    Raises:
+        SettingError: It is something else.
+    """
+    endpoint = text.rstrip("/")
+    if endpoint and (not is_url(endpoint) or endpoint.endswith("/v2")):
+        raise SettingError(
+            "The setting PUBLIC_ENDPOINT must be the URL of the API without /v2, like"
+            f" https://images.example.org/image, not {text!r}."
+        )
+    return endpoint
 
 
 def _app_path(request: Request) -> str:

@@ -20,6 +20,7 @@ from chalicelib.errors import Unavailable
 from chalicelib.store.items import image_id_of_tombstone, image_of, member_of
 from chalicelib.store.keys import IMAGE, MEMBER, moment
 from chalicelib.store.mapping import Raw
+from chalicelib.telemetry import named_project
 
 log = logging.getLogger("cloud-images.events")
 
@@ -103,7 +104,7 @@ def publish(event: Event) -> None:
         "event": event.type,
         "id": event.id,
         "image_id": event.image_id,
-        "member_id": event.member_id,
+        "member": event.member_id and named_project(event.member_id),
         "request_id": event.request_id,
     }
     log.info("%s", json.dumps(line))

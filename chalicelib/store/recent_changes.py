@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from chalicelib import clock, settings
+from chalicelib import clock, settings, telemetry
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image
 from chalicelib.store import dynamodb
@@ -87,5 +87,6 @@ def _put(
         created_at=moment(image.created_at),
         expires_at=int((now + lag + _KEPT).timestamp()),
     )
-    loss = f"A recent change of the list of {project_id} was lost"
+    project = telemetry.named_project(project_id)
+    loss = f"A recent change of the list of {project} was lost"
     return lambda: with_retries_or_log(item.save, loss, caller)

@@ -189,4 +189,8 @@ def _refuse(
         kind, text = ERROR_TYPE, error_page(status, message)
     request_id = f"req-{uuid.uuid4()}"
     fields = [("Content-Type", kind), ("x-openstack-request-id", request_id)]
+    fields += [  # As in infra/api.yaml.
+        ("X-Content-Type-Options", "nosniff"),
+        ("Strict-Transport-Security", "max-age=31536000"),
+    ]
     return status.value, fields, text.encode()

@@ -46,7 +46,7 @@ def test_each_function_may_do_what_it_does_and_no_more(
         talk = Conversation(send)
         for step in read(name):
             talk.play(step)
-    pump.drain()
+    pump.settle()
     _use_data(send, pump)
     _read_secrets()
     _leave_and_sweep(send, pump, monkeypatch)
@@ -67,19 +67,19 @@ def _use_data(send: Send, pump: Pump) -> None:
             f"/v2/images/{imported}/import",
             {"method": {"name": "web-download", "uri": source.uri}},
         )
-        pump.drain()
+        pump.settle()
         _import_as_before(producer, producer.make_image(**disk), source)
         source.statuses = [404]
-        pump.drain()
+        pump.settle()
     assert producer.download(imported).body == CONTENT
     sent = producer.make_image(**disk)
     _send_parts(producer, sent, {"size": len(CONTENT)})
     _have_worked(sent, is_over=True)
-    pump.drain()
+    pump.settle()
     assert producer.download(sent).body == CONTENT
     wrong = producer.make_image(**disk)
     _send_parts(producer, wrong, {"size": len(CONTENT), "sha512": "0" * 128})
-    pump.drain()
+    pump.settle()
     given_up = producer.make_image(**disk)
     path = f"/ext/v1/images/{given_up}/uploads"
     upload = producer.post(path, {"size": len(CONTENT)}).document
@@ -87,13 +87,13 @@ def _use_data(send: Send, pump: Pump) -> None:
     producer.share(sent, "consumer")
     patch = [{"op": "replace", "path": "/name", "value": "renamed"}]
     producer.patch(f"/v2/images/{sent}", patch)
-    pump.drain()
+    pump.settle()
     for image_id in (imported, sent):
         producer.delete(f"/v2/images/{image_id}")
     open_upload = producer.make_image(**disk)
     producer.post(f"/ext/v1/images/{open_upload}/uploads", {"size": 5})
     producer.delete(f"/v2/images/{open_upload}")
-    pump.drain()
+    pump.settle()
 
 
 def _import_as_before(producer: Actor, image_id: str, source: WebSource) -> None:
@@ -148,7 +148,7 @@ def _leave_and_sweep(send: Send, pump: Pump, monkeypatch: pytest.MonkeyPatch) ->
     event = {"version": "0", "source": "aws.events", "detail": {}}
     event |= dict.fromkeys(("account", "region", "time", "id", "detail-type"), "local")
     functions.sweep({**event, "resources": []}, None)
-    pump.drain()
+    pump.settle()
 
 
 def test_what_a_function_may_not_do_is_found(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from chalicelib import settings, telemetry
+from infra.local.worker import Pump
 from infra.package.template import merged
 from tests.actors import Actor
 from tests.aws_faults import overloaded
@@ -47,7 +48,7 @@ def test_a_request_is_told_in_one_line(
         "method": "GET",
         "route": "/v2/images/{image_id}",
         "status": 200,
-        "project": "d1990f97a1f4fe7b",
+        "project": telemetry.named_project("producer"),
         "Calls": 1,
         "ReadUnits": line["ReadUnits"],
         "WriteUnits": 0,
@@ -65,6 +66,54 @@ def test_a_request_is_told_in_one_line(
         }
     ]
     assert "secret" not in caplog.text
+
+
+def test_the_name_of_a_project_in_a_log_depends_on_the_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who has the logs alone cannot try projects that are known."""
+    names = set()
+    for key in ("", "one", "another"):
+        keyed = replace(settings.current, log_key=key)
+        monkeypatch.setattr(settings, "current", keyed)
+        names.add(telemetry.named_project("producer"))
+
+    assert len(names) == 3
+    # What docs/operations.md computes with openssl.
+    keyed = replace(settings.current, log_key="one")
+    monkeypatch.setattr(settings, "current", keyed)
+    assert telemetry.named_project("producer") == "e54520550634d77f"
+
+
+def test_no_log_names_a_project(
+    producer: Actor, pump: Pump, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither that of requests, nor that of events, nor what is said of lost hints."""
+    for name in telemetry.LINES:
+        caplog.set_level("INFO", name)
+    image_id = producer.make_image()
+    producer.share(image_id, "the-consumer")
+    with overloaded("PutItem"):
+        rename = {"op": "replace", "path": "/name", "value": "new"}
+        producer.patch(f"/v2/images/{image_id}", [rename])
+    pump.settle()
+
+    names = {one.name for one in caplog.records if one.name.startswith("cloud-images")}
+    assert names >= set(telemetry.LINES)
+    said = " ".join(
+        one.getMessage() for one in caplog.records if "botocore" not in one.name
+    )
+    assert "was lost" in said
+    assert [one for one in ("producer", "the-consumer") if one in said] == []
+
+
+def test_the_access_log_has_no_path() -> None:
+    """A path of a member names a project."""
+    api: Any = merged("prod")["Resources"]["RestAPI"]["Properties"]
+    fields = json.loads(api["AccessLogSetting"]["Format"])
+
+    assert "$context.path" not in fields.values()
+    assert fields["route"] == "$context.resourcePath"
 
 
 def test_a_project_is_told_plainly_where_that_is_set(
