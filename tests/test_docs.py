@@ -6,20 +6,19 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from http import HTTPStatus
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
 
 import app as service
+from chalicelib import store
 from chalicelib.domain.caller import Role
 from chalicelib.domain.policy import RULES, Rule, Verdict
 from chalicelib.identity import oidc, service_credentials
 from chalicelib.settings import Settings
-from chalicelib.store import claims, indexes, recent_changes
-from chalicelib.store import images as image_store
-from chalicelib.store import members as member_store
-from chalicelib.store import uploads as upload_store
 from infra.local import gateway
 from infra.openapi.calls import CALLS
 from tests.contract.player import RECORDINGS, read
@@ -169,10 +168,8 @@ def test_the_documents_have_every_access_pattern() -> None:
 
     found = {
         match[1]: name
-        for module in (
-            *(image_store, member_store, indexes, recent_changes),
-            *(upload_store, claims),
-        )
+        for one in iter_modules(store.__path__, f"{store.__name__}.")
+        for module in [import_module(one.name)]
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if (match := re.match(r"\s*(AP-\d+):", function.__doc__ or ""))
     }

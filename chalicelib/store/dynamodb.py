@@ -17,7 +17,7 @@ from chalicelib import aws, clock, telemetry
 from chalicelib.domain.caller import Caller
 from chalicelib.errors import Unavailable
 from chalicelib.store.items import ByProject, Item
-from chalicelib.store.keys import Key, image_key, moment, touched_sort
+from chalicelib.store.keys import NOTE, Key, image_key, moment, touched_sort
 from chalicelib.store.mapping import Raw
 
 log = logging.getLogger("cloud-images")
@@ -69,27 +69,28 @@ def in_parallel(*calls: Callable[[], _T]) -> list[_T]:
     return [future.result() for future in futures]
 
 
-def get_items(keys: Sequence[Key]) -> dict[Key, Raw]:
-    """Read items by their keys, strongly consistent, in one round trip.
+def get_items(keys: Sequence[Key], *, strongly: bool = True) -> dict[Key, Raw]:
+    """Read items by their keys, strongly consistent if asked, in one round trip.
 
-    Each caller says which promise its read keeps.
+    Each caller says which promise its strong read keeps.
     """
     if not keys:
         return {}
     batches = _in_batches(keys, _BATCH_GET_MAX)
     if len(batches) == 1:
-        return _get_batch(batches[0])
+        return _get_batch(batches[0], strongly)
     items: dict[Key, Raw] = {}
-    for some in in_parallel(*[partial(_get_batch, batch) for batch in batches]):
+    reads = [partial(_get_batch, batch, strongly) for batch in batches]
+    for some in in_parallel(*reads):
         items |= some
     return items
 
 
-def _get_batch(keys: Sequence[Key]) -> dict[Key, Raw]:
+def _get_batch(keys: Sequence[Key], strongly: bool) -> dict[Key, Raw]:  # noqa: FBT001
     items: dict[Key, Raw] = {}
     wanted: list[Any] = [{"pk": pk, "sk": sk} for pk, sk in keys]
     for _ in _attempts():
-        batch = partial(connection.batch_get_item, wanted, consistent_read=True)
+        batch = partial(connection.batch_get_item, wanted, consistent_read=strongly)
         answer = with_retries(batch)
         for raw in answer["Responses"].get(connection.table_name, []):
             items[raw["pk"]["S"], raw["sk"]["S"]] = raw
@@ -162,10 +163,13 @@ def query_untouched(partition: str, until: datetime) -> Iterator[Key]:
             return
 
 
-def query_collection(image_id: str, *, backwards: bool = False) -> list[Raw]:
-    """Read an image's item, then its members' by their ids; or all of it backwards.
+def query_collection(
+    image_id: str, *, backwards: bool = False, notes: bool = False
+) -> list[Raw]:
+    """Read an image's item, then its members' by their ids, then notes if asked.
 
-    Strongly consistent, as it keeps read-your-writes and revocation at once.
+    All of it backwards, if asked. Strongly consistent, as it keeps read-your-writes and
+    revocation at once.
     """
     partition, _ = image_key(image_id)
     raws: list[Raw] = []
@@ -173,6 +177,7 @@ def query_collection(image_id: str, *, backwards: bool = False) -> list[Raw]:
     while True:
         answer = query_page(
             partition,
+            range_key_condition=None if notes else Item.sk < NOTE,
             consistent_read=True,
             exclusive_start_key=start,
             scan_index_forward=not backwards,
@@ -285,4 +290,4 @@ def is_ours(raw: Raw | None, caller: Caller) -> bool:
 
 def get_item(key: Key) -> Raw | None:
     """Read one item as it is now, or none."""
-    return _get_batch([key]).get(key)
+    return get_items([key]).get(key)

@@ -34,6 +34,7 @@ from chalicelib.store.items import (
 from chalicelib.store.keys import (
     DELETED,
     MEMBER,
+    NOTE,
     OWNED,
     image_id_in,
     image_key,
@@ -151,9 +152,10 @@ def delete_image(image: Image, caller: Caller) -> None:
 
 
 def delete_members(image_id: str) -> None:
-    """AP-19: remove the members that a deleted image left."""
-    keys = [(raw["pk"]["S"], raw["sk"]["S"]) for raw in query_collection(image_id)]
-    delete_items([key for key in keys if key[1].startswith(MEMBER)])
+    """AP-19: remove the members that a deleted image left, and their notes."""
+    raws = query_collection(image_id, notes=True)
+    keys = [(raw["pk"]["S"], raw["sk"]["S"]) for raw in raws]
+    delete_items([key for key in keys if key[1].startswith((MEMBER, NOTE))])
 
 
 def query_deleted(until: datetime) -> Iterator[str]:

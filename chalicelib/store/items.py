@@ -20,10 +20,13 @@ from pynamodb.models import Model
 
 from chalicelib import settings
 from chalicelib.domain.images import Image
-from chalicelib.domain.members import ImageAndMembership, Member
+from chalicelib.domain.members import ImageAndMembership, Member, MemberStatus
+from chalicelib.domain.profiles import Profile
+from chalicelib.domain.sharing import Note
 from chalicelib.domain.uploads import UPLOAD_KEPT, Upload, UploadState
 from chalicelib.store.keys import (
     DELETED,
+    MEMBER,
     PART_OF,
     UNFINISHED,
     Key,
@@ -34,8 +37,10 @@ from chalicelib.store.keys import (
     membership_sort,
     name_partition,
     name_sort,
+    note_key,
     own_part,
     owner_partition,
+    profile_key,
     project_partition,
     project_sort,
     touched_sort,
@@ -169,6 +174,40 @@ class MemberItem(Item):
     offered_at = NumberAttribute(null=True)
 
 
+class NoteItem(Item):
+    """The producer's note on a membership, valid while its `offered_at` is the same.
+
+    `offered_at` is the membership's `created_at`: a note outlives its membership for a
+    moment, and must not speak for the next one of the same project.
+    """
+
+    image_id = UnicodeAttribute(null=True)
+    member_id = UnicodeAttribute(null=True)
+    text = UnicodeAttribute(null=True)
+    offered_at = UnicodeAttribute(null=True)
+
+
+class ProfileItem(Item):
+    """What a project says of itself."""
+
+    display_name = UnicodeAttribute(null=True)
+    contact = UnicodeAttribute(null=True)
+    published = BooleanAttribute(null=True)
+    verified = BooleanAttribute(null=True)
+    updated_at = UnicodeAttribute(null=True)
+
+
+class OfferRuleItem(Item):
+    """What a project does with the offers of one producer, or of all others."""
+
+    producer_id = UnicodeAttribute(null=True)
+    effect = UnicodeAttribute(null=True)
+
+
+class AnsweredItem(Item):
+    """That a consumer once answered an offer of a producer: the two know each other."""
+
+
 class UploadItem(Item):
     """An attempt to bring data into an image; it expires some days after its end.
 
@@ -221,6 +260,8 @@ class RecentChangeItem(Item):
 
 _IMAGE = ItemMapping(Image, id="image_id")
 _MEMBER = ItemMapping(Member)
+_NOTE = ItemMapping(Note)
+_PROFILE = ItemMapping(Profile)
 _UPLOAD = ItemMapping(Upload, id="upload_id")
 
 
@@ -267,6 +308,30 @@ def member_of(raw: Raw) -> Member:
     return _MEMBER.parse(raw)
 
 
+def note_item(note: Note) -> NoteItem:
+    """Return the item of a note."""
+    key = note_key(note.image_id, note.member_id)
+    return NoteItem(*key, **_NOTE.attributes(note))
+
+
+def note_of(raw: Raw | None, membership: Member) -> str | None:
+    """Parse the note on a membership from its item, if that is about this very one."""
+    if raw is None:
+        return None
+    note = _NOTE.parse(raw)
+    return note.text if note.offered_at == membership.created_at else None
+
+
+def profile_item(project_id: str, profile: Profile) -> ProfileItem:
+    """Return the item of a project's profile."""
+    return ProfileItem(*profile_key(project_id), **_PROFILE.attributes(profile))
+
+
+def profile_of(raw: Raw | None) -> Profile | None:
+    """Parse a profile from its item, if there is one."""
+    return None if raw is None else _PROFILE.parse(raw)
+
+
 def upload_item(upload: Upload) -> UploadItem:
     """Return the item of an upload.
 
@@ -293,6 +358,39 @@ def claims_of(raw: Raw | None) -> tuple[int | None, dict[str, int]]:
     if raw is None:
         return None, {}
     return int(raw["version"]["N"]), json.loads(raw["claims"]["S"])
+
+
+def new_membership_of(old: Raw | None, new: Raw | None) -> tuple[str, Member] | None:
+    """Return the membership that a change made, after its image's owner."""
+    if old is not None or new is None or not new["sk"]["S"].startswith(MEMBER):
+        return None
+    return new["owner"]["S"], member_of(new)
+
+
+def first_answer_of(old: Raw | None, new: Raw | None) -> tuple[str, str] | None:
+    """Return which producer's offer a consumer answered first by a change, if it did.
+
+    That of an administrator is no answer of the consumer. Returns the producer and the
+    consumer.
+    """
+    if old is None or new is None or not new["sk"]["S"].startswith(MEMBER):
+        return None
+    before, after = member_of(old), member_of(new)
+    changed = json.loads(new["changed"]["S"])
+    if (
+        before.status is not MemberStatus.PENDING
+        or after.status is MemberStatus.PENDING
+        or changed["project_id"] != after.member_id
+    ):
+        return None
+    return changed["owner"], after.member_id
+
+
+def ended_membership_of(old: Raw | None, new: Raw | None) -> Member | None:
+    """Return the membership that a change ended, if it ended one."""
+    if old is None or new is not None or not old["sk"]["S"].startswith(MEMBER):
+        return None
+    return member_of(old)
 
 
 def pending_upload_of(raw: Raw | None) -> Upload | None:

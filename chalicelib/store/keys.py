@@ -9,7 +9,9 @@ from chalicelib.domain.members import MemberStatus
 Key = tuple[str, str]
 IMAGE: Final = "IMAGE"
 MEMBER: Final = "MEMBER#"
+NOTE: Final = "NOTE#"
 RECENT: Final = "RECENT#"
+OFFER_RULE: Final = "RULE#"
 OWNED: Final = "OWNED"
 SHARED: Final = "SHARED"
 PART_OF: Final = {
@@ -55,6 +57,26 @@ def image_key(image_id: str) -> Key:
 def member_key(image_id: str, member_id: str) -> Key:
     """Return a membership's key: `IMAGE#6b1f…`, `MEMBER#consumer`."""
     return f"IMAGE#{image_id}", f"{MEMBER}{member_id}"
+
+
+def note_key(image_id: str, member_id: str) -> Key:
+    """Return the key of a membership's note: `IMAGE#6b1f…`, `NOTE#consumer`."""
+    return f"IMAGE#{image_id}", f"{NOTE}{member_id}"
+
+
+def profile_key(project_id: str) -> Key:
+    """Return the key of a project's profile: `PROJECT#consumer`, `PROFILE`."""
+    return project_partition(project_id), "PROFILE"
+
+
+def offer_rule_key(project_id: str, producer_id: str) -> Key:
+    """Return the key of a rule of a project: `PROJECT#consumer`, `RULE#producer`."""
+    return project_partition(project_id), f"{OFFER_RULE}{producer_id}"
+
+
+def answered_key(producer_id: str, member_id: str) -> Key:
+    """Return the key of a first answer: `PROJECT#producer`, `ANSWERED#consumer`."""
+    return project_partition(producer_id), f"ANSWERED#{member_id}"
 
 
 def upload_key(image_id: str, upload_id: str) -> Key:

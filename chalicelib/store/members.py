@@ -1,5 +1,7 @@
 """The access patterns of memberships: each write with the condition that it needs."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -13,6 +15,7 @@ from chalicelib import clock, settings
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image, Visibility
 from chalicelib.domain.members import Member, MemberStatus
+from chalicelib.domain.sharing import Note
 from chalicelib.errors import Conflict, LimitExceeded, StaleError
 from chalicelib.store import dynamodb
 from chalicelib.store.dynamodb import (
@@ -30,9 +33,11 @@ from chalicelib.store.dynamodb import (
 from chalicelib.store.items import (
     ImageItem,
     MemberItem,
+    NoteItem,
     image_of,
     member_item,
     member_of,
+    note_item,
 )
 from chalicelib.store.keys import (
     MEMBER,
@@ -41,11 +46,15 @@ from chalicelib.store.keys import (
     list_position,
     member_key,
     moment,
+    note_key,
     owner_partition,
     project_sort,
 )
 from chalicelib.store.mapping import Raw
 from chalicelib.store.recent_changes import write_and_record
+
+ADDED_AT_ONCE: Final = 49
+"""Maximum number of members that a transaction adds with their notes: 99 items."""
 
 COPIES_AT_ONCE: Final = 500
 """Maximum number of memberships that a job copies an image to."""
@@ -68,52 +77,82 @@ def list_members(image: Image) -> list[Member]:
 
 
 def add_member(image: Image, member_id: str, caller: Caller) -> Member:
-    """AP-6: make a project a member, within the quota, if the image is still shared.
+    """Make a project a member, within the quota, if the image is still shared.
 
     Raises:
         Conflict: The project is a member already.
         LimitExceeded: The image has as many members as the quota allows.
         StaleError: The image is no longer shared, or changed what a membership copies.
     """
+    (member,) = add_members(image, {member_id: None}, caller)
+    return member
+
+
+def add_members(
+    image: Image, notes: Mapping[str, str | None], caller: Caller
+) -> list[Member]:
+    """AP-6: make projects members, each perhaps with a note; all of them or none.
+
+    `ADDED_AT_ONCE` projects at most.
+
+    Raises:
+        Conflict, LimitExceeded, StaleError: As `add_member`, of any of them.
+    """
     now = clock.now()
-    member = Member(
-        image_id=image.id,
-        member_id=member_id,
-        status=MemberStatus.PENDING,
-        created_at=now,
-        updated_at=now,
-    )
-    item = member_item(member, image)
-    item.changed = change_by(caller) | {"owner": image.owner}
+    members = [
+        Member(
+            image_id=image.id,
+            member_id=member_id,
+            status=MemberStatus.PENDING,
+            created_at=now,
+            updated_at=now,
+        )
+        for member_id in notes
+    ]
+    changed = change_by(caller)
+    with_owner = changed | {"owner": image.owner}
     quota = settings.current.member_quota
 
     def write() -> None:
         with TransactWrite(connection=connection.connection) as transaction:
-            transaction.save(
-                item, condition=MemberItem.pk.does_not_exist(), return_values="ALL_OLD"
-            )
+            for member in members:
+                item = member_item(member, image)
+                item.changed = with_owner
+                transaction.save(
+                    item,
+                    condition=MemberItem.pk.does_not_exist(),
+                    return_values="ALL_OLD",
+                )
+            for member in members:
+                note = notes[member.member_id]
+                if note is not None:
+                    transaction.save(_new_note(member, note, with_owner))
             transaction.update(
                 ImageItem(*image_key(image.id)),
                 actions=[
-                    ImageItem.member_count.add(1),
-                    ImageItem.changed.set(change_by(caller)),
+                    ImageItem.member_count.add(len(members)),
+                    ImageItem.changed.set(changed),
                 ],
                 condition=_still_shared(image)
                 & _still_copied(image)
-                & (ImageItem.member_count < quota),
+                & (ImageItem.member_count <= quota - len(members)),
                 return_values="ALL_OLD",
             )
 
+    parts = [(member.member_id, PART_OF[member.status]) for member in members]
     try:
-        write_and_record(write, image, [(member_id, PART_OF[member.status])], caller)
+        write_and_record(write, image, parts, caller)
     except TransactWriteError as exc:
-        old_member, old_image = reasons_of(exc, 2)
-        if old_member is not PASSED and is_ours(old_member, caller):
-            return member
-        if old_image is PASSED:
-            raise Conflict(
-                f"Member {member_id} is duplicated for image {image.id}"
-            ) from exc
+        written = len(members) + sum(note is not None for note in notes.values())
+        *old_items, old_image = reasons_of(exc, written + 1)
+        old_members = old_items[: len(members)]
+        if all(old is not PASSED and is_ours(old, caller) for old in old_members):
+            return members
+        for member, old in zip(members, old_members, strict=True):
+            if old_image is PASSED and old is not PASSED:
+                raise Conflict(
+                    f"Member {member.member_id} is duplicated for image {image.id}"
+                ) from exc
         latest = image_of(old_image) if old_image else None
         copied = (image.name, image.os_hidden)
         if (
@@ -126,11 +165,71 @@ def add_member(image: Image, member_id: str, caller: Caller) -> Member:
                 f" {latest.member_count} of the {quota} members allowed."
             ) from exc
         raise StaleError from exc
-    return member
+    return members
+
+
+def set_note(image: Image, member: Member, note: str | None, caller: Caller) -> None:
+    """AP-29: write or remove the note on a membership, if that very one is there.
+
+    Raises:
+        StaleError: The project is no longer a member, or was added again.
+    """
+    key = note_key(image.id, member.member_id)
+    changed = change_by(caller) | {"owner": image.owner}
+
+    def write() -> None:
+        with TransactWrite(connection=connection.connection) as transaction:
+            transaction.condition_check(
+                MemberItem,
+                *member_key(image.id, member.member_id),
+                condition=MemberItem.created_at == moment(member.created_at),
+            )
+            if note is None:
+                transaction.delete(NoteItem(*key))
+            else:
+                transaction.save(_new_note(member, note, changed))
+
+    try:
+        with_retries(write)
+    except TransactWriteError as exc:
+        reasons_of(exc, 2)
+        raise StaleError from exc
+
+
+def forget_note(member: Member) -> None:
+    """AP-45: remove the note on a membership that ended; that of a later one stays."""
+    item = NoteItem(*note_key(member.image_id, member.member_id))
+    try:
+        with_retries(
+            lambda: item.delete(
+                condition=NoteItem.offered_at == moment(member.created_at)
+            )
+        )
+    except PynamoDBException as exc:
+        if not condition_failed(exc):
+            raise
+
+
+def _new_note(member: Member, text: str, changed: dict[str, str]) -> NoteItem:
+    item = note_item(
+        Note(
+            image_id=member.image_id,
+            member_id=member.member_id,
+            text=text,
+            offered_at=member.created_at,
+        )
+    )
+    item.changed = changed
+    return item
 
 
 def set_member_status(
-    image: Image, member: Member, status: MemberStatus, caller: Caller
+    image: Image,
+    member: Member,
+    status: MemberStatus,
+    caller: Caller,
+    *,
+    unanswered: bool = False,
 ) -> Member:
     """AP-7: record a consumer's answer, and move the image in its lists.
 
@@ -138,8 +237,12 @@ def set_member_status(
     only function that changes it.
 
     Raises:
-        StaleError: The project is no longer a member, or was added again.
+        StaleError: The project is no longer a member, or was added again; or it has
+            answered, where it must be *unanswered*.
     """
+    condition = MemberItem.created_at == moment(member.created_at)
+    if unanswered:
+        condition &= MemberItem.updated_at == moment(member.created_at)
     answer = replace(member, status=status, updated_at=clock.now())
     position = list_position(image.created_at, image.id)
     item = MemberItem(*member_key(image.id, member.member_id))
@@ -152,7 +255,7 @@ def set_member_status(
                     MemberItem.updated_at.set(moment(answer.updated_at)),
                     MemberItem.changed.set(change_by(caller) | {"owner": image.owner}),
                 ],
-                condition=MemberItem.created_at == moment(member.created_at),
+                condition=condition,
             ),
             image,
             [(member.member_id, PART_OF[status])],
@@ -168,11 +271,49 @@ def set_member_status(
 def remove_member(image: Image, member: Member, caller: Caller) -> None:
     """AP-8: end a membership, if the image is still shared.
 
+    Raises:
+        StaleError: The project is no longer a member, or the image no longer shared.
+    """
+    _remove(image, member, caller, MemberItem.pk.exists(), _still_shared(image))
+
+
+def revoke_member(image: Image, member: Member, caller: Caller) -> None:
+    """AP-46: end the membership that the owner saw, whatever the image's visibility.
+
+    Raises:
+        StaleError: It is no longer there, or the image has another owner.
+    """
+    _remove(image, member, caller, _same_offer(member), ImageItem.owner == image.owner)
+
+
+def leave_image(image: Image, member: Member, caller: Caller) -> None:
+    """AP-47: end a membership by its consumer, whatever the image's visibility.
+
+    Raises:
+        StaleError: It is no longer there, or the image was deleted.
+    """
+    _remove(image, member, caller, _same_offer(member), ImageItem.owner.exists())
+
+
+def _same_offer(member: Member) -> Condition:
+    same: Condition = MemberItem.created_at == moment(member.created_at)
+    return same
+
+
+def _remove(
+    image: Image,
+    member: Member,
+    caller: Caller,
+    still_member: Condition,
+    still_so: Condition,
+) -> None:
+    """End a membership, on a condition of its own item and one of the image's.
+
     The image's `changed` names the removed member and its status: what is gone cannot
     tell who did it.
 
     Raises:
-        StaleError: The project is no longer a member, or the image no longer shared.
+        StaleError: A condition no longer holds.
     """
     changed = change_by(caller) | {
         "removed_member": member.member_id,
@@ -183,7 +324,7 @@ def remove_member(image: Image, member: Member, caller: Caller) -> None:
         with TransactWrite(connection=connection.connection) as transaction:
             transaction.delete(
                 MemberItem(*member_key(image.id, member.member_id)),
-                condition=MemberItem.pk.exists(),
+                condition=still_member,
             )
             transaction.update(
                 ImageItem(*image_key(image.id)),
@@ -191,14 +332,16 @@ def remove_member(image: Image, member: Member, caller: Caller) -> None:
                     ImageItem.member_count.add(-1),
                     ImageItem.changed.set(changed),
                 ],
-                condition=_still_shared(image),
+                condition=still_so,
             )
 
     try:
         with_retries(write)
     except TransactWriteError as exc:
         reasons_of(exc, 2)
-        if not is_ours(get_item(image_key(image.id)), caller):
+        latest = get_item(image_key(image.id))
+        # Not by the request alone: one may remove many members of an image.
+        if latest is None or json.loads(latest["changed"]["S"]) != changed:
             raise StaleError from exc
 
 

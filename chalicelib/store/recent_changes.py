@@ -42,16 +42,16 @@ def write_and_record(
     dynamodb.in_parallel(lambda: with_retries(write), *puts)
 
 
-def query_recent(project_id: str, part: str) -> list[str]:
+def query_recent(project_id: str, part: str, limit: int | None = None) -> list[str]:
     """AP-10: the places where a part of a project's list changed in the last minute.
 
     Strongly consistent, as it keeps the promise of read-your-writes: the indexes may
-    not show these changes yet. Page by page, the newest `RECENT_CHANGES_MAX` at most;
-    those that others caused are all in `PENDING`.
+    not show these changes yet. Page by page, the newest `RECENT_CHANGES_MAX` at most,
+    or *limit*; those that others caused are all in `PENDING`.
     """
     since = clock.now() - timedelta(seconds=settings.current.index_lag_seconds)
     prefix = recent_prefix(part)
-    most = settings.current.recent_changes_max
+    most = limit or settings.current.recent_changes_max
     query = partial(
         query_page,
         project_partition(project_id),

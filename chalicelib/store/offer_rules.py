@@ -1,0 +1,79 @@
+"""The access patterns of a project's offer rules."""
+
+from typing import Final
+
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.offer_rules import (
+    ANYONE,
+    RULES_MAX,
+    Effect,
+    OfferRules,
+    effect_on,
+)
+from chalicelib.errors import LimitExceeded
+from chalicelib.store.dynamodb import (
+    change_by,
+    get_items,
+    query_page,
+    with_retries,
+)
+from chalicelib.store.items import OfferRuleItem
+from chalicelib.store.keys import OFFER_RULE, offer_rule_key, project_partition
+
+_EFFECT: Final = "effect"
+
+
+def query_rules(project_id: str, *, strongly: bool = False) -> OfferRules:
+    """AP-32: all rules of a project; strongly consistent for who changes them."""
+    answer = query_page(
+        project_partition(project_id),
+        range_key_condition=OfferRuleItem.sk.startswith(OFFER_RULE),
+        consistent_read=strongly,
+    )
+    return {
+        raw["sk"]["S"].removeprefix(OFFER_RULE): Effect(raw[_EFFECT]["S"])
+        for raw in answer["Items"]
+    }
+
+
+def load_effect(project_id: str, producer_id: str) -> Effect:
+    """AP-33: what a project does with the offers of one producer.
+
+    Strongly consistent: a rule that was just set decides on the next offer.
+    """
+    keys = {name: offer_rule_key(project_id, name) for name in (producer_id, ANYONE)}
+    items = get_items(list(dict.fromkeys(keys.values())))
+    rules = {
+        name: Effect(items[key][_EFFECT]["S"])
+        for name, key in keys.items()
+        if key in items
+    }
+    return effect_on(rules, producer_id)
+
+
+def set_rule(project_id: str, producer_id: str, effect: Effect, caller: Caller) -> bool:
+    """AP-34: set a project's rule for a producer; return whether that changed it.
+
+    Requests at the same time may go beyond `RULES_MAX` by as many as they are: the
+    number bounds what a list reads.
+
+    Raises:
+        LimitExceeded: The project has as many rules as it may.
+    """
+    key = offer_rule_key(project_id, producer_id)
+    rules = query_rules(project_id, strongly=True)
+    if rules.get(producer_id) is effect:
+        return False
+    if producer_id not in rules and len(rules) >= RULES_MAX:
+        raise LimitExceeded(f"A project may have {RULES_MAX} rules at most.")
+    item = OfferRuleItem(
+        *key, producer_id=producer_id, effect=effect, changed=change_by(caller)
+    )
+    with_retries(item.save)
+    return True
+
+
+def delete_rule(project_id: str, producer_id: str) -> None:
+    """AP-35: remove a project's rule for a producer, if there is one."""
+    item = OfferRuleItem(*offer_rule_key(project_id, producer_id))
+    with_retries(item.delete)
