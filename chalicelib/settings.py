@@ -37,6 +37,7 @@ class Settings:
     import_rate_min: int = 65_536
     project_imports_max: int = 4
     image_formats: str = "inspect"
+    extension: str = "on"
     cors_origins: str = ""
     public_endpoint: str = ""
     event_bus: str = ""
@@ -49,6 +50,7 @@ class Settings:
 
 _CHOICES: Final = {
     "image_formats": ("inspect", "off"),
+    "extension": ("on", "off"),
     "log_projects": ("hashed", "plain"),
 }
 _MOST: Final = {"property_bytes_max": 384 * 1024}

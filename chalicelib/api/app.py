@@ -12,6 +12,7 @@ from chalice.app import Chalice, Request, Response
 
 from chalicelib import ids, settings, telemetry
 from chalicelib.api import cors
+from chalicelib.api.extension import is_off
 from chalicelib.api.requests import (
     ANY_TYPE,
     EXTENSION_PREFIX,
@@ -141,6 +142,8 @@ def _identify_caller(request: Request, identify: Identify, request_id: str) -> N
             raise
         except Exception as exc:  # Whatever breaks there, nobody gets by.
             raise Unavailable("The identity service is unavailable; retry.") from exc
+    if is_off(path):
+        raise NotFound(NO_RESOURCE)
     if path.endswith("/") and not OTHER_VERSION.match(path):
         raise NotFound(NO_RESOURCE)
 

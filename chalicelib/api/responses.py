@@ -51,8 +51,8 @@ def present_image(image: Image) -> Json:
     document: Json = dict(image.properties)
     for name in BASE:
         document[name] = getattr(image, name)
-    document["created_at"] = _time(image.created_at)
-    document["updated_at"] = _time(image.updated_at)
+    document["created_at"] = present_time(image.created_at)
+    document["updated_at"] = present_time(image.updated_at)
     document["tags"] = list(image.tags)
     if image.has_data:
         document["stores"] = STORE
@@ -83,8 +83,8 @@ def present_member(member: Member) -> Json:
         "member_id": member.member_id,
         "image_id": member.image_id,
         "status": member.status,
-        "created_at": _time(member.created_at),
-        "updated_at": _time(member.updated_at),
+        "created_at": present_time(member.created_at),
+        "updated_at": present_time(member.updated_at),
         "schema": "/v2/schemas/member",
     }
 
@@ -122,9 +122,9 @@ def _present_task(upload: Upload, caller: Caller) -> Json:
         "type": "api_image_import",
         "status": upload.state,
         "owner": upload.project_id,
-        "expires_at": _time(ends) if ends else None,
-        "created_at": _time(upload.created_at),
-        "updated_at": _time(upload.updated_at),
+        "expires_at": present_time(ends) if ends else None,
+        "created_at": present_time(upload.created_at),
+        "updated_at": present_time(upload.updated_at),
         "deleted_at": None,
         "deleted": False,
         "input": {"image_id": upload.image_id, "import_req": {"method": method}},
@@ -146,10 +146,11 @@ def present_upload(upload: Upload) -> Json:
         "part_count": upload.part_count,
         "hashed": upload.reached,
         "message": upload.message,
-        "created_at": _time(upload.created_at),
-        "updated_at": _time(upload.updated_at),
+        "created_at": present_time(upload.created_at),
+        "updated_at": present_time(upload.updated_at),
     }
 
 
-def _time(time: datetime) -> str:
+def present_time(time: datetime) -> str:
+    """Format a time as documents have it: in UTC, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")

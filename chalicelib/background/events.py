@@ -18,7 +18,7 @@ from chalicelib.domain.images import Image, ImageStatus
 from chalicelib.domain.members import Member
 from chalicelib.errors import Unavailable
 from chalicelib.store.items import image_id_of_tombstone, image_of, member_of
-from chalicelib.store.keys import IMAGE, MEMBER, moment
+from chalicelib.store.keys import IMAGE, MEMBER, NOTE, moment
 from chalicelib.store.mapping import Raw
 from chalicelib.telemetry import named_project
 
@@ -87,6 +87,8 @@ def event_of(old: Raw | None, new: Raw | None, sequence_number: str) -> Event | 
         return _image_event(old, new, sequence_number)
     if sort_key.startswith(MEMBER):
         return _member_event(old, new, sequence_number)
+    if sort_key.startswith(NOTE):
+        return _note_event(old, new, sequence_number)
     return None
 
 
@@ -119,8 +121,9 @@ def _image_event(old: Raw | None, new: Raw, sequence_number: str) -> Event | Non
             "member_id": changed["removed_member"],
             "status": changed.get("removed_status"),
         }
+        left = changed["project_id"] == removed["member_id"]
         return _event(
-            "member.removed",
+            "member.left" if left else "member.removed",
             new,
             sequence_number,
             after,
@@ -172,6 +175,24 @@ def _member_event(old: Raw | None, new: Raw, sequence_number: str) -> Event | No
         after.member_id,
         _member_document(before) if before else None,
         _member_document(after),
+    )
+
+
+def _note_event(old: Raw | None, new: Raw, sequence_number: str) -> Event:
+    documents = [
+        {
+            "image_id": raw["image_id"]["S"],
+            "member_id": raw["member_id"]["S"],
+            "note": raw["text"]["S"],
+        }
+        for raw in (old, new)
+        if raw is not None
+    ]
+    after = documents[-1]
+    before = documents[0] if old is not None else None
+    member_id = after["member_id"]
+    return _event(
+        "member.terms_changed", new, sequence_number, None, member_id, before, after
     )
 
 

@@ -6,20 +6,34 @@ delivered more than once. To add a handler, add a function to `HANDLERS`.
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from chalicelib.background.events import event_of, publish
+from chalicelib.domain.caller import Caller, Role
+from chalicelib.domain.members import MemberStatus
+from chalicelib.domain.offer_rules import Effect
+from chalicelib.errors import StaleError
 from chalicelib.store import images as image_store
+from chalicelib.store import members as member_store
 from chalicelib.store import objects, queue
 from chalicelib.store import uploads as upload_store
 from chalicelib.store.items import (
+    ended_membership_of,
+    first_answer_of,
+    new_membership_of,
     pending_upload_of,
     recopied_image_of,
     unswept_image_of,
 )
 from chalicelib.store.mapping import Raw
+from chalicelib.store.offer_rules import load_effect
+from chalicelib.store.profiles import note_answer
 from chalicelib.store.queue import CopyMessage
+
+RULE_USER: Final = "offer-rule"
+"""The user who accepts by a rule, in events: the consumer's own, but no person."""
 
 log = logging.getLogger("cloud-images")
 
@@ -87,6 +101,44 @@ def clean_up_deleted_image(record: Record) -> None:
         image_store.finish_deletion(image_id)
 
 
+def accept_by_rule(record: Record) -> None:
+    """Accept an offer that has just arrived, if a rule of its consumer says so.
+
+    Once, and never over an answer of the consumer itself: the write is conditional on
+    an offer that nobody has answered.
+    """
+    made = new_membership_of(record.old, record.new)
+    if made is None:
+        return
+    producer_id, membership = made
+    project_id = membership.member_id
+    if load_effect(project_id, producer_id) is not Effect.ACCEPT:
+        return
+    found = image_store.load_image(membership.image_id, project_id)
+    if found.image is None or found.image.owner != producer_id:
+        return
+    request_id = f"rule-{record.sequence_number}"
+    rule = Caller(project_id, RULE_USER, Role.MEMBER, request_id)
+    with suppress(StaleError):
+        member_store.set_member_status(
+            found.image, membership, MemberStatus.ACCEPTED, rule, unanswered=True
+        )
+
+
+def note_first_answer(record: Record) -> None:
+    """Note that a consumer has answered a producer: it is known to it from now on."""
+    answered = first_answer_of(record.old, record.new)
+    if answered:
+        note_answer(*answered)
+
+
+def forget_note(record: Record) -> None:
+    """Remove the note on a membership that ended."""
+    membership = ended_membership_of(record.old, record.new)
+    if membership:
+        member_store.forget_note(membership)
+
+
 def publish_change(record: Record) -> None:
     """Publish the event of a change, after all other handlers have succeeded."""
     event = event_of(record.old, record.new, record.sequence_number)
@@ -98,5 +150,8 @@ HANDLERS: Final[tuple[Handler, ...]] = (
     enqueue_upload,
     enqueue_copies,
     clean_up_deleted_image,
+    accept_by_rule,
+    note_first_answer,
+    forget_note,
     publish_change,
 )

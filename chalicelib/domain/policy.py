@@ -1,5 +1,6 @@
 """Who may do what: one table of rules, and the functions that apply it."""
 
+from dataclasses import replace
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -53,6 +54,20 @@ RULES: Final = {
     "show_member":           Rule(READER, ALLOW, ALLOW, ALLOW, HIDE, HIDE),
     "update_member":         Rule(MEMBER, ALLOW, DENY,  ALLOW, DENY, DENY),
     "delete_member":         Rule(MEMBER, ALLOW, ALLOW, DENY,  DENY, DENY),
+    "list_offers":           Rule(READER, ALLOW, ALLOW, ALLOW, ALLOW),
+    "show_offer":            Rule(READER, ALLOW, HIDE,  ALLOW, HIDE),
+    "answer_offer":          Rule(MEMBER, HIDE,  HIDE,  ALLOW, HIDE, DENY),
+    "leave_image":           Rule(MEMBER, HIDE,  HIDE,  ALLOW, HIDE),
+    "list_shares":           Rule(READER, ALLOW, ALLOW, ALLOW, ALLOW),
+    "show_shares":           Rule(READER, ALLOW, ALLOW, HIDE,  HIDE),
+    "share_image":           Rule(MEMBER, HIDE,  ALLOW, HIDE,  HIDE),
+    "revoke_share":          Rule(MEMBER, HIDE,  ALLOW, HIDE,  HIDE),
+    "show_recipient":        Rule(READER, ALLOW, ALLOW, ALLOW, ALLOW),
+    "show_profile":          Rule(READER, ALLOW, ALLOW, ALLOW, ALLOW),
+    "update_profile":        Rule(MEMBER, DENY,  ALLOW, ALLOW, ALLOW),
+    "verify_profile":        Rule(MEMBER, ALLOW, DENY,  DENY,  DENY),
+    "list_rules":            Rule(READER, ALLOW, ALLOW, ALLOW, ALLOW),
+    "update_rules":          Rule(MEMBER, DENY,  ALLOW, ALLOW, ALLOW),
 }  # fmt: skip
 
 _OF_A_MEMBERSHIP: Final = frozenset({"show_member", "update_member", "delete_member"})
@@ -155,6 +170,58 @@ def authorize_download(caller: Caller, loaded: ImageAndMembership) -> Image:
             " forbidden."
         )
     return image
+
+
+def act_on_side(action: str, caller: Caller, project_id: str | None = None) -> Caller:
+    """Return the caller as the sharing extension knows it: as its project alone.
+
+    There an administrator answers for nobody else; it may only read what another
+    project sees, if the action's rule allows that.
+
+    Raises:
+        Forbidden: The caller's role is not enough, or *project_id* is another's.
+    """
+    require_role(action, caller)
+    if project_id is None or project_id == caller.project_id:
+        return replace(caller, role=min(caller.role, Role.MEMBER))
+    if not caller.is_admin or RULES[action].admin is not ALLOW:
+        raise Forbidden("Only administrators may read what another project sees.")
+    return replace(caller, project_id=project_id, role=Role.READER)
+
+
+def authorize_side(
+    action: str, caller: Caller, image: Image | None, *, member: bool, image_id: str
+) -> Image:
+    """Return the image if *caller*, its owner or its *member*, may do *action* to it.
+
+    A member's side stays its own while the image is not shared.
+
+    Raises:
+        NotFound: The image is not on that side of the caller.
+        Forbidden: The image must be shared for this.
+    """
+    rule = RULES[action]
+    relation = "other"
+    if image is not None and image.owner == caller.project_id:
+        relation = "owner"
+    elif member:
+        relation = "member"
+    if image is None or _verdict(rule, relation) is not ALLOW:
+        raise NotFound(f"No image found with ID {image_id}")
+    if rule.unshared is DENY and image.visibility is not Visibility.SHARED:
+        raise Forbidden("The image is not shared at the moment.")
+    return image
+
+
+def require_administrator(action: str, caller: Caller) -> None:
+    """Check that *caller* may do what is an administrator's alone.
+
+    Raises:
+        Forbidden: It is none.
+    """
+    require_role(action, caller)
+    if _verdict(RULES[action], "admin" if caller.is_admin else "other") is not ALLOW:
+        raise Forbidden(f"Only administrators may {_describe(action)}.")
 
 
 def sees(caller: Caller, loaded: ImageAndMembership) -> bool:
@@ -268,5 +335,12 @@ def _refusal(
 def _describe(action: str, image: str = "an image") -> str:
     """Return an action in words: `create_member` is `create a member`."""
     verb, _, noun = action.partition("_")
-    nouns = {"image": image, "member": "a member"}
+    nouns = {
+        "image": image,
+        "member": "a member",
+        "offer": "an offer",
+        "share": "a share",
+        "profile": "a profile",
+        "recipient": "a recipient",
+    }
     return f"{verb} {nouns.get(noun, noun.replace('_', ' '))}"

@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from chalicelib.api.extension import EXTENSION
+from chalicelib.api.incoming import INCOMING, OFFER
+from chalicelib.api.outgoing import IMAGE_SHARES, OUTGOING, RECIPIENT, SHARE
 from chalicelib.api.patch import NEW_TYPE, OLD_TYPE
+from chalicelib.api.profiles import PROFILE, RULE, RULES, VERIFIED
 from chalicelib.api.responses import JSON_TYPE
 from chalicelib.domain.images import DATA_TYPE
 from infra.openapi.documents import DATA
@@ -96,4 +100,34 @@ CALLS: Final[dict[tuple[str, str], Call]] = {
     ("GET", MEMBER): Call({200: "member"}, (404,)),
     ("PUT", MEMBER): Call({200: "member"}, _CHANGE, _json("member-update")),
     ("DELETE", MEMBER): Call({204: None}, _CHANGE),
+    ("GET", EXTENSION): Call({200: "extension-limits"}),
+    ("GET", INCOMING): Call({200: "offers"}, (400, 403)),
+    ("POST", INCOMING): Call({200: "answer-results"}, (400, 403), _json("answers")),
+    ("GET", OFFER): Call({200: "offer"}, (400, 403, 404)),
+    ("PUT", OFFER): Call({200: "answered-offer"}, _CHANGE, _json("answer")),
+    ("DELETE", OFFER): Call({204: None}, _CHANGE),
+    ("GET", OUTGOING): Call({200: "shares"}, (400, 403, 404)),
+    ("POST", OUTGOING): Call({200: "share-results"}, (400, 403), _json("bulk")),
+    ("GET", IMAGE_SHARES): Call({200: "image-shares"}, (400, 403, 404)),
+    ("PUT", IMAGE_SHARES): Call(
+        {200: "share-results"}, _CHANGE, _json("exact-members")
+    ),
+    ("PUT", SHARE): Call(
+        dict.fromkeys((200, 201), "share-result"),
+        (*_CHANGE, 413),
+        _json("share"),
+        needs_body=False,
+    ),
+    ("DELETE", SHARE): Call({204: None}, _CHANGE),
+    ("GET", RECIPIENT): Call({200: "recipient"}, (400, 403, 404)),
+    ("GET", PROFILE): Call({200: "own-profile"}, (400, 403, 404)),
+    ("PUT", PROFILE): Call({200: "own-profile"}, (400, 403, 409), _json("profile")),
+    ("DELETE", PROFILE): Call({204: None}, (400, 403)),
+    ("PUT", VERIFIED): Call({200: "own-profile"}, _CHANGE, _json("verified")),
+    ("GET", RULES): Call({200: "producer-rules"}, (400, 403)),
+    ("GET", RULE): Call({200: "producer-rule"}, (400, 403, 404)),
+    ("PUT", RULE): Call(
+        {200: "producer-rule"}, (400, 403, 404, 413), _json("offer-rule")
+    ),
+    ("DELETE", RULE): Call({204: None}, (400, 403, 404)),
 }

@@ -13,15 +13,17 @@ from app import app
 from chalicelib.api import docs
 from chalicelib.api.app import METHODS
 from chalicelib.api.discovery import VERSIONS
+from chalicelib.api.extension import EXTENSION
 from chalicelib.api.requests import EXTENSION_PREFIX
 from chalicelib.api.responses import JSON_TYPE, TEXT_TYPE
 from chalicelib.api.schemas import Json
 from chalicelib.domain.images import DATA_TYPE
 from chalicelib.errors import ERROR_TYPE, ApiError, error_page, title_of
-from infra.openapi.calls import CALLS, FILE_OF_PAGE, PAGE, TEXT, Call
+from infra.openapi.calls import CALLS, FILE_OF_PAGE, PAGE, TEXT, UPLOADS, Call
 from infra.openapi.documents import DATA, schemas
 from infra.openapi.examples import MESSAGES
 from infra.openapi.parameters import HEADERS, list_parameters, path_parameter
+from infra.openapi.sharing import SHARING_QUERIES
 
 FILE: Final = docs.FILES / docs.DOCUMENT
 ERRORS_MIN: Final = 400
@@ -36,6 +38,10 @@ _TAGS: Final = {
     "members": "Sharing: the members of an image, and their status",
     "data": "The data of images: upload, download and import",
     "uploads": "Direct uploads of large data, in parts",
+    "extension": "The limits of the sharing extension",
+    "incoming": "The consumer's side of sharing: what others offer to your project",
+    "outgoing": "The producer's side of sharing: what your project shares",
+    "profiles": "What your project says of itself, and what it does with offers",
 }
 """What the calls of each module of `chalicelib/api` are for."""
 
@@ -147,6 +153,7 @@ def _operation(method: str, path: str, function: Any) -> Json:  # noqa: ANN401 -
     parameters = [path_parameter(name) for name in re.findall(r"{(\w+)}", path)]
     if (method, path) == ("GET", "/v2/images"):
         parameters += list_parameters()
+    parameters += SHARING_QUERIES.get(function.__name__, [])
     parameters += HEADERS.get(function.__name__, [])
     operation: Json = {
         "operationId": function.__name__,
@@ -187,6 +194,8 @@ def refusals(path: str, call: Call) -> list[int]:
         known.add(401)
     if path.startswith(("/v2/images", EXTENSION_PREFIX)):
         known.add(403)
+    if path.startswith(EXTENSION) and not path.startswith(UPLOADS):
+        known.add(404)  # With EXTENSION=off.
     return sorted(known)
 
 

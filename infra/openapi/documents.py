@@ -14,6 +14,7 @@ from chalicelib.domain.images import (
 from chalicelib.domain.members import MemberStatus
 from chalicelib.domain.uploads import IMPORT_METHODS, UploadState
 from infra.openapi.examples import EXAMPLES
+from infra.openapi.sharing import SHARING_DOCUMENTS
 
 DATA: Final = "data"
 """The name of an image's data, which has no schema."""
@@ -197,6 +198,7 @@ DOCUMENTS: Final[dict[str, Json]] = {
         "properties": _with_names(BODIES["member-update"]["properties"]),
     },
     **{name: BODIES[name] for name in BODIES if name not in _OWN_FORM},
+    **SHARING_DOCUMENTS,
     "tasks": _object({"tasks": _list("task")}),
     "task": _object(
         {

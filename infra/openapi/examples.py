@@ -5,10 +5,12 @@ from typing import Any, Final
 
 from chalicelib.api import responses
 from chalicelib.api.discovery import VERSIONS
+from chalicelib.api.extension import present_image_summary, present_membership
 from chalicelib.api.schemas import Json
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.images import Content, Image
 from chalicelib.domain.members import Member, MemberStatus
+from chalicelib.domain.sharing import Sharing
 from chalicelib.domain.uploads import (
     DIRECT_UPLOAD,
     WEB_DOWNLOAD,
@@ -86,6 +88,34 @@ _part_urls: Final[Json] = {
     "expires_in": 3600,
 }
 _shown: Final = responses.present_image(_image)
+_NOTE: Final = "Hardened, CIS level 1."
+_profile: Final[Json] = {
+    "display_name": "ACME",
+    "contact": "https://acme.example/images",
+    "verified": True,
+}
+_membership: Final = present_membership(Sharing(membership=_member, image=_image))
+_summary: Final = present_image_summary(_image)
+_offer: Final[Json] = {
+    **_membership,
+    "note": _NOTE,
+    "image": _summary,
+    "producer": {"project_id": "producer", **_profile},
+}
+_own_profile: Final[Json] = {
+    "project_id": "producer",
+    **_profile,
+    "published": True,
+    "updated_at": "2026-11-28T03:27:03Z",
+}
+_share: Final[Json] = {**_membership, "project_id": "consumer", "note": _NOTE}
+_result: Final[Json] = {
+    "image_id": IMAGE_ID,
+    "project_id": "consumer",
+    "result": "shared",
+    "known": True,
+}
+_rule: Final[Json] = {"producer_id": "producer", "effect": "accept"}
 _begun: Final = responses.present_upload(_open)
 
 EXAMPLES: Final[dict[str, Any]] = {
@@ -135,6 +165,48 @@ EXAMPLES: Final[dict[str, Any]] = {
     "new-upload": {"size": _GIBIBYTE, "sha512": SHA512},
     "part-numbers": {"part_numbers": [1, 2]},
     "completion": {"sha512": SHA512},
+    "extension-limits": {"limits": {"page": 100, "pairs": 500}},
+    "offer": _offer,
+    "offers": {
+        "memberships": [{**_offer, "muted": False}],
+        "counts": {"pending": 1, "muted": 0, "approximate": True},
+        "next": None,
+    },
+    "answer": {"status": "accepted"},
+    "answered-offer": {"result": "changed", **_membership},
+    "answers": {
+        "answers": [{"image_id": IMAGE_ID, "status": "accepted"}],
+        "dry_run": True,
+    },
+    "answer-results": {
+        "results": [{"image_id": IMAGE_ID, "result": "changed"}],
+        "next": None,
+    },
+    "shares": {"memberships": [{**_share, "image": _summary}], "next": None},
+    "image-shares": {
+        "image_id": IMAGE_ID,
+        "visibility": "shared",
+        "image": _summary,
+        "members": [{name: _share[name] for name in _share if name != "image_id"}],
+    },
+    "share": {"note": _NOTE},
+    "share-result": _result,
+    "exact-members": {"members": [{"project_id": "consumer", "note": _NOTE}]},
+    "bulk": {
+        "action": "share",
+        "images": [IMAGE_ID],
+        "projects": ["consumer"],
+        "note": _NOTE,
+        "dry_run": True,
+    },
+    "share-results": {"results": [_result], "next": None},
+    "recipient": {"project_id": "consumer", "known": True, "profile": _profile},
+    "profile": {"display_name": "ACME", "published": True},
+    "own-profile": _own_profile,
+    "verified": {"verified": True},
+    "offer-rule": {"effect": "accept"},
+    "producer-rule": _rule,
+    "producer-rules": {"rules": [_rule], "next": None},
 }
 """The examples, by the names of the documents."""
 

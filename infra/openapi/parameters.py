@@ -17,6 +17,8 @@ _EXAMPLES: Final = {
     "upload_id": UPLOAD_ID,
     "tag": "lts",
     "name": "image",
+    "project_id": "consumer",
+    "producer_id": "producer",
 }
 _PATHS: Final = {
     "image_id": "The id of the image",
@@ -24,6 +26,8 @@ _PATHS: Final = {
     "upload_id": "The id of the direct upload",
     "tag": "The tag",
     "name": "The name of the document",
+    "project_id": "The id of the project",
+    "producer_id": "The id of the project that offers images, or *",
 }
 
 

@@ -80,7 +80,12 @@ S3: dict[str, set[Right]] = {
 }
 SECRETS = ("secretsmanager", "ssm")
 SIGNED = {"GET": "s3:GetObject", "PUT": "s3:PutObject"}
-PARTS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
+PARTS = {
+    "ConditionCheck": "ConditionCheckItem",
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+}
 
 
 @cache

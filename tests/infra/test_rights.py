@@ -84,7 +84,8 @@ def _use_data(send: Send, pump: Pump) -> None:
     path = f"/ext/v1/images/{given_up}/uploads"
     upload = producer.post(path, {"size": len(CONTENT)}).document
     producer.delete(f"{path}/{upload['id']}")
-    producer.share(sent, "consumer")
+    share = f"/ext/v1/outgoing/{sent}/consumer"
+    assert [producer.put(share, {"note": note}).status for note in "ab"] == [201, 200]
     patch = [{"op": "replace", "path": "/name", "value": "renamed"}]
     producer.patch(f"/v2/images/{sent}", patch)
     pump.settle()

@@ -1,0 +1,395 @@
+"""What the calls of the sharing extension share: bodies, parameters, documents."""
+
+import base64
+import json
+import time
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import fastjsonschema
+from chalice.app import Blueprint, Response
+
+from chalicelib import settings
+from chalicelib.api.bodies.json_body import parse_json
+from chalicelib.api.requests import ANY_TYPE, body, caller_of, query_params
+from chalicelib.api.responses import json_response, present_time
+from chalicelib.api.schemas import Json
+from chalicelib.domain import policy
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.images import Image, is_image_id
+from chalicelib.domain.members import MemberStatus
+from chalicelib.domain.offer_rules import RULES_MAX, Effect
+from chalicelib.domain.profiles import CONTACT_MAX, DISPLAY_NAME_MAX, Profile
+from chalicelib.domain.projects import is_project_id
+from chalicelib.domain.sharing import NOTE_MAX, Outcome, Sharing, is_plain_text
+from chalicelib.errors import BadRequest, NotFound
+
+LIMIT_MAX: Final = 100
+"""Maximum number of entries of a page."""
+
+LIMIT_DEFAULT: Final = 25
+"""Number of entries of a page where none is asked for."""
+
+PAIRS_MAX: Final = 500
+"""Maximum number of pairs of image and project in a call."""
+
+IMAGES_MAX: Final = 100
+"""Maximum number of images in a call."""
+
+ANSWERS_MAX: Final = 100
+"""Maximum number of answers in a call."""
+
+BULK_SECONDS: Final = 20.0
+"""How long a call of many writes goes on, in seconds; Lambda's answer ends at 29."""
+
+TRIES: Final = 5
+"""How often one of many writes is tried, while others change what it needs."""
+
+EXTENSION: Final = "/ext/v1"
+
+_SHOWN: Final = 80
+_IMAGE_ID: Final = {"type": "string", "minLength": 36, "maxLength": 36}
+_PROJECT_ID: Final = {"type": "string", "minLength": 1, "maxLength": 255}
+_NOTE: Final = {"type": ["string", "null"], "maxLength": NOTE_MAX}
+_STATUS: Final = {"enum": [str(status) for status in MemberStatus]}
+_FLAG: Final = {"type": "boolean"}
+
+
+def _object(required: list[str], **properties: Json) -> Json:
+    return {
+        "type": "object",
+        "required": required,
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def _array(items: Json, most: int, least: int = 1) -> Json:
+    return {"type": "array", "items": items, "minItems": least, "maxItems": most}
+
+
+SHARING_BODIES: Final[dict[str, Json]] = {
+    "answer": _object(["status"], status=_STATUS),
+    "answers": _object(
+        ["answers"],
+        answers=_array(
+            {
+                "type": "object",
+                "required": ["image_id"],
+                "properties": {
+                    "image_id": _IMAGE_ID,
+                    "status": _STATUS,
+                    "leave": {"enum": [True]},
+                },
+                "oneOf": [{"required": ["status"]}, {"required": ["leave"]}],
+                "additionalProperties": False,
+            },
+            ANSWERS_MAX,
+        ),
+        dry_run=_FLAG,
+    ),
+    "share": _object([], note=_NOTE),
+    "exact-members": _object(
+        ["members"],
+        members=_array(
+            _object(["project_id"], project_id=_PROJECT_ID, note=_NOTE), PAIRS_MAX, 0
+        ),
+    ),
+    "bulk": _object(
+        ["action", "images", "projects"],
+        action={"enum": ["share", "revoke"]},
+        images=_array(_IMAGE_ID, IMAGES_MAX),
+        projects=_array(_PROJECT_ID, PAIRS_MAX),
+        note=_NOTE,
+        known_only=_FLAG,
+        dry_run=_FLAG,
+    ),
+    "profile": _object(
+        ["display_name"],
+        display_name={"type": "string", "minLength": 1, "maxLength": DISPLAY_NAME_MAX},
+        contact={"type": ["string", "null"], "maxLength": CONTACT_MAX},
+        published=_FLAG,
+    ),
+    "verified": _object(["verified"], verified=_FLAG),
+    "offer-rule": _object(["effect"], effect={"enum": [str(one) for one in Effect]}),
+}
+"""The bodies of the sharing extension's requests, by the kind of request."""
+
+
+extension = Blueprint(__name__)
+
+
+@extension.route(EXTENSION, methods=["GET"], content_types=ANY_TYPE)
+def show_limits() -> Response:
+    """Show what a call of the extension takes at most."""
+    return json_response(
+        {
+            "limits": {
+                "page": LIMIT_MAX,
+                "pairs": PAIRS_MAX,
+                "images": IMAGES_MAX,
+                "answers": ANSWERS_MAX,
+                "note_characters": NOTE_MAX,
+                "display_name_characters": DISPLAY_NAME_MAX,
+                "rules": RULES_MAX,
+            }
+        }
+    )
+
+
+def is_off(path: str) -> bool:
+    """Return whether a path is one of the extension's, and that is switched off.
+
+    Direct uploads are none of its.
+    """
+    if settings.current.extension == "on" or path.startswith(f"{EXTENSION}/images/"):
+        return False
+    return path == EXTENSION or path.startswith(f"{EXTENSION}/")
+
+
+def parse_body(blueprint: Blueprint, kind: str, *, optional: bool = False) -> Json:
+    """Parse the body of the current request, which must be of a kind, to the last key.
+
+    Raises:
+        BadRequest: It is not; the message has a JSON pointer to what is wrong.
+    """
+    raw = body(blueprint)
+    document: Any = {} if optional and not raw.strip() else parse_json(raw)
+    try:
+        _validator(kind)(document)
+    except fastjsonschema.JsonSchemaValueException as exc:
+        raise BadRequest(_complaint(exc)) from exc
+    parsed: Json = document
+    return parsed
+
+
+@cache
+def _validator(kind: str) -> Any:  # noqa: ANN401 - a function of fastjsonschema
+    return fastjsonschema.compile(SHARING_BODIES[kind])
+
+
+def _complaint(exc: fastjsonschema.JsonSchemaValueException) -> str:
+    """Return what is wrong, and a JSON pointer to it (RFC 6901)."""
+    names = [str(name) for name in exc.path[1:]]
+    what = exc.message.removeprefix(exc.name or "").strip()
+    definition: Json = exc.definition or {}
+    if exc.rule == "additionalProperties" and isinstance(exc.value, dict):
+        names.append(next(iter(exc.value.keys() - definition["properties"].keys())))
+        what = "is not a key of this body"
+    elif exc.rule == "oneOf":
+        what = "must have either status or leave"
+    pointer = "".join(f"/{_escaped(name)}" for name in names)
+    return f"{pointer or 'The body'} {what}."
+
+
+def _escaped(name: str) -> str:
+    return name[:_SHOWN].replace("~", "~0").replace("/", "~1")
+
+
+def check_text(pointer: str, text: str | None) -> None:
+    """Check that a text has no character that hides or reorders what it says.
+
+    Raises:
+        BadRequest: It has one.
+    """
+    if text is not None and not is_plain_text(text):
+        raise BadRequest(
+            f"{pointer} must have no control characters and no characters that change"
+            " the direction of text."
+        )
+
+
+def check_ids(pointer: str, ids: list[str], *, of_images: bool = False) -> None:
+    """Check that each is an id, and none stands twice.
+
+    Raises:
+        BadRequest: One is not, or stands twice.
+    """
+    for number, one in enumerate(ids):
+        if not (is_image_id(one) if of_images else is_project_id(one)):
+            kind = "an image's id" if of_images else "a project's id"
+            raise BadRequest(f"{pointer}/{number} must be {kind}.")
+        if one in ids[:number]:
+            raise BadRequest(f"{pointer}/{number} stands twice: {one[:_SHOWN]}.")
+
+
+def check_project_id(project_id: str) -> str:
+    """Return the project's id of a path.
+
+    Raises:
+        NotFound: It cannot be one.
+    """
+    if not is_project_id(project_id):
+        raise NotFound(f"No project can have the id {project_id[:_SHOWN]}.")
+    return project_id
+
+
+def check_image_id(image_id: str) -> str:
+    """Return the image's id of a path.
+
+    Raises:
+        NotFound: It cannot be one.
+    """
+    if not is_image_id(image_id):
+        raise NotFound(f"No image found with ID {image_id[:_SHOWN]}")
+    return image_id
+
+
+def parse_query(blueprint: Blueprint, *allowed: str) -> dict[str, str]:
+    """Parse the query string of the current request: each parameter once.
+
+    Raises:
+        BadRequest: One is not a parameter of the call, or stands twice.
+    """
+    found: dict[str, str] = {}
+    for name, value in query_params(blueprint):
+        if name not in allowed:
+            known = ", ".join(allowed) or "none"
+            raise BadRequest(
+                f"{name[:_SHOWN]} is not a parameter of this call; its parameters:"
+                f" {known}."
+            )
+        if name in found:
+            raise BadRequest(f"The parameter {name} stands twice.")
+        found[name] = value
+    return found
+
+
+def parse_limit(query: Mapping[str, str]) -> int:
+    """Parse how many entries a page has at most.
+
+    Raises:
+        BadRequest: It is not a number that it may be.
+    """
+    text = query.get("limit", str(LIMIT_DEFAULT))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LIMIT_MAX):
+        raise BadRequest(f"limit must be a number, 1 to {LIMIT_MAX}.")
+    return int(text)
+
+
+def parse_status(query: Mapping[str, str], default: str) -> MemberStatus | None:
+    """Parse the status of a list's entries; None is all.
+
+    Raises:
+        BadRequest: It is none.
+    """
+    text = query.get("status", default)
+    if text == "all":
+        return None
+    if text not in list(MemberStatus):
+        raise BadRequest("status must be pending, accepted, rejected or all.")
+    return MemberStatus(text)
+
+
+def parse_flag(query: Mapping[str, str], name: str) -> bool:
+    """Parse a parameter that is true or false, and false if it is not there.
+
+    Raises:
+        BadRequest: It is neither.
+    """
+    text = query.get(name, "false")
+    if text not in ("true", "false"):
+        raise BadRequest(f"{name} must be true or false.")
+    return text == "true"
+
+
+def parse_project(query: Mapping[str, str], name: str) -> str | None:
+    """Parse a parameter that is a project's id.
+
+    Raises:
+        BadRequest: It cannot be one.
+    """
+    text = query.get(name)
+    if text is not None and not is_project_id(text):
+        raise BadRequest(f"{name} must be a project's id.")
+    return text
+
+
+def acting(blueprint: Blueprint, action: str, project_id: str | None = None) -> Caller:
+    """Return who acts, or reads for an administrator: a project.
+
+    Raises:
+        Forbidden: The role is not enough, or the project is another's.
+    """
+    return policy.act_on_side(action, caller_of(blueprint), project_id)
+
+
+def encode_marker(*parts: str | int) -> str:
+    """Encode a place in a list as an opaque marker."""
+    text = json.dumps(parts, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def next_page(
+    path: str, query: Mapping[str, str], place: Iterable[str | int] | None
+) -> str | None:
+    """Return the path of the next page of a list, if there is one."""
+    if place is None:
+        return None
+    return f"{path}?{urlencode({**query, 'marker': encode_marker(*place)})}"
+
+
+def decode_marker(query: Mapping[str, str], *kinds: type) -> list[Any] | None:
+    """Decode the marker of a page, if there is one.
+
+    Raises:
+        BadRequest: It is none that a list of this kind gave.
+    """
+    text = query.get("marker")
+    if text is None:
+        return None
+    try:
+        parts = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), b"-_"))
+    except (ValueError, RecursionError):
+        parts = None
+    if not isinstance(parts, list) or [type(part) for part in parts] != list(kinds):
+        raise BadRequest("marker must be the marker of an earlier page's next.")
+    return parts
+
+
+def bulk_deadline() -> float:
+    """Return when a call of many writes must stop, by the monotonic clock."""
+    return time.monotonic() + BULK_SECONDS
+
+
+def present_outcome(outcome: Outcome) -> Json:
+    """Return the result of one of many."""
+    document: Json = {"result": outcome.result}
+    if outcome.reason is not None:
+        document["reason"] = outcome.reason
+    return document
+
+
+def present_membership(sharing: Sharing) -> Json:
+    """Return what both sides read of a membership."""
+    membership = sharing.membership
+    return {
+        "image_id": membership.image_id,
+        "status": membership.status,
+        "offered_at": present_time(membership.created_at),
+        "updated_at": present_time(membership.updated_at),
+        "usable": sharing.usable,
+    }
+
+
+def present_image_summary(image: Image) -> Json:
+    """Return what a list of memberships says about their image."""
+    return {
+        "name": image.name,
+        "size": image.size,
+        "min_disk": image.min_disk,
+        "min_ram": image.min_ram,
+        "disk_format": image.disk_format,
+        "status": image.status,
+    }
+
+
+def present_profile(profile: Profile) -> Json:
+    """Return what others read of a published profile."""
+    return {
+        "display_name": profile.display_name,
+        "contact": profile.contact,
+        "verified": profile.verified,
+    }

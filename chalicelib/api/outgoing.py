@@ -1,0 +1,440 @@
+"""The producer's side of the sharing extension: shares, notes, and their end."""
+
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from chalice.app import Blueprint, Response
+
+from chalicelib import settings
+from chalicelib.api.bodies.json_body import check_no_body
+from chalicelib.api.extension import (
+    PAIRS_MAX,
+    TRIES,
+    acting,
+    bulk_deadline,
+    check_ids,
+    check_image_id,
+    check_project_id,
+    check_text,
+    decode_marker,
+    next_page,
+    parse_body,
+    parse_limit,
+    parse_project,
+    parse_query,
+    parse_status,
+    present_image_summary,
+    present_membership,
+    present_outcome,
+    present_profile,
+)
+from chalicelib.api.requests import ANY_TYPE, body
+from chalicelib.api.responses import json_response, no_content
+from chalicelib.api.schemas import Json
+from chalicelib.domain import policy
+from chalicelib.domain.caller import Caller
+from chalicelib.domain.images import Image
+from chalicelib.domain.sharing import Outcome, Result, Sharing, Wish, plan_shares
+from chalicelib.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    LimitExceeded,
+    NotFound,
+    StaleError,
+)
+from chalicelib.store import members as member_store
+from chalicelib.store import outgoing as outgoing_store
+from chalicelib.store import profiles as profile_store
+from chalicelib.store.outgoing import SharePlace, ShareQuery
+
+OUTGOING: Final = "/ext/v1/outgoing"
+IMAGE_SHARES: Final = OUTGOING + "/{image_id}"
+SHARE: Final = IMAGE_SHARES + "/{project_id}"
+RECIPIENT: Final = "/ext/v1/recipients/{project_id}"
+UNKNOWN: Final = "unknown-recipient"
+
+_REFUSALS: Final = {
+    "not-shared": (Forbidden, "The image is not shared at the moment."),
+    "own-project": (Conflict, "An image cannot be shared with its own project."),
+    "limit-exceeded": (LimitExceeded, "The image has as many members as it may."),
+}
+"""How the call that shares one image refuses it, by the reason."""
+
+outgoing = Blueprint(__name__)
+
+
+@outgoing.route(OUTGOING, methods=["GET"], content_types=ANY_TYPE)
+def list_shares() -> Response:
+    """List the memberships in all images of your project."""
+    query = parse_query(
+        outgoing, "status", "member_id", "image_id", "limit", "marker", "project_id"
+    )
+    caller = acting(outgoing, "list_shares", parse_project(query, "project_id"))
+    after = decode_marker(query, str, str)
+    wanted = ShareQuery(
+        owner=caller.project_id,
+        status=parse_status(query, "all"),
+        member_id=parse_project(query, "member_id"),
+        limit=parse_limit(query),
+        after=SharePlace(*after) if after else None,
+    )
+    if "image_id" in query:
+        shares, following = _shares_of(query["image_id"], wanted)
+    else:
+        shares, following = outgoing_store.list_shares(wanted)
+    return json_response(
+        {
+            "memberships": [_present_share(share) for share in shares],
+            "next": next_page(OUTGOING, query, following),
+        }
+    )
+
+
+def _shares_of(
+    image_id: str, wanted: ShareQuery
+) -> tuple[list[Sharing], SharePlace | None]:
+    """Return a page of the memberships in one image; none if it is not the owner's."""
+    image, held = outgoing_store.load_all_shares(check_image_id(image_id))
+    if image is None or image.owner != wanted.owner:
+        return [], None
+    fitting = [
+        share
+        for member_id, share in sorted(held.items())
+        if wanted.status in (None, share.membership.status)
+        and wanted.member_id in (None, member_id)
+        and (wanted.after is None or member_id > wanted.after.member_id)
+    ]
+    page = fitting[: wanted.limit]
+    if len(fitting) == len(page):
+        return page, None
+    return page, SharePlace(page[-1].membership.member_id, image_id)
+
+
+@outgoing.route(IMAGE_SHARES, methods=["GET"], content_types=ANY_TYPE)
+def show_shares(image_id: str) -> Response:
+    """Show whom an image of yours is shared with, also while it is not shared."""
+    query = parse_query(outgoing, "project_id")
+    caller = acting(outgoing, "show_shares", parse_project(query, "project_id"))
+    image, held = outgoing_store.load_all_shares(check_image_id(image_id))
+    image = policy.authorize_side(
+        "show_shares", caller, image, member=False, image_id=image_id
+    )
+    return json_response(
+        {
+            "image_id": image.id,
+            "visibility": image.visibility,
+            "image": present_image_summary(image),
+            "members": [_present_member(share) for _, share in sorted(held.items())],
+        }
+    )
+
+
+@outgoing.route(SHARE, methods=["PUT"], content_types=ANY_TYPE)
+def share_image(image_id: str, project_id: str) -> Response:
+    """Share an image of yours with a project, or change your note to it."""
+    parse_query(outgoing)
+    caller = acting(outgoing, "share_image")
+    wanted = parse_body(outgoing, "share", optional=True)
+    check_text("/note", wanted.get("note"))
+    check_project_id(project_id)
+    wish = _wish(project_id, wanted)
+    deadline = bulk_deadline()
+    outcomes = _share(caller, check_image_id(image_id), [wish], {}, deadline)
+    outcome = outcomes[project_id]
+    if outcome.result is Result.REFUSED:
+        if outcome.reason not in _REFUSALS:
+            raise StaleError
+        refusal, message = _REFUSALS[outcome.reason]
+        raise refusal(message)
+    known = profile_store.load_known(caller.project_id, [project_id])
+    shared = outcome.result is Result.SHARED
+    return json_response(
+        _present_result(image_id, project_id, outcome, known=project_id in known),
+        HTTPStatus.CREATED if shared else HTTPStatus.OK,
+    )
+
+
+@outgoing.route(SHARE, methods=["DELETE"], content_types=ANY_TYPE)
+def revoke_share(image_id: str, project_id: str) -> Response:
+    """Stop sharing an image of yours with a project, whatever its visibility."""
+    parse_query(outgoing)
+    check_no_body(body(outgoing))
+    caller = acting(outgoing, "revoke_share")
+    check_project_id(project_id)
+    outcome = _revoke(caller, check_image_id(image_id), project_id, dry=False)
+    if outcome.result is Result.REFUSED:
+        raise StaleError
+    return no_content()
+
+
+@outgoing.route(IMAGE_SHARES, methods=["PUT"], content_types=ANY_TYPE)
+def set_members(image_id: str) -> Response:
+    """Share an image of yours with exactly these projects."""
+    parse_query(outgoing)
+    caller = acting(outgoing, "share_image")
+    members: list[Json] = parse_body(outgoing, "exact-members")["members"]
+    check_ids("/members", [one["project_id"] for one in members])
+    for number, one in enumerate(members):
+        check_text(f"/members/{number}/note", one.get("note"))
+    deadline = bulk_deadline()
+    wishes = [_wish(one["project_id"], one) for one in members]
+    image, held = outgoing_store.load_all_shares(check_image_id(image_id))
+    policy.authorize_side("share_image", caller, image, member=False, image_id=image_id)
+    outcomes: dict[str, Outcome] = {}
+    following = None
+    for project_id in sorted(held.keys() - {wish.project_id for wish in wishes}):
+        if time.monotonic() > deadline:
+            following = {"image_id": image_id, "project_id": project_id}
+            break
+        outcomes[project_id] = _revoke(caller, image_id, project_id, dry=False)
+    projects = [wish.project_id for wish in wishes]
+    if following is None:
+        outcomes |= _share(caller, image_id, wishes, {}, deadline)
+        following = _first_missing(image_id, projects, outcomes)
+    known = profile_store.load_known(caller.project_id, projects)
+    return json_response(
+        {
+            "results": [
+                _present_result(image_id, project_id, one, known=project_id in known)
+                for project_id, one in outcomes.items()
+            ],
+            "next": following,
+        }
+    )
+
+
+@outgoing.route(OUTGOING, methods=["POST"], content_types=ANY_TYPE)
+def share_many() -> Response:
+    """Share many images with many projects, or stop, with a result for each pair."""
+    parse_query(outgoing)
+    caller = acting(outgoing, "share_image")
+    wanted = parse_body(outgoing, "bulk")
+    images, projects = wanted["images"], wanted["projects"]
+    check_ids("/images", images, of_images=True)
+    check_ids("/projects", projects)
+    check_text("/note", wanted.get("note"))
+    if len(images) * len(projects) > PAIRS_MAX:
+        raise BadRequest(
+            f"images and projects make {len(images) * len(projects)} pairs; a call"
+            f" takes {PAIRS_MAX} at most."
+        )
+    deadline = bulk_deadline()
+    known = profile_store.load_known(caller.project_id, projects)
+    results: list[Json] = []
+    following = None
+    for image_id in images:
+        outcomes = _act(caller, image_id, wanted, known, deadline)
+        results += [
+            _present_result(image_id, project_id, one, known=project_id in known)
+            for project_id, one in outcomes.items()
+        ]
+        following = _first_missing(image_id, projects, outcomes)
+        if following is not None:
+            break
+    return json_response({"results": results, "next": following})
+
+
+@outgoing.route(RECIPIENT, methods=["GET"], content_types=ANY_TYPE)
+def show_recipient(project_id: str) -> Response:
+    """Show whether a project is known to yours, and its profile if it published one."""
+    query = parse_query(outgoing, "project_id")
+    caller = acting(outgoing, "show_recipient", parse_project(query, "project_id"))
+    known = profile_store.load_known(caller.project_id, [check_project_id(project_id)])
+    profile = known.get(project_id)
+    return json_response(
+        {
+            "project_id": project_id,
+            "known": project_id in known,
+            "profile": present_profile(profile) if profile else None,
+        }
+    )
+
+
+def _first_missing(
+    image_id: str, projects: Iterable[str], outcomes: Collection[str]
+) -> Json | None:
+    """Return the first pair that the call had no time for, if there is one."""
+    for project_id in projects:
+        if project_id not in outcomes:
+            return {"image_id": image_id, "project_id": project_id}
+    return None
+
+
+def _act(
+    caller: Caller,
+    image_id: str,
+    wanted: Json,
+    known: Collection[str],
+    deadline: float,
+) -> dict[str, Outcome]:
+    """Share one image with many projects, or stop; a bad pair stops no other."""
+    projects = wanted["projects"]
+    dry = wanted.get("dry_run", False)
+    try:
+        if wanted["action"] == "revoke":
+            return {
+                project_id: _revoke(caller, image_id, project_id, dry=dry)
+                for project_id in projects
+                if time.monotonic() < deadline
+            }
+        refused = {}
+        if wanted.get("known_only"):
+            refused = {one: UNKNOWN for one in projects if one not in known}
+        wishes = [_wish(project_id, wanted) for project_id in projects]
+        if dry:
+            return _plan(caller, image_id, wishes, refused).outcomes
+        return _share(caller, image_id, wishes, refused, deadline)
+    except NotFound as exc:
+        return dict.fromkeys(projects, Outcome(Result.REFUSED, exc.reason))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What sharing an image comes to, and what it was planned from."""
+
+    image: Image
+    held: Mapping[str, Sharing]
+    wishes: Sequence[Wish]
+    outcomes: dict[str, Outcome]
+
+
+def _plan(
+    caller: Caller, image_id: str, wishes: Sequence[Wish], refused: Mapping[str, str]
+) -> _Plan:
+    """Plan to share one image with projects; all but this is the same in a dry run.
+
+    Raises:
+        NotFound: The image is not the caller's project's.
+    """
+    image, held = outgoing_store.load_shares(
+        image_id,
+        [wish.project_id for wish in wishes],
+        notes=any(wish.has_note for wish in wishes),
+    )
+    image = policy.authorize_side(
+        "share_image", caller, image, member=False, image_id=image_id
+    )
+    outcomes = plan_shares(
+        image,
+        {project_id: share.note for project_id, share in held.items()},
+        wishes,
+        quota=settings.current.member_quota,
+        refused=refused,
+    )
+    return _Plan(image, held, wishes, outcomes)
+
+
+def _share(
+    caller: Caller,
+    image_id: str,
+    wishes: Sequence[Wish],
+    refused: Mapping[str, str],
+    deadline: float,
+) -> dict[str, Outcome]:
+    """Share one image with projects; return the outcome of each that was in time.
+
+    Raises:
+        NotFound: The image is not the caller's project's.
+    """
+    done: dict[str, Outcome] = {}
+    for _ in range(TRIES):
+        left = [wish for wish in wishes if wish.project_id not in done]
+        plan = _plan(caller, image_id, left, refused)
+        try:
+            for project_id in _carry_out(caller, plan):
+                done[project_id] = plan.outcomes[project_id]
+                if time.monotonic() > deadline:
+                    break
+        except (Conflict, LimitExceeded, StaleError):
+            continue
+        return {
+            one.project_id: done[one.project_id]
+            for one in wishes
+            if one.project_id in done
+        }
+    refusal = Outcome(Result.REFUSED, "conflict")
+    return {wish.project_id: done.get(wish.project_id, refusal) for wish in wishes}
+
+
+def _carry_out(caller: Caller, plan: _Plan) -> Iterator[str]:
+    """Do what was planned; yield each project that is done with.
+
+    Raises:
+        Conflict, LimitExceeded, StaleError: Others changed what it was planned from.
+    """
+    new = [
+        wish
+        for wish in plan.wishes
+        if plan.outcomes[wish.project_id].result is Result.SHARED
+    ]
+    for start in range(0, len(new), member_store.ADDED_AT_ONCE):
+        notes = {
+            wish.project_id: wish.note
+            for wish in new[start : start + member_store.ADDED_AT_ONCE]
+        }
+        member_store.add_members(plan.image, notes, caller)
+        yield from notes
+    for wish in plan.wishes:
+        result = plan.outcomes[wish.project_id].result
+        if result is Result.CHANGED:
+            membership = plan.held[wish.project_id].membership
+            member_store.set_note(plan.image, membership, wish.note, caller)
+        if result is not Result.SHARED:
+            yield wish.project_id
+
+
+def _revoke(caller: Caller, image_id: str, project_id: str, *, dry: bool) -> Outcome:
+    """Stop sharing one image with one project.
+
+    Raises:
+        NotFound: The image is not the caller's project's.
+    """
+    for _ in range(TRIES):
+        image, held = outgoing_store.load_shares(image_id, [project_id], notes=False)
+        image = policy.authorize_side(
+            "revoke_share", caller, image, member=False, image_id=image_id
+        )
+        if project_id not in held:
+            return Outcome(Result.UNCHANGED)
+        if not dry:
+            try:
+                member_store.revoke_member(image, held[project_id].membership, caller)
+            except StaleError:
+                continue
+        return Outcome(Result.REVOKED)
+    return Outcome(Result.REFUSED, "conflict")
+
+
+def _wish(project_id: str, wanted: Json) -> Wish:
+    note = wanted.get("note") or None
+    return Wish(project_id=project_id, has_note="note" in wanted, note=note)
+
+
+def _present_share(share: Sharing) -> Json:
+    return {
+        **present_membership(share),
+        "project_id": share.membership.member_id,
+        "note": share.note,
+        "image": present_image_summary(share.image),
+    }
+
+
+def _present_member(share: Sharing) -> Json:
+    document = _present_share(share)
+    del document["image"], document["image_id"]
+    return document
+
+
+def _present_result(
+    image_id: str, project_id: str, outcome: Outcome, *, known: bool
+) -> Json:
+    return {
+        "image_id": image_id,
+        "project_id": project_id,
+        **present_outcome(outcome),
+        "known": known,
+    }

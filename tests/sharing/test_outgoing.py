@@ -1,0 +1,388 @@
+"""The producer's side of the extension: shares, notes, bulk, and their end."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from chalicelib import settings
+from chalicelib.api import extension
+from infra.local.worker import Pump
+from tests.actors import Actor, Response
+from tests.aws_faults import stored
+from tests.scene import at
+
+OUTGOING = "/ext/v1/outgoing"
+HIDING = (
+    "/note must have no control characters and no characters that change the direction"
+    " of text."
+)
+
+
+def results(answer: Response) -> dict[tuple[str, str], str]:
+    """Return the result of each pair, or why it was refused."""
+    assert answer.status == 200, answer.body
+    return {
+        (one["image_id"], one["project_id"]): one.get("reason", one["result"])
+        for one in answer.document["results"]
+    }
+
+
+def bulk(images: list[str], projects: list[str], **more: Any) -> dict[str, Any]:
+    """Return the body of a bulk call that shares."""
+    return {"action": "share", "images": images, "projects": projects, **more}
+
+
+def listed(actor: Actor, query: str = "") -> list[tuple[str, str, str | None]]:
+    """Return image, project and note of all that an actor shares, page by page."""
+    target: str | None = OUTGOING + query
+    found: list[tuple[str, str, str | None]] = []
+    while target:
+        page = actor.get(target)
+        assert page.status == 200, page.body
+        found += [
+            (one["image_id"], one["project_id"], one["note"])
+            for one in page.document["memberships"]
+        ]
+        target = page.document["next"]
+    return found
+
+
+def change(actor: Actor, image_id: str, name: str, value: Any) -> None:
+    """Change one attribute of an image."""
+    operation = {"op": "replace", "path": f"/{name}", "value": value}
+    assert actor.patch(f"/v2/images/{image_id}", [operation]).status == 200
+
+
+def test_a_share_names_what_it_wants(
+    producer: Actor, consumer: Actor, image_id: str
+) -> None:
+    """A repeat finds it so; a note is written, changed, kept and removed."""
+    share = f"{OUTGOING}/{image_id}/consumer"
+    bodies = [{"note": "one"}, {"note": "one"}, {}, {"note": "two"}, {"note": None}]
+    seen = []
+    for body in bodies:
+        answer = producer.put(share, body)
+        note = consumer.get(f"/ext/v1/incoming/{image_id}").document["note"]
+        seen.append((answer.status, answer.document["result"], note))
+
+    assert seen == [
+        (201, "shared", "one"),
+        (200, "unchanged", "one"),
+        (200, "unchanged", "one"),
+        (200, "changed", "two"),
+        (200, "changed", None),
+    ]
+    assert producer.put(share).document == {
+        "image_id": image_id,
+        "project_id": "consumer",
+        "result": "unchanged",
+        "known": False,
+    }
+
+
+def test_a_repeat_leaves_an_identical_table(producer: Actor, image_id: str) -> None:
+    """Of each write of the producer."""
+    share = f"{OUTGOING}/{image_id}/consumer"
+    exact = {"members": [{"project_id": "consumer", "note": "hello"}]}
+    for method, target, body in (
+        ("PUT", share, {"note": "hello"}),
+        ("PUT", f"{OUTGOING}/{image_id}", exact),
+        ("POST", OUTGOING, bulk([image_id], ["consumer"], note="hello")),
+        ("DELETE", share, None),
+        ("POST", OUTGOING, bulk([image_id], ["consumer"]) | {"action": "revoke"}),
+    ):
+        first = producer.ask(method, target, body)
+        before = stored()
+        second = producer.ask(method, target, body)
+        assert first.status in (200, 201, 204)
+        assert second.status in (200, 204)
+        assert stored() == before
+
+
+def test_both_apis_see_the_same_membership(
+    producer: Actor, consumer: Actor, image_id: str
+) -> None:
+    """An ordinary member, with an ordinary status."""
+    producer.put(f"{OUTGOING}/{image_id}/consumer", {"note": "hello"})
+    consumer.set_status(image_id, "accepted")
+
+    (member,) = producer.get(f"/v2/images/{image_id}/members").document["members"]
+    (share,) = producer.get(f"{OUTGOING}/{image_id}").document["members"]
+
+    assert (member["member_id"], member["status"]) == ("consumer", "accepted")
+    assert (share["project_id"], share["status"]) == ("consumer", "accepted")
+    assert consumer.listed() == [image_id]
+
+
+def test_the_producer_sees_and_ends_what_a_private_image_kept(
+    producer: Actor, consumer: Actor, image_id: str
+) -> None:
+    """Before a flip back to shared gives access again."""
+    producer.share(image_id, "consumer", "other")
+    change(producer, image_id, "visibility", "private")
+
+    page = producer.get(f"{OUTGOING}/{image_id}").document
+    ended = producer.delete(f"{OUTGOING}/{image_id}/consumer")
+    change(producer, image_id, "visibility", "shared")
+
+    assert page["visibility"] == "private"
+    assert [(one["project_id"], one["usable"]) for one in page["members"]] == [
+        ("consumer", False),
+        ("other", False),
+    ]
+    assert ended.status == 204
+    assert consumer.get(f"/v2/images/{image_id}").status == 404
+    assert producer.get(f"{OUTGOING}/{image_id}").document["members"][0][
+        "project_id"
+    ] == ("other")
+
+
+def test_exactly_these_projects_are_members(producer: Actor, image_id: str) -> None:
+    """Others are revoked, missing ones shared with, notes set where one is named."""
+    producer.put(f"{OUTGOING}/{image_id}/kept", {"note": "old"})
+    producer.put(f"{OUTGOING}/{image_id}/gone")
+    producer.put(f"{OUTGOING}/{image_id}/noted")
+    wanted = {
+        "members": [
+            {"project_id": "kept"},
+            {"project_id": "noted", "note": "hello"},
+            {"project_id": "new"},
+            {"project_id": "producer"},
+        ]
+    }
+
+    answer = producer.put(f"{OUTGOING}/{image_id}", wanted)
+
+    assert results(answer) == {
+        (image_id, "gone"): "revoked",
+        (image_id, "kept"): "unchanged",
+        (image_id, "noted"): "changed",
+        (image_id, "new"): "shared",
+        (image_id, "producer"): "own-project",
+    }
+    assert listed(producer) == [
+        (image_id, "kept", "old"),
+        (image_id, "new", None),
+        (image_id, "noted", "hello"),
+    ]
+
+
+def test_bulk_says_what_came_of_each_pair(
+    producer: Actor, stranger: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad pair stops no other, and a dry run says the same and writes nothing."""
+    monkeypatch.setattr(settings, "current", replace(settings.current, member_quota=60))
+    projects = [f"project-{number}" for number in range(70)]
+    image_id, private = producer.make_image(), producer.make_image(visibility="private")
+    foreign, absent = stranger.make_image(), str(uuid4())
+    producer.share(image_id, projects[3])
+    asked = bulk([image_id, private, foreign, absent], projects, note="hello")
+    before = stored()
+
+    dry = producer.post(OUTGOING, asked | {"dry_run": True})
+    untouched = stored() == before
+    real = producer.post(OUTGOING, asked)
+
+    assert untouched
+    assert dry.document == real.document
+    told = results(real)
+    assert told[image_id, projects[3]] == "changed"
+    mine = [told[image_id, project] for project in projects]
+    assert [mine.count(one) for one in ("shared", "limit-exceeded")] == [59, 10]
+    assert {told[private, project] for project in projects} == {"not-shared"}
+    assert {told[foreign, one] for one in projects} == {"not-found"}
+    assert {told[absent, one] for one in projects} == {"not-found"}
+    assert len(producer.get(f"/v2/images/{image_id}/members").document["members"]) == 60
+
+
+def test_bulk_revokes(producer: Actor) -> None:
+    """Of each pair that is there."""
+    images = [producer.make_image() for _ in range(2)]
+    producer.share(images[0], "a", "b")
+
+    asked = {"action": "revoke", "images": images, "projects": ["a", "b"]}
+    dry = producer.post(OUTGOING, asked | {"dry_run": True})
+    real = producer.post(OUTGOING, asked)
+
+    assert dry.document == real.document
+    assert results(real) == {
+        (images[0], "a"): "revoked",
+        (images[0], "b"): "revoked",
+        (images[1], "a"): "unchanged",
+        (images[1], "b"): "unchanged",
+    }
+    assert listed(producer) == []
+
+
+def test_a_bulk_call_that_runs_out_of_time_says_where_to_go_on(
+    producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first pair that was not tried."""
+    monkeypatch.setattr(extension, "BULK_SECONDS", -1)
+    projects = [f"project-{number:02}" for number in range(60)]
+
+    asked = bulk([image_id], projects) | {"action": "revoke"}
+    answer = producer.post(OUTGOING, asked)
+
+    assert answer.document["next"] == {"image_id": image_id, "project_id": projects[0]}
+
+
+def test_only_known_projects_are_shared_with_if_asked(
+    producer: Actor, consumer: Actor, image_id: str, pump: Pump
+) -> None:
+    """One that published a profile, or has once answered."""
+    first = producer.make_image()
+    producer.share(first, "consumer", "silent")
+    consumer.set_status(first, "rejected")
+    published = replace(consumer, project="published")
+    published.put("/ext/v1/profile", {"display_name": "P", "published": True})
+    hidden = replace(consumer, project="hidden")
+    hidden.put("/ext/v1/profile", {"display_name": "H"})
+    pump.turn()
+
+    projects = ["consumer", "silent", "published", "hidden", "never"]
+    answer = producer.post(OUTGOING, bulk([image_id], projects, known_only=True))
+
+    assert results(answer) == {
+        (image_id, "consumer"): "shared",
+        (image_id, "silent"): "unknown-recipient",
+        (image_id, "published"): "shared",
+        (image_id, "hidden"): "unknown-recipient",
+        (image_id, "never"): "unknown-recipient",
+    }
+    shown = [producer.get(f"/ext/v1/recipients/{one}") for one in projects]
+    assert [one.document["known"] for one in shown] == [True, False, True, False, False]
+    hidden_body = shown[3].body.replace(b"hidden", b"never")
+    assert hidden_body == shown[4].body
+
+
+def test_the_list_is_narrowed(producer: Actor, consumer: Actor) -> None:
+    """By member, by image and by status, across pages."""
+    images = sorted(producer.make_image() for _ in range(3))
+    for image_id in images:
+        producer.share(image_id, "consumer", "other")
+    consumer.set_status(images[1], "accepted")
+
+    assert len(listed(producer, "?limit=4")) == 6
+    by_member = [image for image, _, _ in listed(producer, "?member_id=other&limit=2")]
+    assert by_member == images
+    assert listed(producer, f"?image_id={images[0]}&limit=1") == [
+        (images[0], "consumer", None),
+        (images[0], "other", None),
+    ]
+    assert listed(producer, "?status=accepted&limit=1") == [
+        (images[1], "consumer", None)
+    ]
+    assert listed(consumer) == []
+
+
+def test_a_filter_that_finds_too_little_is_refused(
+    producer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the lists of the Images API."""
+    monkeypatch.setattr("chalicelib.store.outgoing.ROWS_MAX", 2)
+    producer.share(producer.make_image(), "a", "b", "c", "d")
+
+    answer = producer.get(f"{OUTGOING}?status=accepted&limit=2")
+
+    assert (answer.status, answer.document["reason"]) == (400, "invalid")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (bulk([], ["a"]), "/images must contain at least 1 items."),
+        (bulk(["x" * 36], ["a"]), "/images/0 must be an image's id."),
+        (bulk([str(uuid4())], ["a", "a"]), "/projects/1 stands twice: a."),
+        (
+            bulk([str(uuid4())], ["a"], note="\u202eevil"),
+            HIDING,
+        ),
+        (
+            bulk([str(uuid4())], ["a"], note="x" * 501),
+            "/note must be shorter than or equal to 500 characters.",
+        ),
+        (
+            bulk([str(uuid4()) for _ in range(6)], [f"p{n}" for n in range(100)]),
+            "images and projects make 600 pairs; a call takes 500 at most.",
+        ),
+    ],
+)
+def test_a_bulk_body_that_is_wrong_is_refused(
+    body: Any, message: str, producer: Actor
+) -> None:
+    """And nothing is shared."""
+    answer = producer.post(OUTGOING, body)
+
+    assert answer.status == 400
+    assert answer.document["detail"] == message
+
+
+def test_only_the_owner_has_an_outgoing_side(
+    producer: Actor, consumer: Actor, admin: Actor, stranger: Actor, image_id: str
+) -> None:
+    """To members and strangers the image is as absent; an administrator reads."""
+    producer.share(image_id, "consumer")
+    absent = str(uuid4())
+    for actor in (consumer, stranger, admin):
+        for method, path, body in (
+            ("GET", "", None),
+            ("PUT", "", {"members": []}),
+            ("PUT", "/x", {}),
+            ("DELETE", "/consumer", None),
+        ):
+            hidden = actor.ask(method, f"{OUTGOING}/{image_id}{path}", body)
+            missing = actor.ask(method, f"{OUTGOING}/{absent}{path}", body)
+            assert hidden.status == missing.status == 404
+            assert hidden.body.replace(image_id.encode(), absent.encode()) == (
+                missing.body
+            )
+    read = admin.get(f"{OUTGOING}/{image_id}?project_id=producer")
+    assert [one["project_id"] for one in read.document["members"]] == ["consumer"]
+    reader = producer.using("reader")
+    assert reader.get(OUTGOING).status == 200
+    assert reader.put(f"{OUTGOING}/{image_id}/x").status == 403
+
+
+def test_a_share_is_refused_as_by_the_images_api(
+    producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the quota 413, not shared 403; with itself 409."""
+    monkeypatch.setattr(settings, "current", replace(settings.current, member_quota=1))
+    producer.share(image_id, "a")
+    private = producer.make_image(visibility="private")
+
+    statuses = [
+        producer.put(f"{OUTGOING}/{image}/{project}").status
+        for image, project in ((image_id, "b"), (private, "b"), (image_id, "producer"))
+    ]
+
+    assert statuses == [413, 403, 409]
+
+
+def test_a_note_is_of_one_offer(
+    producer: Actor, consumer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends with it, even before anything is cleaned up."""
+    at(monkeypatch, "2026-11-28T10:00:00Z")
+    producer.put(f"{OUTGOING}/{image_id}/consumer", {"note": "old"})
+    producer.delete(f"/v2/images/{image_id}/members/consumer")
+    at(monkeypatch, "2026-11-28T10:00:01Z")
+    producer.share(image_id, "consumer")
+
+    assert listed(producer) == [(image_id, "consumer", None)]
+    assert consumer.get(f"/ext/v1/incoming/{image_id}").document["note"] is None
+
+
+def test_a_deleted_image_leaves_no_note(
+    producer: Actor, image_id: str, pump: Pump
+) -> None:
+    """Nor a membership."""
+    producer.put(f"{OUTGOING}/{image_id}/consumer", {"note": "hello"})
+    producer.delete(f"/v2/images/{image_id}")
+    pump.turn()
+
+    kept = [item["sk"]["S"] for item in stored() if item["pk"]["S"].startswith("IMAGE")]
+    assert kept == ["IMAGE"]

@@ -1,0 +1,206 @@
+"""Profiles and offer rules: who a project is, and what it does with offers."""
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from chalicelib.domain import offer_rules
+from infra.local.worker import Pump
+from tests.actors import Actor
+from tests.aws_faults import stored
+
+PROFILE = "/ext/v1/profile"
+RULES = "/ext/v1/rules"
+ACME = {"display_name": "ACME", "contact": "images@acme.example", "published": True}
+
+
+def test_a_profile_is_what_a_project_says_of_itself(producer: Actor) -> None:
+    """A repeat finds it so; without one there is none."""
+    before = producer.get(PROFILE).status
+    first = producer.put(PROFILE, ACME)
+    table = stored()
+    second = producer.put(PROFILE, ACME)
+
+    assert (before, first.document["result"]) == (404, "changed")
+    assert second.document["result"] == "unchanged"
+    assert stored() == table
+    shown = producer.get(PROFILE).document
+    assert shown == {
+        "project_id": "producer",
+        **ACME,
+        "verified": False,
+        "updated_at": shown["updated_at"],
+    }
+    assert [producer.delete(PROFILE).status for _ in range(2)] == [204, 204]
+    assert producer.get(PROFILE).status == 404
+
+
+def test_an_administrators_word_is_on_what_it_read(
+    producer: Actor, consumer: Actor, admin: Actor
+) -> None:
+    """Another name or contact is not verified; being published or not is no matter."""
+    verified = "/ext/v1/profiles/producer/verified"
+    missing = admin.put(verified, {"verified": True}).status
+    producer.put(PROFILE, ACME)
+    refused = producer.put(verified, {"verified": True}).status
+    results = [admin.put(verified, {"verified": True}).document for _ in range(2)]
+    hidden = producer.put(PROFILE, ACME | {"published": False}).document
+    renamed = producer.put(PROFILE, ACME | {"display_name": "Debian"}).document
+
+    assert (missing, refused) == (404, 403)
+    assert [one["result"] for one in results] == ["changed", "unchanged"]
+    assert (hidden["verified"], renamed["verified"]) == (True, False)
+    assert consumer.get("/ext/v1/recipients/producer").document["profile"] == {
+        "display_name": "Debian",
+        "contact": "images@acme.example",
+        "verified": False,
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"display_name": ""},
+        {"display_name": " x"},
+        {"display_name": "x" * 81},
+        {"display_name": "\u202ex"},
+        {"display_name": "a\nb"},
+        {"display_name": "x", "contact": "http://acme.example"},
+        {"display_name": "x", "contact": "javascript:alert(1)"},
+        {"display_name": "x", "contact": "a@b c"},
+        {"display_name": "x", "verified": True},
+    ],
+)
+def test_a_profile_that_is_wrong_is_refused(body: Any, producer: Actor) -> None:
+    """And nothing is kept."""
+    assert producer.put(PROFILE, body).status == 400
+    assert stored() == []
+
+
+def test_rules_are_set_shown_and_removed(consumer: Actor) -> None:
+    """By the producer's id, or for every other one."""
+    answers = [consumer.put(f"{RULES}/*", {"effect": "mute"}) for _ in range(2)]
+    consumer.put(f"{RULES}/producer", {"effect": "accept"})
+    shown = consumer.get(RULES).document
+    single = consumer.get(f"{RULES}/producer").document
+    removed = [consumer.delete(f"{RULES}/producer").status for _ in range(2)]
+
+    assert [one.document["result"] for one in answers] == ["changed", "unchanged"]
+    assert shown == {
+        "rules": [
+            {"producer_id": "*", "effect": "mute"},
+            {"producer_id": "producer", "effect": "accept"},
+        ],
+        "next": None,
+    }
+    assert single == {"producer_id": "producer", "effect": "accept"}
+    assert removed == [204, 204]
+    assert consumer.get(f"{RULES}/producer").status == 404
+
+
+def test_rules_have_a_bound(consumer: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there may still be changed."""
+    monkeypatch.setattr("chalicelib.store.offer_rules.RULES_MAX", 1)
+    consumer.put(f"{RULES}/a", {"effect": "mute"})
+
+    beyond = consumer.put(f"{RULES}/b", {"effect": "mute"})
+    changed = consumer.put(f"{RULES}/a", {"effect": "ask"})
+
+    assert (beyond.status, beyond.document["reason"]) == (413, "limit-exceeded")
+    assert changed.status == 200
+    assert offer_rules.RULES_MAX == 500
+
+
+def test_a_rule_accepts_an_offer_that_arrives(
+    producer: Actor, consumer: Actor, pump: Pump
+) -> None:
+    """The producer's call says pending; a moment later the image is in the list."""
+    consumer.put(f"{RULES}/producer", {"effect": "accept"})
+    image_id = producer.make_image()
+    answer = producer.post(
+        f"/v2/images/{image_id}/members", {"member": "consumer"}
+    ).document
+    before = consumer.listed()
+    pump.turn()
+
+    assert (answer["status"], before) == ("pending", [])
+    assert consumer.listed() == [image_id]
+    pump.turn()
+    assert producer.get("/ext/v1/recipients/consumer").document["known"] is True
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [
+        (["rejected"], "rejected"),
+        (["rejected", "pending"], "pending"),
+        (["pending"], "accepted"),
+        (["accepted", "rejected"], "rejected"),
+    ],
+)
+def test_a_rule_never_overrules_the_consumers_own_answer(
+    answers: list[str], status: str, producer: Actor, consumer: Actor, pump: Pump
+) -> None:
+    """An answer before the rule acts wins; pending on pending is none."""
+    consumer.put(f"{RULES}/producer", {"effect": "accept"})
+    image_id = producer.make_image()
+    producer.share(image_id, "consumer")
+    for answer in answers:
+        consumer.set_status(image_id, answer)
+    pump.turn()
+    pump.turn()
+
+    member = consumer.get(f"/v2/images/{image_id}/members/consumer").document
+    assert member["status"] == status
+
+
+def test_a_rule_acts_once_on_each_offer(
+    producer: Actor, consumer: Actor, pump: Pump
+) -> None:
+    """What the consumer answers later stays; a new offer is a new one."""
+    consumer.put(f"{RULES}/producer", {"effect": "accept"})
+    image_id = producer.make_image()
+    producer.share(image_id, "consumer")
+    pump.turn()
+    consumer.set_status(image_id, "pending")
+    pump.turn()
+    later = consumer.listed()
+    producer.delete(f"/v2/images/{image_id}/members/consumer")
+    producer.share(image_id, "consumer")
+    pump.turn()
+
+    assert (later, consumer.listed()) == ([], [image_id])
+
+
+def test_a_producer_cannot_tell_that_it_is_muted(
+    producer: Actor, consumer: Actor, pump: Pump
+) -> None:
+    """Every answer that it can get is the same, byte for byte."""
+
+    def seen(member: str) -> list[bytes]:
+        image_id = str(uuid4())
+        producer.make_image(id=image_id)
+        share = f"/ext/v1/outgoing/{image_id}/{member}"
+        answers = [producer.put(share, {"note": "hi"}), producer.put(share)]
+        pump.turn()
+        answers += [
+            producer.get(f"/ext/v1/outgoing/{image_id}"),
+            producer.get(f"/ext/v1/outgoing?image_id={image_id}"),
+            producer.get(f"/ext/v1/recipients/{member}"),
+            producer.get(f"/v2/images/{image_id}/members/{member}"),
+        ]
+        told = [one.body.replace(image_id.encode(), b"image") for one in answers]
+        return [
+            _without_times(text.replace(member.encode(), b"member")) for text in told
+        ]
+
+    consumer.put(f"{RULES}/producer", {"effect": "mute"})
+
+    assert seen("consumer") == seen("another")
+
+
+def _without_times(text: bytes) -> bytes:
+    return re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b"time", text)
