@@ -51,6 +51,7 @@ _T = TypeVar("_T")
 # a client is made once, while the function starts.
 connection = Item._get_connection()  # noqa: SLF001 - PynamoDB has no public name for it
 connection.connection._local.session = aws.session()  # noqa: SLF001 - as above
+aws.speed_up(connection.connection.client)
 telemetry.watch(connection.connection.client)
 _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="dynamodb")
 
@@ -64,6 +65,8 @@ def in_parallel(*calls: Callable[[], _T]) -> list[_T]:
     Raises:
         Exception: What the first of them, in their order, raised.
     """
+    if len(calls) == 1:
+        return [calls[0]()]
     futures = [_pool.submit(call) for call in calls]
     wait(futures)
     return [future.result() for future in futures]

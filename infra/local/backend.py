@@ -12,6 +12,7 @@ import yaml
 from botocore.httpsession import URLLib3Session
 
 from chalicelib import aws
+from chalicelib.aws_http import Connections
 from infra.local.mended_moto import mended_moto
 
 RESOURCES: Final = Path(__file__).parents[1] / "resources.yaml"
@@ -24,6 +25,7 @@ IMPORT_QUEUE_URL: Final = "https://sqs.us-east-1.amazonaws.com/123456789012/impo
 LOOPBACK: Final = ("127.0.0.1", "localhost")
 
 _send = URLLib3Session.send
+_send_kept = Connections.send
 _started = ExitStack()
 
 
@@ -43,6 +45,7 @@ def start() -> None:
     )
     _started.enter_context(mended_moto())
     _started.enter_context(patch.object(URLLib3Session, "send", _send_nowhere_else))
+    _started.enter_context(patch.object(Connections, "send", _send_here))
 
 
 def stop() -> None:
@@ -133,3 +136,10 @@ def _send_nowhere_else(self: URLLib3Session, request: Any) -> Any:  # noqa: ANN4
     if urlsplit(request.url).hostname not in LOOPBACK:
         raise RuntimeError(f"Nothing is sent to {request.url} from here.")
     return _send(self, request)
+
+
+def _send_here(self: Connections, request: Any, **_: Any) -> Any:  # noqa: ANN401 - botocore's own
+    # Moto answers what is not for an emulator.
+    if urlsplit(request.url).hostname in LOOPBACK:
+        return _send_kept(self, request)
+    return None

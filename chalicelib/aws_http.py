@@ -1,0 +1,218 @@
+"""HTTP for DynamoDB's client: kept connections, and one write for each request.
+
+botocore's own session goes through a pool, a retry and a timeout of urllib3 for each
+request, and parses a response's headers as those of a mail. Here urllib3 only connects,
+with botocore's TLS context. A failure is raised as that session raises it, so botocore
+retries it as before. The session still sends where a proxy is set, and what is no plain
+request.
+"""
+
+import re
+from collections import defaultdict, deque
+from http.client import HTTPException, HTTPResponse, IncompleteRead
+from ssl import SSLError as TLSError
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
+from botocore.httpsession import create_urllib3_context, get_cert_path
+from botocore.utils import get_environ_proxies
+from urllib3 import HTTPHeaderDict
+from urllib3 import exceptions as urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.ssl_match_hostname import CertificateError
+
+_CODE: Final = re.compile("[2-5][0-9]{2}")
+_BODILESS: Final = ("204", "304")
+"""The statuses of responses that have no body, whatever their headers say."""
+
+
+class Connections:
+    """A client's connections, each used by one request at a time."""
+
+    def __init__(self, client: Any, ca_file: str | None) -> None:  # noqa: ANN401 - botocore's own
+        """Connect for a client; trust the CAs of a file, or botocore's."""
+        config = client.meta.config
+        self._connect_timeout = config.connect_timeout
+        self._read_timeout = config.read_timeout
+        self._kept_max = config.max_pool_connections
+        self._ca_file = get_cert_path(True if ca_file is None else ca_file)
+        self._has_proxy = bool(
+            config.proxies or get_environ_proxies(client.meta.endpoint_url)
+        )
+        self._idle: dict[str, deque[HTTPConnection]] = defaultdict(deque)
+
+    def send(self, request: Any, **_: Any) -> AWSResponse | None:  # noqa: ANN401 - botocore's own
+        """Send a request that botocore signed; none where its session has to send it.
+
+        Raises:
+            HTTPClientError: There was no response; it is what the session raises then.
+        """
+        url = request.url
+        parts = urlsplit(url)
+        message = None if self._has_proxy else _message(request, parts)
+        if message is None:
+            return None
+        idle = self._idle[parts.scheme + parts.netloc]
+        connection = None
+        try:
+            connection = _pop_connected(idle) or self._connect(parts)
+            response, stays_open = _exchange(connection, message, url)
+            if stays_open and len(idle) < self._kept_max:
+                idle.append(connection)
+                connection = None
+        except (TLSError, CertificateError) as exc:
+            raise SSLError(endpoint_url=url, error=exc) from exc
+        except urllib3.NewConnectionError as exc:
+            raise EndpointConnectionError(endpoint_url=url, error=exc) from exc
+        except urllib3.ConnectTimeoutError as exc:
+            raise ConnectTimeoutError(endpoint_url=url, error=exc) from exc
+        except TimeoutError as exc:
+            raise ReadTimeoutError(endpoint_url=url, error=exc) from exc
+        except (OSError, HTTPException) as exc:
+            raise ConnectionClosedError(
+                endpoint_url=url, request=request, error=exc
+            ) from exc
+        finally:
+            if connection is not None:
+                connection.close()
+        return response
+
+    def close(self) -> None:
+        """Close the connections that no request uses."""
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().close()
+
+    def _connect(self, parts: SplitResult) -> HTTPConnection:
+        host, timeout = parts.hostname or "", self._connect_timeout
+        connection = (
+            HTTPConnection(host, parts.port, timeout=timeout)
+            if parts.scheme == "http"
+            else HTTPSConnection(
+                host,
+                parts.port,
+                timeout=timeout,
+                ssl_context=create_urllib3_context(),
+                cert_reqs="CERT_REQUIRED",
+                ca_certs=self._ca_file,
+            )
+        )
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
+        connection.sock.settimeout(self._read_timeout)
+        return connection
+
+
+def _pop_connected(idle: deque[HTTPConnection]) -> HTTPConnection | None:
+    """Take a connection that the other side is not known to have closed, if any is."""
+    while idle:
+        try:
+            connection = idle.pop()
+        except IndexError:  # Another thread took it.
+            return None
+        if connection.is_connected:
+            return connection
+        connection.close()
+    return None
+
+
+def _message(request: Any, parts: SplitResult) -> bytes | None:  # noqa: ANN401 - botocore's own
+    """Return a request as it goes over the wire; none if it is no plain one."""
+    body = request.body
+    headers = request.headers
+    if not isinstance(body, bytes) or "Content-Length" not in headers:
+        return None
+    target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
+    lines = [
+        f"{request.method} {target} HTTP/1.1".encode("ascii"),
+        f"Host: {parts.netloc}".encode("ascii"),
+        b"Accept-Encoding: identity",
+    ]
+    for name, value in headers.items():
+        text = value if isinstance(value, bytes) else str(value).encode("latin-1")
+        lines.append(name.encode("ascii") + b": " + text)
+    head = b"\r\n".join(lines)
+    if head.count(b"\n") != len(lines) - 1 or "Expect" in headers:
+        return None
+    return head + b"\r\n\r\n" + body
+
+
+def _exchange(
+    connection: HTTPConnection, message: bytes, url: str
+) -> tuple[AWSResponse, bool]:
+    """Send a request, and return its response and whether the connection stays open."""
+    connection.sock.sendall(message)
+    response = HTTPResponse(connection.sock, method="POST")
+    try:
+        head, end, _ = response.fp.peek().partition(b"\r\n\r\n")
+        headers = _plain_headers(head) if end else None
+        if headers is not None:
+            length = int(headers["content-length"])
+            response.fp.read(len(head) + len(end))
+            content = response.fp.read(length)
+            if len(content) < length:
+                raise IncompleteRead(content, length - len(content))
+            return AWSResponse(url, int(head[9:12]), headers, _Body(content)), True
+        response.begin()
+        content = response.read()
+        merged = HTTPHeaderDict(
+            (name, _unfolded(value)) for name, value in response.headers.items()
+        )
+        answer = AWSResponse(url, response.status, merged, _Body(content))
+        return answer, not response.will_close
+    finally:
+        response.close()
+
+
+def _plain_headers(head: bytes) -> dict[str, str] | None:
+    """Parse the headers of a response that is framed by its length.
+
+    None where http.client has to judge: of another version or framing, the last on its
+    connection, without a body, with a header twice or over several lines.
+    """
+    status, *lines = head.decode("latin-1").split("\r\n")
+    version, _, code_and_phrase = status.partition(" ")
+    code = code_and_phrase.partition(" ")[0]
+    if version != "HTTP/1.1" or not _CODE.fullmatch(code) or code in _BODILESS:
+        return None
+    headers = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.isprintable() or " " in name or "\n" in line:
+            return None
+        headers[name.lower()] = value.strip()
+    length = headers.get("content-length", "")
+    is_plain = (
+        len(headers) == len(lines)
+        and length.isascii()
+        and length.isdigit()
+        and "transfer-encoding" not in headers
+        and headers.get("connection", "keep-alive").lower() == "keep-alive"
+    )
+    return headers if is_plain else None
+
+
+def _unfolded(value: str) -> str:
+    return " ".join(line.strip() for line in value.split("\r\n"))
+
+
+class _Body:
+    """A body that was read, as botocore takes one."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self) -> list[bytes]:
+        """Return the parts of the body."""
+        return [self._content]
