@@ -110,7 +110,8 @@ def _call_handler(self: BotocoreStubber, request: AWSPreparedRequest) -> Any:  #
     # moto tries the URLs of every service, makes a request of the request, and reads it
     # by the shapes of the API: half of the time of a call.
     headers = Headers({name: _text(value) for name, value in request.headers.items()})
-    if headers.get("X-Amz-Target") not in ITEM_OPERATIONS:
+    is_of_moto = ".amazonaws.com" in request.url  # Not an emulator on this machine.
+    if not is_of_moto or headers.get("X-Amz-Target") not in ITEM_OPERATIONS:
         return _process_request(self, request)
     handler = DynamoHandler()
     handler.headers = headers
