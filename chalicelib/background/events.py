@@ -6,6 +6,7 @@ read; docs/events.md describes them, docs/events.schema.json is their schema.
 
 import json
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -16,13 +17,13 @@ from chalicelib import settings
 from chalicelib.aws import client
 from chalicelib.domain.images import Image, ImageStatus
 from chalicelib.domain.members import Member
-from chalicelib.errors import Unavailable
 from chalicelib.store.items import image_id_of_tombstone, image_of, member_of
 from chalicelib.store.keys import IMAGE, MEMBER, NOTE, moment
 from chalicelib.store.mapping import Raw
 from chalicelib.telemetry import named_project
 
 log = logging.getLogger("cloud-images.events")
+failures = logging.getLogger("cloud-images")
 
 Document = dict[str, Any]
 
@@ -31,6 +32,13 @@ SOURCE: Final = "cloud-images"
 DETAIL_BYTES_MAX: Final = 200_000
 """Maximum size of an event, in bytes: EventBridge accepts 256 KB."""
 
+BATCH_MAX: Final = 10
+"""Maximum number of events that EventBridge takes in one call."""
+
+BATCH_BYTES_MAX: Final = 256_000
+"""Maximum size of the events of one call, in bytes."""
+
+_ENTRY_BYTES = 200  # Source, type and time of an event count, too.
 _IDS: Final = UUID("5d1c1a47-5d3c-4f0e-9f6e-5f6a4b1f5b0a")
 
 
@@ -92,16 +100,40 @@ def event_of(old: Raw | None, new: Raw | None, sequence_number: str) -> Event | 
     return None
 
 
-def publish(event: Event) -> None:
-    """Put an event on the bus, if one is configured, and log it.
+def publish(events: Sequence[Event]) -> int:
+    """Put events on the bus, if one is configured, in order, and log those it accepts.
 
-    Raises:
-        Unavailable: EventBridge did not accept it.
+    Returns how many it accepted before one that it did not. Some of those after that
+    one may be accepted as well: all of them are to be published again.
     """
-    event = _trimmed(event)
     bus = settings.current.event_bus
-    if bus:
-        _put(bus, event)
+    accepted = 0
+    for batch in _batches([_trimmed(event) for event in events]):
+        count = _put(bus, batch) if bus else len(batch)
+        for event in batch[:count]:
+            _log(event)
+        accepted += count
+        if count < len(batch):
+            break
+    return accepted
+
+
+def _batches(events: Sequence[Event]) -> Iterator[list[Event]]:
+    """Divide events into what EventBridge takes at once."""
+    batch: list[Event] = []
+    size = 0
+    for event in events:
+        more = len(_detail(event).encode()) + _ENTRY_BYTES
+        if batch and (len(batch) == BATCH_MAX or size + more > BATCH_BYTES_MAX):
+            yield batch
+            batch, size = [], 0
+        batch.append(event)
+        size += more
+    if batch:
+        yield batch
+
+
+def _log(event: Event) -> None:
     line = {
         "event": event.type,
         "id": event.id,
@@ -287,17 +319,24 @@ def _changed(old: Raw | None) -> Any:  # noqa: ANN401 - an attribute, or none
     return old.get("changed") if old else None
 
 
-def _put(bus: str, event: Event) -> None:
-    entry = {
-        "EventBusName": bus,
-        "Source": SOURCE,
-        "DetailType": event.type,
-        "Detail": _detail(event),
-    }
+def _put(bus: str, events: Sequence[Event]) -> int:
+    """Put a batch on the bus; return how many were accepted before one that was not."""
+    entries = [
+        {
+            "EventBusName": bus,
+            "Source": SOURCE,
+            "DetailType": event.type,
+            "Detail": _detail(event),
+        }
+        for event in events
+    ]
     try:
-        response = client("events").put_events(Entries=[entry])
-    except (BotoCoreError, ClientError) as exc:
-        raise Unavailable("The event bus is unavailable; retry.") from exc
-    if response["FailedEntryCount"]:
-        reason = response["Entries"][0].get("ErrorCode")
-        raise Unavailable(f"The event bus rejected an event: {reason}")
+        response = client("events").put_events(Entries=entries)
+    except (BotoCoreError, ClientError):
+        failures.exception("The event bus is unavailable")
+        return 0
+    for number, entry in enumerate(response["Entries"]):
+        if "ErrorCode" in entry:
+            failures.warning("The event bus rejects an event: %s", entry["ErrorCode"])
+            return number
+    return len(events)

@@ -1,7 +1,9 @@
 """The table's stream: each change starts the work that follows from it.
 
-Each record goes to each handler, in order. Handlers are idempotent, as a record may be
-delivered more than once. To add a handler, add a function to `HANDLERS`.
+Each record goes to each handler. Handlers are idempotent, as a record may be delivered
+more than once. Lambda keeps the order of the records of one item, and of no others. To
+add a handler, add a function to `HANDLERS`; what no handler needs is filtered out in
+`infra/functions.yaml`.
 """
 
 import logging
@@ -10,11 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from chalicelib.background.events import event_of, publish
+from chalicelib.background.events import Event, event_of, publish
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.members import MemberStatus
 from chalicelib.domain.offer_rules import Effect
-from chalicelib.errors import StaleError
+from chalicelib.errors import StaleError, Unavailable
 from chalicelib.store import images as image_store
 from chalicelib.store import members as member_store
 from chalicelib.store import objects, queue
@@ -53,23 +55,45 @@ Handler = Callable[[Record], None]
 def process_records(records: Iterable[Record]) -> dict[str, Any]:
     """Process records in order until one fails; return where Lambda must retry.
 
+    Events are published after the handlers, many at a time, so that a record's event is
+    sent once everything else that follows from it is done.
+
     Raises:
         Exception: The first record failed. Lambda then bisects the batch until that
             record is alone, so that no other one is set aside with it when its retries
             are exhausted.
     """
-    for number, record in enumerate(records):
+    waiting = list(records)
+    done = 0
+    error: Exception | None = None
+    events: list[tuple[int, Event]] = []
+    for number, record in enumerate(waiting):
         try:
-            for handle in HANDLERS:
-                handle(record)
-        except Exception:
+            event = _handle(record)
+        except Exception as exc:
             log.exception(
                 "The record %s failed and will be retried", record.sequence_number
             )
-            if number == 0:
-                raise
-            return {"batchItemFailures": [{"itemIdentifier": record.sequence_number}]}
-    return {"batchItemFailures": []}
+            error = exc
+            break
+        if event:
+            events.append((number, event))
+        done = number + 1
+    accepted = publish([event for _, event in events])
+    if accepted < len(events):
+        done, _ = events[accepted]
+        error = Unavailable("The event bus did not accept an event; retry.")
+    if done == 0 and error:
+        raise error
+    failures = [{"itemIdentifier": one.sequence_number} for one in waiting[done:][:1]]
+    return {"batchItemFailures": failures}
+
+
+def _handle(record: Record) -> Event | None:
+    """Have each handler process a record; return its event."""
+    for handle in HANDLERS:
+        handle(record)
+    return event_of(record.old, record.new, record.sequence_number)
 
 
 def enqueue_upload(record: Record) -> None:
@@ -139,13 +163,6 @@ def forget_note(record: Record) -> None:
         member_store.forget_note(membership)
 
 
-def publish_change(record: Record) -> None:
-    """Publish the event of a change, after all other handlers have succeeded."""
-    event = event_of(record.old, record.new, record.sequence_number)
-    if event:
-        publish(event)
-
-
 HANDLERS: Final[tuple[Handler, ...]] = (
     enqueue_upload,
     enqueue_copies,
@@ -153,5 +170,4 @@ HANDLERS: Final[tuple[Handler, ...]] = (
     accept_by_rule,
     note_first_answer,
     forget_note,
-    publish_change,
 )

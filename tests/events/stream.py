@@ -4,11 +4,14 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 from chalicelib.aws import client
 from chalicelib.background import functions
+from chalicelib.background.events import BATCH_MAX
 from chalicelib.store import dynamodb, objects
+from infra.package.template import merged
 
 Records = list[dict[str, Any]]
 
@@ -58,6 +61,26 @@ class Mapping:
             records = records[first:]
 
 
+def filters() -> list[Any]:
+    """Return the patterns by which Lambda chooses records for the function."""
+    properties = merged("prod")["Resources"]["Stream"]["Properties"]
+    (source,) = properties["Events"].values()
+    chosen = source["Properties"]["FilterCriteria"]["Filters"]
+    return [json.loads(one["Pattern"]) for one in chosen]
+
+
+def matches(pattern: Any, value: Any) -> bool:
+    """Return whether a pattern of Lambda's event filters matches a value."""
+    if isinstance(pattern, dict):
+        return isinstance(value, dict) and all(
+            key in value and matches(one, value[key]) for key, one in pattern.items()
+        )
+    return any(
+        str(value).startswith(one["prefix"]) if isinstance(one, dict) else value == one
+        for one in pattern
+    )
+
+
 def number(record: dict[str, Any]) -> str:
     """Return the sequence number of a record."""
     return str(record["dynamodb"]["SequenceNumber"])
@@ -93,11 +116,13 @@ def sending() -> Iterator[list[Any]]:
     asked: list[Any] = []
 
     def ask(params: Any, **_: Any) -> None:
-        (entry,) = json.loads(params["body"])["Entries"]
-        asked[:] = [json.loads(entry["Detail"])]
+        entries = json.loads(params["body"])["Entries"]
+        assert len(entries) <= BATCH_MAX
+        asked[:] = [json.loads(entry["Detail"]) for entry in entries]
 
-    def take(**_: Any) -> None:
-        sent.extend(asked)
+    def take(parsed: Any, **_: Any) -> None:
+        accepted = ["ErrorCode" not in entry for entry in parsed["Entries"]]
+        sent.extend(compress(asked, accepted))
 
     with (
         hooked("before-call.events.PutEvents", ask),

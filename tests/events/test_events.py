@@ -138,9 +138,11 @@ def test_no_event_and_no_log_line_has_the_source_of_an_import(
 
 
 def test_an_event_that_is_too_large_omits_tags_and_properties(
-    producer: Actor, pump: Pump, sent: list[Any]
+    producer: Actor, pump: Pump, sent: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is marked as incomplete, and has everything else."""
+    large = replace(settings.current, property_bytes_max=200_000)
+    monkeypatch.setattr(settings, "current", large)
     image_id = producer.make_image(name="large", a="x" * 150_000)
     producer.patch(
         f"/v2/images/{image_id}", [{"op": "replace", "path": "/name", "value": "new"}]
