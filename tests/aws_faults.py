@@ -220,12 +220,12 @@ def leaving_deletions_undone(times: int) -> Iterator[list[int]]:
             context["left"] = {table: [requests.pop()]}
             params["body"] = json.dumps(body).encode()
 
-    def tell(parsed: Any, context: Any, **_: Any) -> None:
+    def inform(parsed: Any, context: Any, **_: Any) -> None:
         parsed["UnprocessedItems"] = context.get("left", {})
 
     with (
         on("before-call.dynamodb.BatchWriteItem", hold_back),
-        on("after-call.dynamodb.BatchWriteItem", tell),
+        on("after-call.dynamodb.BatchWriteItem", inform),
     ):
         yield asked
 

@@ -82,7 +82,7 @@ def test_an_import_passes_the_rooms_of_its_rows(
 ) -> None:
     """A request, then the stream's record, then the queue's message."""
     image_id = producer.make_image(disk_format="raw", container_format="bare")
-    pump.settle()
+    pump.drain()
     allow(monkeypatch, "127.0.0.1")
     source = WebSource(CONTENT)
     with serving(source):
@@ -90,9 +90,9 @@ def test_an_import_passes_the_rooms_of_its_rows(
         with tracing() as passed:
             producer.post(f"/v2/images/{image_id}/import", {"method": method})
         with tracing() as by_stream:
-            pump.follow()
+            pump.read_stream()
         with tracing() as by_worker:
-            pump.work()
+            pump.receive()
 
     assert_passes("POST /v2/images/{image_id}/import", passed)
     assert_passes("then, the stream's record", by_stream)

@@ -162,7 +162,7 @@ def bad(message: str) -> tuple[int, Any]:
     return error(400, "Bad Request", message)
 
 
-def told(response: Response) -> tuple[int, Any]:
+def outcome(response: Response) -> tuple[int, Any]:
     """Return the whole response that came."""
     return response.status, response.document
 
@@ -184,9 +184,9 @@ def test_a_body_that_is_no_json_object_is_refused(
     before = stored()
 
     responses = [
-        told(producer.post("/v2/images", raw)),
-        told(producer.post(f"/v2/images/{image_id}/members", raw)),
-        told(consumer.put(f"/v2/images/{image_id}/members/consumer", raw)),
+        outcome(producer.post("/v2/images", raw)),
+        outcome(producer.post(f"/v2/images/{image_id}/members", raw)),
+        outcome(consumer.put(f"/v2/images/{image_id}/members/consumer", raw)),
     ]
 
     assert [bad(message)] * 3 == responses
@@ -198,7 +198,7 @@ def test_a_body_that_is_no_json_object_is_refused(
 )
 def test_a_bad_image_is_refused(document: Any, message: str, producer: Actor) -> None:
     """The message names the field and what it may be."""
-    assert bad(message) == told(producer.post("/v2/images", document))
+    assert bad(message) == outcome(producer.post("/v2/images", document))
     assert stored() == []
 
 
@@ -209,7 +209,7 @@ def test_a_bad_member_is_refused(body: Any, producer: Actor, image_id: str) -> N
 
     response = producer.post(f"/v2/images/{image_id}/members", body)
 
-    assert bad(NO_MEMBER) == told(response)
+    assert bad(NO_MEMBER) == outcome(response)
     assert before == stored()
 
 
@@ -220,7 +220,7 @@ def test_a_bad_status_is_refused(body: Any, consumer: Actor, image_id: str) -> N
 
     response = consumer.put(f"/v2/images/{image_id}/members/consumer", body)
 
-    assert bad(NO_STATUS) == told(response)
+    assert bad(NO_STATUS) == outcome(response)
     assert before == stored()
 
 
@@ -260,7 +260,7 @@ def test_a_bad_field_of_a_body_is_named(
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_bad_query_is_refused(query: str, producer: Actor) -> None:
     """A list's parameter that cannot be meant is told, never ignored."""
-    assert bad(QUERIES[query]) == told(producer.get(f"/v2/images?{query}"))
+    assert bad(QUERIES[query]) == outcome(producer.get(f"/v2/images?{query}"))
 
 
 @pytest.mark.parametrize("what", ["tags", "properties"])
@@ -272,7 +272,7 @@ def test_more_than_the_quota_is_refused(what: str, producer: Actor) -> None:
     response = producer.post("/v2/images", body)
 
     message = f"An image may have 128 {what} at most, not 129."
-    assert error(413, "Request Entity Too Large", message) == told(response)
+    assert error(413, "Request Entity Too Large", message) == outcome(response)
     assert stored() == []
 
 
@@ -301,7 +301,7 @@ def test_an_id_in_use_is_refused_and_the_list_stays(producer: Actor) -> None:
     response = producer.post("/v2/images", {"id": image_id})
 
     message = f"Image ID {image_id} already exists!"
-    assert error(409, "Conflict", message) == told(response)
+    assert error(409, "Conflict", message) == outcome(response)
     assert [image_id] == producer.listed()
 
 

@@ -391,7 +391,7 @@ def test_an_image_of_many_members_is_deleted_with_all_of_them(
     image = shared_with(300)
 
     deleted = producer.delete(f"/v2/images/{image.id}")
-    pump.settle()
+    pump.drain()
 
     client = dynamodb.connection.connection.client
     left = client.scan(TableName=dynamodb.connection.table_name)["Items"]

@@ -66,10 +66,10 @@ def test_a_change_of_the_image_is_copied(
     """Its name, or none, and whether it is hidden."""
     producer.share(image_id, "consumer")
     change(producer, image_id, name="debian", os_hidden=True)
-    pump.settle()
+    pump.drain()
     renamed = copied(image_id)
     change(producer, image_id, name=None)
-    pump.settle()
+    pump.drain()
 
     assert renamed == ["producer", "OWNER#producer", "debian", True]
     assert copied(image_id) == ["producer", "OWNER#producer", None, True]
@@ -84,7 +84,7 @@ def test_a_rename_reaches_the_lists_of_members(
     change(producer, image_id, name="debian")
     own = producer.listed("?name=debian")
     shown = consumer.get("/v2/images").document["images"][0]["name"]
-    pump.settle()
+    pump.drain()
 
     assert (own, shown) == ([image_id], "debian")
     assert consumer.listed("?name=debian") == [image_id]
@@ -103,11 +103,11 @@ def test_a_copy_is_no_change_of_the_membership(
     monkeypatch.setattr(settings, "current", bus)
     producer.share(image_id, "consumer")
     consumer.set_status(image_id, "accepted")
-    pump.settle()
+    pump.drain()
     before = row(image_id)
     with sending() as sent:
         change(producer, image_id, name="debian")
-        pump.settle()
+        pump.drain()
     after = row(image_id)
 
     different = {name for name in after if before.get(name) != after[name]}
@@ -121,7 +121,7 @@ def test_an_image_that_is_given_away_takes_its_memberships_along(
     """In the index, they stand under their new owner."""
     producer.share(image_id, "consumer")
     change(admin, image_id, owner="other")
-    pump.settle()
+    pump.drain()
 
     assert copied(image_id) == ["other", "OWNER#other", "ubuntu", False]
 
@@ -141,12 +141,12 @@ def test_no_other_change_makes_a_job(
 ) -> None:
     """Neither does a rename of an image that has no members."""
     change(producer, image_id, name="debian")
-    pump.settle()
+    pump.drain()
     producer.share(image_id, "consumer")
-    pump.settle()
+    pump.drain()
     with patch.object(queue, "send_copies") as send:
         act(producer, image_id)
-        pump.settle()
+        pump.drain()
 
     send.assert_not_called()
 

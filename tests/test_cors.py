@@ -22,7 +22,7 @@ def allow(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
     monkeypatch.setattr(settings, "current", changed)
 
 
-def told(response: Response) -> dict[str, str]:
+def cors_headers(response: Response) -> dict[str, str]:
     """Return what a response says about origins."""
     return {
         name: value
@@ -46,8 +46,9 @@ def test_no_page_may_read_an_answer_unless_set(send: Send) -> None:
     response = send("GET", "/versions", {"Origin": PAGE}, b"")
     asked = send("OPTIONS", "/versions", {"Origin": PAGE} | ASKED, b"")
 
-    assert (response.status, told(response)) == (200, {})
-    assert (asked.status, asked.headers["allow"], told(asked)) == (405, "GET", {})
+    assert (response.status, cors_headers(response)) == (200, {})
+    assert (asked.status, asked.headers["allow"]) == (405, "GET")
+    assert cors_headers(asked) == {}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_a_page_of_an_allowed_origin_may_read_every_answer(
 
     response = send(method, path, {"Origin": PAGE}, b"")
 
-    assert (response.status, told(response)) == (
+    assert (response.status, cors_headers(response)) == (
         status,
         {
             "access-control-allow-origin": PAGE,
@@ -91,8 +92,8 @@ def test_a_page_of_another_origin_may_not(
     response = send("GET", "/versions", headers, b"")
     asked = send("OPTIONS", "/versions", headers | ASKED, b"")
 
-    assert (response.status, told(response)) == (200, {"vary": "Origin"})
-    assert (asked.status, told(asked)) == (405, {"vary": "Origin"})
+    assert (response.status, cors_headers(response)) == (200, {"vary": "Origin"})
+    assert (asked.status, cors_headers(asked)) == (405, {"vary": "Origin"})
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_a_browser_is_told_what_a_page_may_ask(
 
     asked = send("OPTIONS", path, {"Origin": PAGE} | ASKED, b"")
 
-    assert (asked.status, asked.body, told(asked)) == (
+    assert (asked.status, asked.body, cors_headers(asked)) == (
         204,
         b"",
         {
@@ -136,7 +137,7 @@ def test_all_origins_may_be_allowed(
     response = Actor(send, "producer").post("/v2/images", {"name": "ubuntu"})
 
     assert response.status == 201
-    assert told(response)["access-control-allow-origin"] == "*"
+    assert cors_headers(response)["access-control-allow-origin"] == "*"
     assert "vary" not in response.headers
 
 

@@ -133,10 +133,10 @@ def pump(pump: Pump) -> Pump:
     return pump
 
 
-def tell(story: Callable[[str], Iterator[Response]], image_id: str, pump: Pump) -> bool:
+def run(story: Callable[[str], Iterator[Response]], image_id: str, pump: Pump) -> bool:
     """Have a story go its way once more; tell whether nothing was refused."""
     refused = [response for response in story(image_id) if response.status >= 400]
-    pump.settle()
+    pump.drain()
     return not refused
 
 
@@ -146,7 +146,7 @@ def let_time_pass(days: float, pump: Pump, monkeypatch: pytest.MonkeyPatch) -> N
         then = clock.now() + timedelta(days=days)
         later.setattr(clock, "now", lambda: then)
         sweep.sweep()
-        pump.settle()
+        pump.drain()
 
 
 def assert_all_or_nothing(producer: Actor, image_id: str) -> str:
@@ -176,17 +176,17 @@ def test_an_image_gets_all_of_its_data_or_none(
         died = False
         try:
             with dying_at(number, moment):
-                tell(getattr(story, way), image_id, pump)
+                run(getattr(story, way), image_id, pump)
         except Death:
             died = True
-        pump.settle()
+        pump.drain()
         let_time_pass(0.1, pump, monkeypatch)
         let_time_pass(8, pump, monkeypatch)
         status = assert_all_or_nothing(producer, image_id)
         if status == "uploading":
             producer.post(f"/v2/images/{image_id}/import", GLANCE_DIRECT)
         elif status == "queued":
-            assert tell(getattr(story, way), image_id, pump)
+            assert run(getattr(story, way), image_id, pump)
         assert assert_all_or_nothing(producer, image_id) == "active"
         if not died:
             break
@@ -201,21 +201,21 @@ def test_a_deletion_takes_everything_or_nothing(
     producer = story.producer
     for number in count():
         image_id = producer.make_image(disk_format="raw", container_format="bare")
-        told = story.delete(image_id)
+        steps = story.delete(image_id)
         died = False
         try:
             producer.share(image_id, "other")
             with dying_at(number, moment):
-                list(told)
-                pump.settle()
+                list(steps)
+                pump.drain()
         except Death:
             died = True
-        pump.settle()
+        pump.drain()
         if producer.get(f"/v2/images/{image_id}").status == 200:
             let_time_pass(0.1, pump, monkeypatch)
             assert_all_or_nothing(producer, image_id)
             producer.delete(f"/v2/images/{image_id}")
-            pump.settle()
+            pump.drain()
         assert stored_objects(image_id) == []
         assert multiparts(image_id) == []
         assert upload_store.list_uploads(image_id) == []

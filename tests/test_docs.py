@@ -123,19 +123,22 @@ def test_the_documents_have_every_answer_that_was_recorded() -> None:
             route, _ = gateway.match(service.app.routes, path)
             responses = recorded.setdefault((step["method"], route), set())
             responses.add(step["expect"]["status"])
-    told = {
+    documented = {
         key: statuses(row["success"]) | statuses(row["refusals"])
         for key, row in endpoints().items()
     }
 
-    untold = {key: recorded.get(key, set()) - told[key] - EVERYWHERE for key in told}
+    undocumented = {
+        key: recorded.get(key, set()) - documented[key] - EVERYWHERE
+        for key in documented
+    }
     never = {
-        key: told[key] - recorded[key] - FROM_RACES - UNRECORDED.get(key, set())
-        for key in told
+        key: documented[key] - recorded[key] - FROM_RACES - UNRECORDED.get(key, set())
+        for key in documented
         if key in recorded
     }
 
-    assert {key: some for key, some in untold.items() if some} == {}
+    assert {key: some for key, some in undocumented.items() if some} == {}
     assert {key: some for key, some in never.items() if some} == {}
 
 
@@ -164,7 +167,7 @@ def test_the_documents_have_every_rule() -> None:
 def test_the_documents_have_every_access_pattern() -> None:
     """Each function's docstring starts with the number of its row."""
     rows = table("Access patterns", "docs/data-model.md")
-    told = {row["#"]: row["function"].strip("`") for row in rows}
+    documented = {row["#"]: row["function"].strip("`") for row in rows}
 
     found = {
         match[1]: name
@@ -174,36 +177,38 @@ def test_the_documents_have_every_access_pattern() -> None:
         if (match := re.match(r"\s*(AP-\d+):", function.__doc__ or ""))
     }
 
-    assert told == found
-    assert list(told) == [f"AP-{number}" for number in range(1, len(told) + 1)]
+    assert documented == found
+    assert list(documented) == [
+        f"AP-{number}" for number in range(1, len(documented) + 1)
+    ]
 
 
 def test_the_documents_have_every_room() -> None:
     """Of `chalicelib`, and the modules beside them."""
     rows = table("Where things live", "docs/architecture.md")
-    told = {row["place"].strip("`") for row in rows}
+    documented = {row["place"].strip("`") for row in rows}
 
     package = ROOT / "chalicelib"
     rooms = {
         f"chalicelib/{path.parent.name}/" for path in package.glob("*/__init__.py")
     }
     modules = {f"chalicelib/{path.name}" for path in package.glob("[a-z]*.py")}
-    assert rooms | modules <= told
-    assert all((ROOT / place).exists() for place in told)
+    assert rooms | modules <= documented
+    assert all((ROOT / place).exists() for place in documented)
 
 
 def test_every_setting_is_told() -> None:
     """With the default that it has."""
     rows = table("Settings", "docs/settings.md")
 
-    told = {row["setting"].strip("`"): row["default"] for row in rows}
+    documented = {row["setting"].strip("`"): row["default"] for row in rows}
 
     def default(name: str) -> str:
         value: Any = inspect.signature(Settings).parameters[name].default
         return "none, needed" if value is inspect.Parameter.empty else str(value)
 
     wanted = {name.upper(): default(name) for name in Settings.__annotations__}
-    assert wanted == told
+    assert wanted == documented
 
 
 @pytest.mark.parametrize(
@@ -259,7 +264,7 @@ def test_every_decision_is_listed() -> None:
     folder = ROOT / "docs" / "decisions"
     rows = table("Decisions", "docs/decisions/README.md")
 
-    told = {
+    documented = {
         f"# {re.findall(r'[0-9]+', row['number'])[0]}. {row['decision']}"
         for row in rows
     }
@@ -267,4 +272,4 @@ def test_every_decision_is_listed() -> None:
     headings = {
         path.read_text("utf-8").partition("\n")[0] for path in folder.glob("0*.md")
     }
-    assert told == headings
+    assert documented == headings

@@ -178,9 +178,9 @@ def test_a_lost_hint_spoils_nothing(
         added = add_member(producer, image_id, "consumer")
 
     request_id = added.headers["x-openstack-request-id"]
-    told = [one.message for one in caplog.records if one.name == "cloud-images"]
+    messages = [one.message for one in caplog.records if one.name == "cloud-images"]
     lost = f"{request_id}: A recent change of the list of consumer was lost"
-    assert told == [lost]
+    assert messages == [lost]
     assert added.status == 200
     assert members() == ["consumer"]
 
@@ -281,11 +281,11 @@ def test_a_removal_that_fails_is_tried_again(  # noqa: PLR0913 - a row
     producer.delete(f"/v2/images/{image_id}")
 
     with fault(operation):
-        pump.turn()
+        pump.step()
     assert len(truth()) == 2
     assert "will be retried" in caplog.text
 
-    pump.settle()
+    pump.drain()
     assert [item["sk"]["S"] for item in truth()] == ["IMAGE"]
 
 
@@ -297,7 +297,7 @@ def test_deletions_left_undone_are_done(
     producer.delete(f"/v2/images/{image_id}")
 
     with leaving_deletions_undone(times=4) as asked:
-        pump.settle()
+        pump.drain()
 
     assert [item["sk"]["S"] for item in truth()] == ["IMAGE"]
     assert sorted(asked) == [1, 3, 10, 25, 25]
@@ -311,7 +311,7 @@ def test_a_throttled_deletion_of_members_is_tried_again(
     producer.delete(f"/v2/images/{image_id}")
 
     with in_conflict("BatchWriteItem", 2, Refusal(THROUGHPUT_EXCEEDED)):
-        pump.settle()
+        pump.drain()
 
     assert [item["sk"]["S"] for item in truth()] == ["IMAGE"]
 

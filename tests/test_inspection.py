@@ -115,7 +115,7 @@ def bring(
     import_staged(producer, staged)
     import_from(producer, imported, source)
     send_direct(producer, sent, content)
-    pump.settle()
+    pump.drain()
     return [uploaded, staged, imported, sent]
 
 
@@ -188,7 +188,7 @@ def test_an_import_from_a_url_fails(
     image_id = make(producer, disk_format)
 
     import_from(producer, image_id, source)
-    pump.settle()
+    pump.drain()
 
     image = show(producer, image_id)
     assert (image["status"], image["size"]) == ("queued", None)
@@ -206,7 +206,7 @@ def test_a_direct_upload_fails(
     image_id = make(producer, disk_format)
 
     upload = send_direct(producer, image_id, content)
-    pump.settle()
+    pump.drain()
 
     image = show(producer, image_id)
     ended = producer.get(upload["self"]).document
@@ -280,7 +280,7 @@ def test_a_worker_reads_bounded_pieces_of_what_is_stored(
     image_id = make(producer, "vhdx")
     send_direct(producer, image_id, disks.vhdx(start=9 * disks.MIB))
 
-    pump.settle()
+    pump.drain()
 
     assert show(producer, image_id)["virtual_size"] == disks.DISK
     assert len(pieces) == formats.READS_MAX
@@ -304,7 +304,7 @@ def test_an_upload_hashed_in_several_runs_is_inspected_in_the_last(
     send_direct(producer, good, disks.qcow2())
     send_direct(producer, bad, BACKED)
 
-    pump.settle()
+    pump.drain()
 
     assert [runs.count(image_id) for image_id in (good, bad)] == [4, 4]
     assert show(producer, good)["virtual_size"] == disks.DISK

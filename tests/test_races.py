@@ -83,12 +83,12 @@ def test_adding_and_removing_at_once_keep_the_count_right(
         for do in (add_member, remove_member)
     ]
 
-    told = Counter[int]()
+    counts = Counter[int]()
     for _ in range(5):
-        told += Counter(_statuses(at_once(*calls * 2)))
+        counts += Counter(_statuses(at_once(*calls * 2)))
 
-    assert told[200] - told[204] == len(members())
-    assert set(told) <= {200, 409, 204, 404}
+    assert counts[200] - counts[204] == len(members())
+    assert set(counts) <= {200, 409, 204, 404}
 
 
 def test_an_image_deleted_while_it_is_shared_leaves_only_its_tombstone(
@@ -101,7 +101,7 @@ def test_an_image_deleted_while_it_is_shared_leaves_only_its_tombstone(
     adds = [partial(add_member, producer, image_id, f"p{n}") for n in range(7)]
 
     deleted, *added = at_once(delete, *adds)
-    pump.settle()
+    pump.drain()
 
     (tombstone,) = truth()
     assert tombstone["deleted"] == {"BOOL": True}
@@ -220,7 +220,7 @@ def test_a_status_set_while_an_image_is_deleted_does_nothing(
 
     assert consumer.get(f"/v2/images/{image_id}").status == 404
     assert consumer.listed() == []
-    pump.settle()
+    pump.drain()
     assert [item["sk"]["S"] for item in truth()] == ["IMAGE"]
 
 

@@ -125,16 +125,16 @@ def test_an_import_that_stands_still_is_taken_up_again(
     producer.post(f"/v2/images/{image_id}/import", {"method": uri})
     stream = MotoStream("cloud-images-test")
     lost = Pump(stream, lambda *_: {"batchItemFailures": []}, print, print)
-    lost.turn()
-    pump.settle()
+    lost.step()
+    pump.drain()
     assert producer.get(f"/v2/images/{image_id}").document["status"] == "importing"
 
     sweep_in(SOON)
-    pump.settle()
+    pump.drain()
     assert producer.get(f"/v2/images/{image_id}").document["status"] == "importing"
 
     sweep_in(LATER)
-    pump.settle()
+    pump.drain()
     image = producer.get(f"/v2/images/{image_id}").document
     assert image["status"] == "queued"
     assert image["os_glance_failed_import"] == (
@@ -150,20 +150,20 @@ def test_a_deletion_whose_record_was_lost_is_ended(
     producer.delete(f"/v2/images/{image_id}")
     stream = MotoStream("cloud-images-test")
     lost = Pump(stream, lambda *_: {"batchItemFailures": []}, print, print)
-    lost.turn()
+    lost.step()
 
     sweep_in(STREAM_LOST - timedelta(minutes=1))
-    pump.settle()
+    pump.drain()
     _, member = dynamodb.query_collection(image_id)
     assert member["sk"] == {"S": "MEMBER#consumer"}
 
     sweep_in(STREAM_LOST + timedelta(minutes=1))
-    pump.settle()
+    pump.drain()
     (tombstone,) = dynamodb.query_collection(image_id)
     assert tombstone.keys() == {"pk", "sk", "deleted", "changed"}
 
     sweep_in(10 * STREAM_LOST)
-    assert pump.turn() == 0
+    assert pump.step() == 0
 
 
 def test_a_deletion_that_was_ended_meanwhile_stays_so(
@@ -171,11 +171,11 @@ def test_a_deletion_that_was_ended_meanwhile_stays_so(
 ) -> None:
     """An index lags: what it says is only a candidate."""
     producer.delete(f"/v2/images/{image_id}")
-    pump.settle()
+    pump.drain()
 
     image_store.touch_tombstone(image_id)
 
-    assert pump.turn() == 0
+    assert pump.step() == 0
 
 
 @contextmanager

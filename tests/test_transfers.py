@@ -110,7 +110,7 @@ def test_a_source_becomes_the_data(
     waiting = show(producer, image_id)
     early = producer.download(image_id)
 
-    pump.settle()
+    pump.drain()
 
     assert (waiting["status"], waiting["size"]) == ("importing", None)
     assert waiting["os_glance_importing_to_stores"] == "file1"
@@ -126,7 +126,7 @@ def test_a_source_that_is_cut_is_resumed(
     source.cut_at = [1500, 10, 700]
     ask_import(producer, image_id, source)
 
-    pump.settle()
+    pump.drain()
 
     assert source.asked == [None, "bytes=1000-", "bytes=1000-", "bytes=1000-"]
     assert_imported(producer, image_id)
@@ -142,7 +142,7 @@ def test_a_source_that_cannot_be_resumed_is_read_anew(
     source.etag = None if without == "validator" else source.etag
     ask_import(producer, image_id, source)
 
-    pump.settle()
+    pump.drain()
 
     assert_imported(producer, image_id)
 
@@ -153,10 +153,10 @@ def test_a_source_that_changed_is_read_anew(
     """Its parts are never mixed with those it had before."""
     source.cut_at = [1500]
     ask_import(producer, image_id, source)
-    pump.turn()
+    pump.step()
     source.content, source.etag = CONTENT[::-1][:1200], '"2"'
 
-    pump.settle()
+    pump.drain()
 
     assert_imported(producer, image_id, CONTENT[::-1][:1200])
 
@@ -168,7 +168,7 @@ def test_a_source_that_stays_broken_is_given_up(
     source.cut_at = [500] * 50
     ask_import(producer, image_id, source)
 
-    pump.settle()
+    pump.drain()
 
     message = (
         "Failed 5 times: The source closed the connection before the end of its data."
@@ -177,7 +177,7 @@ def test_a_source_that_stays_broken_is_given_up(
     assert len(source.asked) == transfers.TRIES_MAX
     source.cut_at = []
     ask_import(producer, image_id, source)
-    pump.settle()
+    pump.drain()
     assert_imported(producer, image_id)
     assert tasks(producer, image_id) == [("success", ""), ("failure", message)]
 
@@ -189,7 +189,7 @@ def test_each_part_that_came_gives_new_tries(
     source.cut_at = [10, 10, 10, 10, 1001, 10, 10, 10, 10]
     ask_import(producer, image_id, source)
 
-    pump.settle()
+    pump.drain()
 
     assert_imported(producer, image_id)
 
@@ -202,7 +202,7 @@ def test_a_source_that_lies_about_its_length_is_never_believed(
     source.announced, source.has_ranges = announced, False
     ask_import(producer, image_id, source)
 
-    pump.settle()
+    pump.drain()
 
     few = "Failed 5 times: The source closed the connection before the end of its data."
     many = "The source sends more than its Content-Length."
@@ -222,7 +222,7 @@ def test_a_redirect_to_a_private_address_is_refused(
     source.location = location
     ask_import(producer, image_id, source)
 
-    pump.settle()
+    pump.drain()
 
     assert_failed(producer, image_id, NOT_PUBLIC)
     assert len(source.asked) == 1
@@ -239,7 +239,7 @@ def test_only_a_source_that_is_allowed_may_have_another_port(
     ask_import(producer, image_id, source)
     allow(monkeypatch)
 
-    pump.settle()
+    pump.drain()
 
     assert_failed(producer, image_id, NO_PORT)
     assert source.asked == []
@@ -284,10 +284,10 @@ def test_a_server_that_heals_is_asked_again(
     """While it is tried again, the task says why."""
     source.statuses = [503, 500, 429]
     ask_import(producer, image_id, source)
-    pump.turn()
+    pump.step()
     waiting = tasks(producer, image_id)
 
-    pump.settle()
+    pump.drain()
 
     assert waiting == [("processing", "The source responds with status 503.")]
     assert_imported(producer, image_id)
@@ -300,7 +300,7 @@ def test_what_is_not_there_is_a_failure_at_once(
     source.statuses = [404]
     ask_import(producer, image_id, source)
 
-    pump.settle()
+    pump.drain()
 
     assert_failed(producer, image_id, "The source responds with status 404.")
     assert len(source.asked) == 1
@@ -329,7 +329,7 @@ def test_a_worker_that_was_killed_goes_on_where_it_was(
 
     assert source.asked == [None, "bytes=1000-"]
     assert_imported(producer, image_id)
-    pump.settle()
+    pump.drain()
     assert_imported(producer, image_id)
 
 
@@ -361,7 +361,7 @@ def test_a_run_ends_before_its_time_and_another_goes_on(
 
     transfers.transfer(image_id, upload_id, lambda: next(pieces) > 14)
     halfway = upload_store.load_upload(image_id, upload_id)
-    pump.settle()
+    pump.drain()
 
     assert halfway
     assert (halfway.state, halfway.progress.parts) == (UploadState.PROCESSING, 1)
@@ -388,7 +388,7 @@ def test_an_import_ends_after_a_day(
     later = begins + timedelta(hours=24, seconds=1)
     monkeypatch.setattr(clock, "now", lambda: later)
 
-    pump.settle()
+    pump.drain()
 
     assert_failed(producer, image_id, "The import took longer than 24 hours.")
 
@@ -443,7 +443,7 @@ def test_a_part_that_was_exchanged_is_never_part_of_the_data(  # noqa: PLR0913 -
 
     if moment == "before":
         assert show(producer, image_id)["status"] == "importing"
-        pump.settle()
+        pump.drain()
         assert_imported(producer, image_id)
     else:
         message = "The stored data differs from the downloaded data."
@@ -518,7 +518,7 @@ def test_an_image_deleted_while_it_is_imported_leaves_nothing(  # noqa: PLR0913 
 
     monkeypatch.setattr(objects, "put_part", delete_first)
     transfers.transfer(image_id, upload_id, lambda: False)
-    pump.settle()
+    pump.drain()
 
     assert producer.get(f"/v2/images/{image_id}").status == 404
     assert stored_objects(image_id) == []
@@ -545,7 +545,7 @@ def test_an_image_changed_while_it_is_imported_keeps_the_change(
         end(*arguments)
 
     monkeypatch.setattr(upload_store, "_end", rename_first)
-    pump.settle()
+    pump.drain()
 
     assert show(producer, image_id)["name"] == "new"
     assert_imported(producer, image_id)
@@ -563,7 +563,7 @@ def test_a_source_that_is_too_large_is_refused(
     monkeypatch.setattr(transfers, "PARTS_MAX", 2)
     ask_import(producer, image_id, source)
 
-    pump.settle()
+    pump.drain()
 
     message = "The source has 2560 bytes; the maximum is 2000."
     assert_failed(producer, image_id, message)
@@ -617,7 +617,7 @@ def test_a_run_on_a_source_ends_after_a_minute_with_a_whole_part(  # noqa: PLR09
     seconds(pause)
     ask_import(producer, image_id, source)
 
-    pump.settle()
+    pump.drain()
 
     assert source.asked == asked
     assert_imported(producer, image_id)
@@ -638,7 +638,7 @@ def test_a_source_that_cannot_be_resumed_is_read_in_one_run(  # noqa: PLR0913, P
     seconds(7)
     ask_import(producer, image_id, source)
 
-    pump.settle()
+    pump.drain()
 
     assert source.asked == [None, "bytes=1000-"]
     assert_imported(producer, image_id)
@@ -655,7 +655,7 @@ def test_a_source_below_the_least_rate_is_given_up(
     seconds(7)
     ask_import(producer, image_id, source)
 
-    pump.settle()
+    pump.drain()
 
     assert_failed(producer, image_id, "Failed 5 times: The source is too slow.")
     assert len(source.asked) == transfers.TRIES_MAX
@@ -676,7 +676,7 @@ def test_an_import_beyond_its_projects_bound_waits_and_loses_no_try(
     first = ask_import(producer, image_id, source)
     other = producer.make_image(disk_format="raw", container_format="bare")
     second = ask_import(producer, other, source)
-    pump.follow()
+    pump.read_stream()
     start = clock.now()
     sent: list[Any] = []
     with monkeypatch.context() as waiting:
@@ -690,7 +690,7 @@ def test_an_import_beyond_its_projects_bound_waits_and_loses_no_try(
             assert claims.claim_import(claimed)
             transfers.transfer(other, second, lambda: False, waits)
     waiting_upload = upload_store.load_upload(other, second)
-    pump.settle()
+    pump.drain()
 
     assert sent == [(30, 1), (60, 2), (120, 3), (240, 4)]
     assert waiting_upload

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -17,7 +17,8 @@ class WebSource:
     """What the server answers to each request, and which ranges it was asked for.
 
     `statuses` are answered first, one a request. `cut_at` are how many bytes of each
-    body are sent before the connection ends; after them, bodies are whole.
+    body are sent before the connection ends; after them, bodies are whole. `rate` is
+    how many bytes are sent in a second, if not as many as possible.
     """
 
     content: bytes
@@ -27,6 +28,7 @@ class WebSource:
     cut_at: list[int] = field(default_factory=list)
     announced: int | None = None
     location: str | None = None
+    rate: int | None = None
     asked: list[str | None] = field(default_factory=list)
     port: int = 0
 
@@ -39,6 +41,7 @@ class WebSource:
 @contextmanager
 def serving(source: WebSource) -> Iterator[None]:
     """Serve a source on loopback, on any free port, while the context lasts."""
+    ended = Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -60,15 +63,21 @@ def serving(source: WebSource) -> Iterator[None]:
                 start = int(re.findall(r"\d+", asked)[0]) if is_same else 0
             self.send_response(206 if start else 200)
             if start:
-                told = f"bytes {start}-{whole - 1}/{whole}"
-                self.send_header("Content-Range", told)
+                content_range = f"bytes {start}-{whole - 1}/{whole}"
+                self.send_header("Content-Range", content_range)
             if source.etag:
                 self.send_header("ETag", source.etag)
             body = content[start:]
             length = len(body) if source.announced is None else source.announced
             self.send_header("Content-Length", str(length))
             self.end_headers()
-            self.wfile.write(body[: source.cut_at.pop(0)] if source.cut_at else body)
+            body = body[: source.cut_at.pop(0)] if source.cut_at else body
+            step = source.rate or max(1, len(body))
+            with suppress(OSError):  # Nobody reads on.
+                for begun in range(0, len(body), step):
+                    self.wfile.write(body[begun : begun + step])
+                    if source.rate and ended.wait(1):
+                        return
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
@@ -77,6 +86,7 @@ def serving(source: WebSource) -> Iterator[None]:
         source.port = server.server_port
         Thread(target=server.serve_forever, daemon=True).start()
         yield
+        ended.set()
         server.shutdown()
 
 

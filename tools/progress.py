@@ -32,7 +32,7 @@ class Progress:
         self._lock = Lock()
         self._recent: deque[tuple[float, int]] = deque([(clock(), 0)])
         self._drawn = float("-inf")
-        self._told = -1
+        self._reported = -1
         self._is_open = False
 
     def arrived(self, size: int) -> None:
@@ -60,8 +60,8 @@ class Progress:
                 self._recent.popleft()
         if self._is_terminal:
             self._draw()
-        elif self._percent() >= self._told + LINE_EACH or self._told < 0:
-            self._told = self._percent() // LINE_EACH * LINE_EACH
+        elif self._percent() >= self._reported + LINE_EACH or self._reported < 0:
+            self._reported = self._percent() // LINE_EACH * LINE_EACH
             self._stream.write(f"{self._text()}\n")
             self._stream.flush()
 
@@ -70,8 +70,8 @@ class Progress:
         Show how far it came; what is written from now on stands on lines of its own.
         """
         self._drawn = float("-inf")
-        if self._is_terminal or self._percent() > self._told:
-            self._told = -1
+        if self._is_terminal or self._percent() > self._reported:
+            self._reported = -1
             self.show()
         if self._is_open:
             self._stream.write("\n")

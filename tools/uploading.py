@@ -162,8 +162,8 @@ def _send_parts(
         _say(
             f"{replaced} parts that were there were not this file's: they are replaced."
         )
-    told = {"etags": sent.etags, "sha512": sent.sha512}
-    service.ask("POST", f"{upload['self']}/complete", told)
+    document = {"etags": sent.etags, "sha512": sent.sha512}
+    service.ask("POST", f"{upload['self']}/complete", document)
     return sent.sha512
 
 

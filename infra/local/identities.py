@@ -1,6 +1,4 @@
-"""
-Who may call a local run, and what tells it: nothing, a Keystone, or an issuer of JWTs.
-"""
+"""The identity service of a local run: none, a Keystone, or an issuer of JWTs."""
 
 import os
 import re
@@ -12,7 +10,7 @@ from dataclasses import dataclass, replace
 from infra.local.examples import DEVELOPERS, People
 
 EXTERNAL = {"keystone": "OS_AUTH_URL", "oidc": "OIDC_ISSUER"}
-"""The setting that names somebody else's, so that none is started."""
+"""The setting that names an external service, so that none is started."""
 
 OF_EXTERNAL = {
     "keystone": re.compile(
@@ -21,80 +19,78 @@ OF_EXTERNAL = {
     ),
     "oidc": re.compile("OIDC_(AUDIENCE|ALGORITHMS|[A-Z]+_CLAIM|ROLE_MAP)"),
 }
-"""
-The settings that belong to that one, and would not fit the one that is started here.
-"""
+"""The settings of an external service; they do not fit one that is started here."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """Who may call: people, where their tokens are known, and what to tell of them.
+class Callers:
+    """Who may call: people, where their tokens are known, and notes for the banner.
 
-    Commands name tokens by `words`. In a cloud `openstack` finds them by what is told.
+    Commands name tokens by `shell_names`. `openstack` finds them in a clouds.yaml.
     """
 
     people: People | None
-    told: list[str]
-    words: People | None = None
-    in_a_cloud: bool = False
+    notes: list[str]
+    shell_names: People | None = None
+    in_clouds_yaml: bool = False
 
 
 @contextmanager
-def known(way: str, url: str) -> Iterator[Known]:
-    """Start what a way of identification needs, for a service that will be at a URL.
+def start_identity(method: str, url: str) -> Iterator[Callers]:
+    """Start the identity service of a method, for a service that will be at a URL.
 
     Its settings are put in the environment.
     """
-    os.environ["AUTH"] = way
-    if way == "development":
-        yield Known(DEVELOPERS, _tokens(DEVELOPERS), DEVELOPERS)
-    elif os.environ.get(EXTERNAL[way]):
-        told = [f"Its callers are those of {os.environ[EXTERNAL[way]]}."]
-        if way == "keystone":
-            told.append("  TOKEN=$(openstack token issue -f value -c id)")
-        yield Known(None, told)
+    os.environ["AUTH"] = method
+    if method == "development":
+        yield Callers(DEVELOPERS, _tokens(DEVELOPERS), DEVELOPERS)
+    elif os.environ.get(EXTERNAL[method]):
+        notes = [f"Its callers are those of {os.environ[EXTERNAL[method]]}."]
+        if method == "keystone":
+            notes.append("  TOKEN=$(openstack token issue -f value -c id)")
+        yield Callers(None, notes)
     else:
-        left = _leave_aside(way)
-        with _keystone(url) if way == "keystone" else _issuer() as who:
-            yield replace(who, told=[*left, *who.told])
+        unset = _unset_foreign(method)
+        with _keystone(url) if method == "keystone" else _issuer() as callers:
+            yield replace(callers, notes=[*unset, *callers.notes])
 
 
-def _leave_aside(way: str) -> list[str]:
-    """
-    Take what is meant for somebody else's out of the environment; give what to tell.
-    """
-    names = sorted(filter(OF_EXTERNAL[way].fullmatch, os.environ))
+def _unset_foreign(method: str) -> list[str]:
+    """Unset the settings of an external service; return a note of their names."""
+    names = sorted(filter(OF_EXTERNAL[method].fullmatch, os.environ))
     for name in names:
         del os.environ[name]
-    why = f"Left aside, as {EXTERNAL[way]} is not set: {', '.join(names)}.\n"
-    return [why] if names else []
+    note = f"Ignored, as {EXTERNAL[method]} is not set: {', '.join(names)}.\n"
+    return [note] if names else []
 
 
-def tries(url: str, who: Known, offered: str | None) -> dict[str, str]:
+def tries(url: str, callers: Callers, offered: str | None) -> dict[str, str]:
     """Return three commands to try, each with what it is for.
 
     With examples: look, see the offer and accept it. Without: make the first image.
     """
     images = f"{url}/v2/images"
     pending = f"{images}?visibility=shared&member_status=pending"
-    if who.in_a_cloud:
+    if callers.in_clouds_yaml:
         return _openstack(offered)
-    if who.words is None:
+    if callers.shell_names is None:
         curl = 'curl -s -H "X-Auth-Token: $TOKEN"'
         return {
             "See what there is, with a token of yours:": f"{curl} {images}",
             "Create an image:": f"{curl} -d '{{}}' {images}",
             "See what was offered to you:": f"{curl} '{pending}'",
         }
-    people = who.words
+    people = callers.shell_names
     image_id = offered or str(uuid.uuid4())
     members = f"{images}/{image_id}/members"
     if offered:
-        mine = f"{members}/{people.consumer_project}"
+        membership = f"{members}/{people.consumer_project}"
         return {
             "See what the producer has:": _curl(people.producer, images),
             "See what was offered to the consumer:": _curl(people.consumer, pending),
-            "Accept it:": _curl(people.consumer, mine, "PUT", '{"status": "accepted"}'),
+            "Accept it:": _curl(
+                people.consumer, membership, "PUT", '{"status": "accepted"}'
+            ),
         }
     image = f'{{"id": "{image_id}", "name": "ubuntu-24.04"}}'
     member = f'{{"member": "{people.consumer_project}"}}'
@@ -106,7 +102,7 @@ def tries(url: str, who: Known, offered: str | None) -> dict[str, str]:
 
 
 @contextmanager
-def _keystone(url: str) -> Iterator[Known]:
+def _keystone(url: str) -> Iterator[Callers]:
     from infra.local import keystone  # noqa: PLC0415 - it needs what tests need
 
     with keystone.running(url) as started:
@@ -123,21 +119,21 @@ def _keystone(url: str) -> Iterator[Known]:
         )
         file = started.home / "clouds.yaml"
         file.write_text(keystone.clouds(started.url), "utf-8")
-        told = [
+        notes = [
             f"Keystone serves at {started.url}.",
             f"Its administrator is admin of admin, password {started.password}.\n",
             "This is the clouds.yaml to use:\n",
             file.read_text("utf-8"),
             r"unset $(env | sed -n 's/^\(OS_[A-Z0-9_]*\)=.*/\1/p')",
             f"export OS_CLIENT_CONFIG_FILE={file}\n",
-            "A member is named by its project's id, which only administrators look up:",
+            "A member is named by its project's id, which administrators can look up:",
             f"the consumer's is {people.consumer_project}.",
         ]
-        yield Known(people, told, in_a_cloud=True)
+        yield Callers(people, notes, in_clouds_yaml=True)
 
 
 @contextmanager
-def _issuer() -> Iterator[Known]:
+def _issuer() -> Iterator[Callers]:
     from infra.local import issuer  # noqa: PLC0415 - as above
 
     with issuer.running() as started:
@@ -151,8 +147,8 @@ def _issuer() -> Iterator[Known]:
             query = f"user={user}&project={project}&roles={role}"
             return f"$(curl -s '{started.url}/token?{query}')"
 
-        told = [
-            "Tokens are good for an hour. Anybody's is asked for as these two are:\n",
+        notes = [
+            "Tokens expire after an hour. Get one for any user and project:\n",
             f"  PRODUCER={ask_for('alice', 'producer', 'member')}",
             f"  CONSUMER={ask_for('bob', 'consumer', 'member')}",
         ]
@@ -162,8 +158,8 @@ def _issuer() -> Iterator[Known]:
             admin=sign("carol", "operators", "admin"),
             consumer_project="consumer",
         )
-        words = replace(people, producer="$PRODUCER", consumer="$CONSUMER")
-        yield Known(people, told, words)
+        shell_names = replace(people, producer="$PRODUCER", consumer="$CONSUMER")
+        yield Callers(people, notes, shell_names)
 
 
 def _tokens(people: People) -> list[str]:

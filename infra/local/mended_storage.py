@@ -45,17 +45,17 @@ def md5_of(pieces: Iterable[bytes]) -> str:
 def _check_digest(call: Callable[[S3Response], Any]) -> Callable[[S3Response], Any]:
     # moto does not look at it, and keeps what came.
     def check(self: S3Response) -> Any:  # noqa: ANN401 - moto's own
-        told = self.headers.get("Content-MD5")
-        if told is not None:
-            _compare(told, [self.body] if isinstance(self.body, bytes) else self.body)
+        header = self.headers.get("Content-MD5")
+        if header is not None:
+            _compare(header, [self.body] if isinstance(self.body, bytes) else self.body)
         return call(self)
 
     return check
 
 
-def _compare(told: str, body: Iterable[bytes]) -> None:
+def _compare(header: str, body: Iterable[bytes]) -> None:
     try:
-        wanted = b64decode(told, validate=True).hex()
+        wanted = b64decode(header, validate=True).hex()
     except ValueError:
         wanted = ""
     if len(wanted) != len(md5_of([])):
@@ -68,10 +68,10 @@ def _compare(told: str, body: Iterable[bytes]) -> None:
 
 def _if_open(call: Callable[..., Any]) -> Callable[..., Any]:
     # moto breaks down where there is no such upload, or none any more.
-    def check(self: S3Backend, bucket: str, upload_id: str, *told: Any) -> Any:  # noqa: ANN401 - moto's own
+    def check(self: S3Backend, bucket: str, upload_id: str, *header: Any) -> Any:  # noqa: ANN401 - moto's own
         if upload_id not in self.get_bucket(bucket).multiparts:
             raise NoSuchUpload(upload_id=upload_id)
-        return call(self, bucket, upload_id, *told)
+        return call(self, bucket, upload_id, *header)
 
     return check
 

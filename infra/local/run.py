@@ -15,7 +15,7 @@ from chalice.constants import DEFAULT_STAGE_NAME
 
 from infra.local import backend, examples, identities
 from infra.local.examples import People
-from infra.local.identities import Known
+from infra.local.identities import Callers
 from infra.local.keeping import Keeping, keeping
 from infra.local.server import HOST, serve
 from infra.local.spelling import misspelt
@@ -33,10 +33,10 @@ def main() -> None:
     for name, setting in misspelt(os.environ):
         print(f"{name} is not a setting. Is {setting} meant?", file=sys.stderr)
     data = _choice("DATA", "examples", "none")
-    way = _choice("AUTH", "development", "keystone", "oidc")
+    method = _choice("AUTH", "development", "keystone", "oidc")
     server = _choice("SERVER", "waitress", "chalice")
     store = _choice("BACKEND", "moto", "dynamodb-local")
-    if store != "moto" and way == "keystone" and not os.environ.get("OS_AUTH_URL"):
+    if store != "moto" and method == "keystone" and not os.environ.get("OS_AUTH_URL"):
         sys.exit(
             "BACKEND=dynamodb-local keeps no Keystone, whose projects get new ids at"
             " each start. Set OS_AUTH_URL, or choose another AUTH."
@@ -47,16 +47,16 @@ def main() -> None:
     with (
         keeping(store) as kept,
         storage(kept.objects if kept else None) as objects,
-        identities.known(way, url) as who,
+        identities.start_identity(method, url) as callers,
     ):
         app, is_new = _start(objects, kept)
-        people = who.people if data == "examples" and is_new else None
+        people = callers.people if data == "examples" and is_new else None
         offered = _load_examples(app, people) if people else None
         serving = serve if server == "waitress" else _chalice_local
         with serving(app, listener) as url, _work(kept, has_examples=bool(offered)):
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: ended.set())
-            print(_greeting(url, who, kept, offered), flush=True)
+            print(_greeting(url, callers, kept, offered), flush=True)
             ended.wait()
     backend.stop()
 
@@ -136,7 +136,7 @@ def _work(kept: Keeping | None, *, has_examples: bool) -> AbstractContextManager
     stream = LocalStream(table, kept.reached) if kept else MotoStream(table)
     pump = Pump(stream, functions.stream, functions.worker, functions.importer)
     if has_examples:
-        pump.settle()
+        pump.drain()
     write_lines("cloud-images.events")
     return pumping(pump)
 
@@ -171,13 +171,15 @@ def _chalice_local(_app: Chalice, listener: socket.socket) -> Iterator[str]:
         local.server.server_close()
 
 
-def _greeting(url: str, who: Known, kept: Keeping | None, offered: str | None) -> str:
+def _greeting(
+    url: str, callers: Callers, kept: Keeping | None, offered: str | None
+) -> str:
     """Say where the service is, who may call it, and three commands to try."""
-    tries = identities.tries(url, who, offered)
+    tries = identities.tries(url, callers, offered)
     lines = [f"{what}\n  {command}\n" for what, command in tries.items()]
     address = f"Cloud Images serves at {url} until Ctrl-C."
     if kept:
         fate = f"What is stored is kept in {kept.folder} (DATA_DIR).\n"
     else:
         fate = "Nothing is kept. To keep it: make run BACKEND=dynamodb-local\n"
-    return "\n".join([address, fate, *who.told, "", *lines])
+    return "\n".join([address, fate, *callers.notes, "", *lines])

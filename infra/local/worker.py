@@ -28,71 +28,74 @@ _logger = logging.getLogger(__name__)
 
 
 class Pump:
-    """Hands what waits on a table's stream and on the queues to their functions."""
+    """Invokes the functions with the records of a stream and the messages of queues."""
 
     def __init__(
         self,
         stream: Stream,
-        consumer: Handler,
+        stream_function: Handler,
         worker: Handler,
         importer: Handler,
     ) -> None:
         self._stream = stream
-        self._consumer = consumer
+        self._stream_function = stream_function
         self._handlers = {QUEUE_URL: worker, IMPORT_QUEUE_URL: importer}
         self._free = {url: BoundedSemaphore(SLOTS) for url in self._handlers}
         self._runs: list[Thread] = []
-        self._left: list[dict[str, Any]] = []
+        self._records: list[dict[str, Any]] = []
         self._queue = aws.session().create_client("sqs")
         self._context = _Context()
 
-    def turn(self) -> int:
-        """Hand on what waits by now; return how much that was."""
-        return self.follow() + self.work()
+    def step(self) -> int:
+        """Process what waits by now; return how many records and messages that were."""
+        return self.read_stream() + self.receive()
 
-    def settle(self) -> None:
-        """Hand on what waits, and what comes of that, until nothing does."""
-        while self.turn():
+    def drain(self) -> None:
+        """Process records and messages until none is left."""
+        while self.step():
             pass
 
-    def jobs(self) -> list[Callable[[], int]]:
-        """Return what to call again and again, each in a thread of its own."""
-        return [self.follow, *[partial(self._start, url) for url in self._handlers]]
+    def loops(self) -> list[Callable[[], int]]:
+        """Return what to call repeatedly, each in a thread of its own."""
+        return [
+            self.read_stream,
+            *[partial(self._start, url) for url in self._handlers],
+        ]
 
     def end(self) -> list[Thread]:
         """Have each run end soon, as before its time is over; return their threads."""
         self._context.is_over = True
         return self._runs
 
-    def follow(self) -> int:
-        """Hand the consumer what is on the stream by now; return how much it took."""
-        self._left += map(_record, self._stream.take())
-        records = self._left
+    def read_stream(self) -> int:
+        """Process the records on the stream by now; return how many were processed."""
+        self._records += map(_record, self._stream.take())
+        records = self._records
         if not records:
             # The queue ends with the process; what is on it comes from the stream.
             if not self._waiting():
                 self._stream.keep()
             return 0
         try:
-            response = self._consumer({"Records": records}, self._context)
+            response = self._stream_function({"Records": records}, self._context)
         except Exception:
-            _logger.exception("The consumer broke down; it gets the records again.")
+            _logger.exception("The stream function failed; its records are retried.")
             return 0
         failed = {one["itemIdentifier"] for one in response["batchItemFailures"]}
         numbers = [one["dynamodb"]["SequenceNumber"] for one in records]
         first = min(map(numbers.index, failed), default=len(records))
-        self._left = records[first:]
+        self._records = records[first:]
         return first
 
-    def work(self) -> int:
-        """Hand each function a message of its queue; return how many that were."""
+    def receive(self) -> int:
+        """Process a message of each queue; return how many that were."""
         taken = [(url, one) for url in self._handlers for one in self._receive(url)]
         for url, message in taken:
             self._process(url, message)
         return len(taken)
 
     def _start(self, url: str) -> int:
-        """Hand on a message in a thread of its own, if there is one and a free slot."""
+        """Process a message in a thread of its own, if there is one and a free slot."""
         if not self._free[url].acquire(timeout=PAUSE_SECONDS):
             return 0
         messages = self._receive(url)
@@ -122,12 +125,12 @@ class Pump:
         try:
             self._handlers[url]({"Records": [record]}, self._context)
         except Exception:
-            _logger.exception("A function broke down; it gets the message again.")
+            _logger.exception("A function failed; the message will be retried.")
         else:
             self._queue.delete_message(QueueUrl=url, ReceiptHandle=handle)
 
     def _waiting(self) -> int:
-        """Return how many messages are on the queues, or in a function's hands."""
+        """Return how many messages are on the queues or being processed."""
         names = ["", "NotVisible", "Delayed"]
         asked = [f"ApproximateNumberOfMessages{name}" for name in names]
         responses = [
@@ -139,23 +142,23 @@ class Pump:
 
 @contextmanager
 def pumping(pump: Pump) -> Iterator[None]:
-    """Hand on whatever comes, in threads, while the context lasts.
+    """Process records and messages in threads while the context lasts.
 
-    A slow source keeps one slot busy, and nobody else.
+    A slow source keeps one slot busy and delays no other.
     """
     ended = Event()
 
-    def run(hand_on: Callable[[], int]) -> None:
+    def run(loop: Callable[[], int]) -> None:
         while not ended.is_set():
             try:
-                found = hand_on()
+                found = loop()
             except Exception:
                 _logger.exception("What waits is handed on later.")
                 found = 0
             if not found:
                 ended.wait(PAUSE_SECONDS)
 
-    threads = [Thread(target=run, args=[job], daemon=True) for job in pump.jobs()]
+    threads = [Thread(target=run, args=[job], daemon=True) for job in pump.loops()]
     for thread in threads:
         thread.start()
     try:

@@ -361,7 +361,7 @@ def test_a_deletion_takes_all_that_an_image_has_with_it(
         producer.post(f"/v2/images/{one}/import", method)
     producer.delete(f"/v2/images/{image_id}")
 
-    pump.settle()
+    pump.drain()
 
     assert stored_objects(image_id) == []
     assert producer.download(other).body == CONTENT

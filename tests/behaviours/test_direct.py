@@ -83,7 +83,7 @@ def test_an_upload_in_parts_becomes_the_data(
     saving = producer.get(f"/v2/images/{image_id}").document
     completed = producer.post(upload["self"] + "/complete", {"etags": etags})
     waiting = producer.get(f"/v2/images/{image_id}").document
-    pump.settle()
+    pump.drain()
 
     image = producer.get(f"/v2/images/{image_id}").document
     ended = producer.get(upload["self"]).document
@@ -168,7 +168,7 @@ def test_another_hash_than_was_announced_is_a_failure(
         send_part(part)
     told = wrong if when == "completed" else {}
     assert producer.post(upload["self"] + "/complete", told).status == 202
-    pump.settle()
+    pump.drain()
 
     image = producer.get(f"/v2/images/{image_id}").document
     message = f"The SHA-512 of the sent data is {SHA512}."
@@ -229,7 +229,7 @@ def test_an_upload_that_is_over_is_not_given_up(
         send_part(part)
     producer.post(upload["self"] + "/complete")
     again = producer.post(upload["self"] + "/complete")
-    pump.settle()
+    pump.drain()
 
     refused = producer.delete(upload["self"])
 
@@ -247,7 +247,7 @@ def test_an_upload_given_up_while_it_is_hashed_leaves_nothing(
         send_part(part)
     producer.post(upload["self"] + "/complete")
     producer.delete(upload["self"])
-    pump.settle()
+    pump.drain()
 
     image = producer.get(f"/v2/images/{image_id}").document
     assert image["status"] == "queued"
@@ -269,7 +269,7 @@ def test_an_upload_given_up_as_it_ends_well_keeps_the_data(
 
     def be_late(*arguments: Any) -> Any:
         if next(turns) == 0:
-            pump.settle()
+            pump.drain()
         return end(*arguments)
 
     monkeypatch.setattr(upload_store, "end_upload", be_late)
@@ -288,7 +288,7 @@ def test_a_part_sent_after_the_completion_is_never_part_of_the_data(
         send_part(part)
     assert producer.post(upload["self"] + "/complete").status == 202
     send_part(upload["parts"][1], bytes(len(CONTENT)))
-    pump.settle()
+    pump.drain()
 
     image = producer.get(f"/v2/images/{image_id}").document
     assert (image["status"], image["os_glance_failed_import"]) == (
@@ -308,7 +308,7 @@ def test_an_upload_may_take_days(
     later = clock.now() + timedelta(days=6)
     monkeypatch.setattr(clock, "now", lambda: later)
     producer.post(upload["self"] + "/complete")
-    pump.settle()
+    pump.drain()
 
     assert producer.download(image_id).body == CONTENT
 
@@ -351,7 +351,7 @@ def test_hashing_goes_on_where_it_was(
     for part in upload["parts"]:
         send_part(part)
     producer.post(upload["self"] + "/complete")
-    pump.settle()
+    pump.drain()
 
     assert starts == list(range(0, 2560, 300))
     assert producer.get(f"/v2/images/{image_id}").document["status"] == "active"

@@ -98,7 +98,7 @@ def test_a_deleted_image_is_gone_for_everybody_and_its_id_for_good(
 
     deleted = producer.delete(PATH)
     again = producer.post("/v2/images", {"id": ID})
-    pump.settle()
+    pump.drain()
 
     assert (deleted.status, deleted.body) == (204, b"")
     everybody = (producer, consumer, admin)

@@ -50,7 +50,7 @@ def test_each_step_of_a_share_is_an_event(
     consumer.set_status(image_id, "accepted")
     removed = producer.delete(f"/v2/images/{image_id}/members/consumer")
     producer.delete(f"/v2/images/{image_id}")
-    pump.settle()
+    pump.drain()
 
     assert summary(sent) == [
         ("image.created", None, "producer"),
@@ -86,7 +86,7 @@ def test_an_update_of_an_image_has_its_old_document(
     path = f"/v2/images/{image_id}"
     producer.patch(path, [{"op": "replace", "path": "/name", "value": "new"}])
     admin.patch(path, [{"op": "replace", "path": "/owner", "value": "other"}])
-    pump.settle()
+    pump.drain()
 
     _, renamed, moved = sent
     assert (renamed["type"], moved["type"]) == ("image.updated", "image.updated")
@@ -105,7 +105,7 @@ def test_activation_and_deactivation_are_events(
     producer.upload(image_id, b"data")
     producer.post(f"/v2/images/{image_id}/actions/deactivate")
     producer.post(f"/v2/images/{image_id}/actions/reactivate")
-    pump.settle()
+    pump.drain()
 
     assert [event["type"] for event in sent] == [
         "image.created",
@@ -123,7 +123,7 @@ def test_no_event_and_no_log_line_has_the_source_of_an_import(
     image_id = producer.make_image(disk_format="raw", container_format="bare")
     method = {"name": "web-download", "uri": "https://u:hunter2@127.0.0.1/disk"}
     response = producer.post(f"/v2/images/{image_id}/import", {"method": method})
-    pump.settle()
+    pump.drain()
 
     assert response.status in (202, 400)
     assert sent
@@ -147,7 +147,7 @@ def test_an_event_that_is_too_large_omits_tags_and_properties(
     producer.patch(
         f"/v2/images/{image_id}", [{"op": "replace", "path": "/name", "value": "new"}]
     )
-    pump.settle()
+    pump.drain()
 
     created, updated = sent
     assert (created["complete"], updated["complete"]) == (True, False)
@@ -161,7 +161,7 @@ def test_clean_up_makes_no_event(producer: Actor, pump: Pump, sent: list[Any]) -
     image_id = producer.make_image()
     producer.share(image_id, "a", "b", "c")
     producer.delete(f"/v2/images/{image_id}")
-    pump.settle()
+    pump.drain()
 
     assert [event["type"] for event in sent] == [
         "image.created",

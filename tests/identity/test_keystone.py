@@ -260,7 +260,7 @@ def test_every_bad_token_gets_the_same_answer(cloud: Cloud) -> None:
         )
     )
 
-    told = {
+    refusals = {
         (
             response.status,
             response.body,
@@ -269,8 +269,8 @@ def test_every_bad_token_gets_the_same_answer(cloud: Cloud) -> None:
         )
         for response in responses
     }
-    assert len(told) == 1, told
-    ((status, body, challenge, _),) = told
+    assert len(refusals) == 1, refusals
+    ((status, body, challenge, _),) = refusals
     assert status == 401
     assert challenge == f'Keystone uri="{cloud.keystone.url}"'
     assert b'"The request you have made requires authentication."' in body

@@ -25,10 +25,10 @@ from infra.local.keystone import (
     scope_to,
     service_environment,
 )
-from tests.identity import fickle
+from tests.identity import faulty_proxy
 from tests.identity.asking import ask, refusal, refused
 from tests.identity.conftest import Clock
-from tests.identity.fickle import Fickle
+from tests.identity.faulty_proxy import FaultyProxy
 
 pytestmark = [pytest.mark.keystone, pytest.mark.xdist_group("keystone")]
 
@@ -37,16 +37,16 @@ SIGN_IN = "POST /v3/auth/tokens?nocatalog"
 
 
 @pytest.fixture
-def way(keystone: Keystone) -> Iterator[Fickle]:
+def proxy(keystone: Keystone) -> Iterator[FaultyProxy]:
     """What stands between the service and its Keystone."""
-    with fickle.before(keystone.url) as between:
+    with faulty_proxy.before(keystone.url) as between:
         yield between
 
 
 @pytest.fixture
-def identify(way: Fickle) -> Identify:
+def identify(proxy: FaultyProxy) -> Identify:
     """The identity of a container that has just started."""
-    return choose_identity("keystone", service_environment(way.url))
+    return choose_identity("keystone", service_environment(proxy.url))
 
 
 def token_of(keystone: Keystone, cloud: str = "producer") -> str:
@@ -56,7 +56,7 @@ def token_of(keystone: Keystone, cloud: str = "producer") -> str:
 
 
 def test_a_warm_cache_asks_nothing(
-    identify: Identify, way: Fickle, keystone: Keystone
+    identify: Identify, proxy: FaultyProxy, keystone: Keystone
 ) -> None:
     """
     The first request signs in and validates, the next token is validated, then nothing.
@@ -67,14 +67,14 @@ def test_a_warm_cache_asks_nothing(
     second = ask(identify, consumer)
     again = ask(identify, producer)
 
-    assert way.asked == [SIGN_IN, VALIDATE, VALIDATE]
+    assert proxy.requests == [SIGN_IN, VALIDATE, VALIDATE]
     assert first == again
     assert first.project_id != second.project_id
     assert first.role is Role.MEMBER
 
 
 def test_what_is_remembered_counts_for_a_minute(
-    identify: Identify, way: Fickle, keystone: Keystone, clock: Clock
+    identify: Identify, proxy: FaultyProxy, keystone: Keystone, clock: Clock
 ) -> None:
     """So long may a token that was revoked go on; not a second longer."""
     token = token_of(keystone)
@@ -83,7 +83,7 @@ def test_what_is_remembered_counts_for_a_minute(
 
     clock.advance(59)
     ask(identify, token)
-    assert way.asked == [SIGN_IN, VALIDATE]
+    assert proxy.requests == [SIGN_IN, VALIDATE]
     clock.advance(1)
 
     assert refused(identify, token)
@@ -103,23 +103,23 @@ def test_nothing_is_remembered_beyond_the_tokens_end(
 
 
 def test_a_refusal_is_remembered_for_seconds(
-    identify: Identify, way: Fickle, clock: Clock
+    identify: Identify, proxy: FaultyProxy, clock: Clock
 ) -> None:
     """Whoever repeats a bad token does not make us ask each time.
 
     As often the service makes sure that it is not its own that Keystone lost.
     """
     assert [refused(identify, "junk") for _ in range(3)] == [True] * 3
-    assert way.asked == [SIGN_IN, VALIDATE]
+    assert proxy.requests == [SIGN_IN, VALIDATE]
 
     clock.advance(6)
 
     assert [refused(identify, f"junk-{number}") for number in range(3)] == [True] * 3
-    assert way.asked == [SIGN_IN, VALIDATE, *[VALIDATE] * 2, VALIDATE, VALIDATE]
+    assert proxy.requests == [SIGN_IN, VALIDATE, *[VALIDATE] * 2, VALIDATE, VALIDATE]
 
 
 def test_what_cannot_be_a_token_is_not_asked_about(
-    identify: Identify, way: Fickle
+    identify: Identify, proxy: FaultyProxy
 ) -> None:
     """Too long, with odd bytes, or none at all."""
     for token in (
@@ -134,11 +134,14 @@ def test_what_cannot_be_a_token_is_not_asked_about(
     ):
         assert refused(identify, token)
 
-    assert way.asked == []
+    assert proxy.requests == []
 
 
 def test_the_memory_is_bounded(
-    identify: Identify, way: Fickle, monkeypatch: pytest.MonkeyPatch, keystone: Keystone
+    identify: Identify,
+    proxy: FaultyProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    keystone: Keystone,
 ) -> None:
     """The oldest is forgotten; bad tokens push out no good one."""
     monkeypatch.setattr("chalicelib.identity.keystone.CACHED_TOKENS_MAX", 2)
@@ -147,48 +150,48 @@ def test_the_memory_is_bounded(
         ask(identify, token)
     for number in range(5):
         refused(identify, f"junk-{number}")
-    before = len(way.asked)
+    before = len(proxy.requests)
 
     ask(identify, first)
-    assert len(way.asked) == before
+    assert len(proxy.requests) == before
     ask(identify, third)
     ask(identify, second)
-    assert len(way.asked) == before + 1
+    assert len(proxy.requests) == before + 1
     ask(identify, first)
-    assert len(way.asked) == before + 2
+    assert len(proxy.requests) == before + 2
 
 
 def test_the_services_own_token_is_renewed(
-    identify: Identify, way: Fickle, keystone: Keystone, clock: Clock
+    identify: Identify, proxy: FaultyProxy, keystone: Keystone, clock: Clock
 ) -> None:
     """A minute before it ends."""
     ask(identify, token_of(keystone))
     clock.advance(3600 - 61)
     ask(identify, token_of(keystone))
-    assert way.asked.count(SIGN_IN) == 1
+    assert proxy.requests.count(SIGN_IN) == 1
 
     clock.advance(2)
     ask(identify, token_of(keystone))
 
-    assert way.asked.count(SIGN_IN) == 2
+    assert proxy.requests.count(SIGN_IN) == 2
 
 
 def test_the_services_own_token_is_renewed_when_it_is_refused(
-    identify: Identify, way: Fickle, keystone: Keystone
+    identify: Identify, proxy: FaultyProxy, keystone: Keystone
 ) -> None:
     """At once, within the same request."""
     ask(identify, token_of(keystone))
-    keystone.revoke(way.headers["X-Auth-Token"])
-    way.asked.clear()
+    keystone.revoke(proxy.headers["X-Auth-Token"])
+    proxy.requests.clear()
 
     caller = ask(identify, token_of(keystone))
 
     assert caller.role is Role.MEMBER
-    assert way.asked == [VALIDATE, SIGN_IN, VALIDATE]
+    assert proxy.requests == [VALIDATE, SIGN_IN, VALIDATE]
 
 
 def test_many_at_once_sign_in_once(
-    identify: Identify, way: Fickle, keystone: Keystone
+    identify: Identify, proxy: FaultyProxy, keystone: Keystone
 ) -> None:
     """At the start, and when what the service had is refused."""
     tokens = [token_of(keystone) for _ in range(8)]
@@ -198,14 +201,16 @@ def test_many_at_once_sign_in_once(
             list(threads.map(partial(ask, identify), tokens))
 
     ask_all(tokens[:4])
-    assert way.asked.count(SIGN_IN) == 1
-    keystone.revoke(way.headers["X-Auth-Token"])
+    assert proxy.requests.count(SIGN_IN) == 1
+    keystone.revoke(proxy.headers["X-Auth-Token"])
     ask_all(tokens[4:])
 
-    assert way.asked.count(SIGN_IN) == 2
+    assert proxy.requests.count(SIGN_IN) == 2
 
 
-def test_an_application_credential_signs_in(way: Fickle, keystone: Keystone) -> None:
+def test_an_application_credential_signs_in(
+    proxy: FaultyProxy, keystone: Keystone
+) -> None:
     """In the place of a password."""
     user, project, _ = SERVICE
     token, said = keystone.sign_in(user, PASSWORD, scope_to(project))
@@ -219,7 +224,7 @@ def test_an_application_credential_signs_in(way: Fickle, keystone: Keystone) -> 
     identify = choose_identity(
         "keystone",
         {
-            "OS_AUTH_URL": way.url,
+            "OS_AUTH_URL": proxy.url,
             "OS_APPLICATION_CREDENTIAL_ID": made["id"],
             "OS_APPLICATION_CREDENTIAL_SECRET": made["secret"],
         },
@@ -229,25 +234,25 @@ def test_an_application_credential_signs_in(way: Fickle, keystone: Keystone) -> 
 
 
 def test_a_refused_service_answers_503_and_pauses(
-    way: Fickle, keystone: Keystone
+    proxy: FaultyProxy, keystone: Keystone
 ) -> None:
     """It does not sign in again at each request, so that its user is not locked out."""
-    wrong = service_environment(way.url) | {"OS_PASSWORD": "wrong"}
+    wrong = service_environment(proxy.url) | {"OS_PASSWORD": "wrong"}
     identify = choose_identity("keystone", wrong)
 
     refusals = [refusal(identify, token_of(keystone)) for _ in range(3)]
 
     assert all(isinstance(one, Unavailable) for one in refusals)
-    assert way.asked == [SIGN_IN]
+    assert proxy.requests == [SIGN_IN]
 
 
 def test_a_service_that_may_not_validate_answers_503(
-    way: Fickle, keystone: Keystone
+    proxy: FaultyProxy, keystone: Keystone
 ) -> None:
     """A user without the role `service` is not believed to know tokens."""
     user, project, _ = PEOPLE["consumer"]
     powerless = {"OS_USERNAME": user, "OS_PROJECT_NAME": project}
-    environ = service_environment(way.url) | powerless
+    environ = service_environment(proxy.url) | powerless
     identify = choose_identity("keystone", environ)
 
     assert isinstance(refusal(identify, token_of(keystone)), Unavailable)
@@ -295,27 +300,30 @@ BROKEN = {
 
 @pytest.mark.parametrize("response", BROKEN.values(), ids=BROKEN)
 def test_an_answer_that_makes_no_sense_is_503(
-    identify: Identify, way: Fickle, keystone: Keystone, response: tuple[int, str]
+    identify: Identify,
+    proxy: FaultyProxy,
+    keystone: Keystone,
+    response: tuple[int, str],
 ) -> None:
     """Never a pass, and nothing of it is remembered."""
     known, unknown = token_of(keystone), token_of(keystone)
     ask(identify, known)
-    way.to, way.response = ("GET",), response
+    proxy.to, proxy.response = ("GET",), response
 
     assert isinstance(refusal(identify, unknown), Unavailable)
     assert refusal(identify, unknown).headers == {"Retry-After": "1"}
-    assert len(way.asked) <= 2 + 2 * 3
+    assert len(proxy.requests) <= 2 + 2 * 3
     assert ask(identify, known).role is Role.MEMBER
 
-    way.heal()
+    proxy.heal()
     assert ask(identify, unknown).role is Role.MEMBER
 
 
 def test_an_answer_that_makes_sense_is_believed(
-    identify: Identify, way: Fickle, keystone: Keystone
+    identify: Identify, proxy: FaultyProxy, keystone: Keystone
 ) -> None:
     """The table of those that make none is made from it; roles are read in any case."""
-    way.to, way.response = ("GET",), (200, said(roles=[{"name": "ADMIN"}]))
+    proxy.to, proxy.response = ("GET",), (200, said(roles=[{"name": "ADMIN"}]))
 
     caller = ask(identify, token_of(keystone))
 
@@ -327,7 +335,7 @@ def test_an_answer_that_makes_sense_is_believed(
 def test_a_slow_keystone_is_503(  # noqa: PLR0913 - a row
     *,
     identify: Identify,
-    way: Fickle,
+    proxy: FaultyProxy,
     keystone: Keystone,
     fault: str,
     request_line: str,
@@ -336,17 +344,17 @@ def test_a_slow_keystone_is_503(  # noqa: PLR0913 - a row
     """
     After so much patience, once, though it might send a byte now and then for ever.
     """
-    way.to = (request_line,)
-    setattr(way, fault, True)
+    proxy.to = (request_line,)
+    setattr(proxy, fault, True)
     token = token_of(keystone)
 
     with monkeypatch.context() as hurry:
         hurry.setattr(http_client, "WAIT_SECONDS_MAX", 3.0)
         assert isinstance(refusal(identify, token), Unavailable)
-    assert way.asked[-1].startswith(request_line)
-    assert sum(line.startswith(request_line) for line in way.asked) == 1
+    assert proxy.requests[-1].startswith(request_line)
+    assert sum(line.startswith(request_line) for line in proxy.requests) == 1
 
-    way.heal()
+    proxy.heal()
     assert ask(identify, token).role is Role.MEMBER
 
 
@@ -361,11 +369,11 @@ def test_a_keystone_that_is_down_is_503(keystone: Keystone) -> None:
 
 
 def test_no_exception_holds_a_secret(
-    identify: Identify, way: Fickle, keystone: Keystone
+    identify: Identify, proxy: FaultyProxy, keystone: Keystone
 ) -> None:
     """Neither the caller's token nor the service's own nor its password."""
     token = token_of(keystone)
-    way.to, way.response = ("GET",), (500, "")
+    proxy.to, proxy.response = ("GET",), (500, "")
 
     error: BaseException | None = refusal(identify, token)
     texts = []
@@ -378,15 +386,15 @@ def test_no_exception_holds_a_secret(
 
 
 def test_the_memory_may_be_none(
-    way: Fickle, keystone: Keystone, monkeypatch: pytest.MonkeyPatch
+    proxy: FaultyProxy, keystone: Keystone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TOKEN_CACHE_SECONDS=0: Keystone is asked each time."""
     forgetful = replace(settings.current, token_cache_seconds=0)
     monkeypatch.setattr(settings, "current", forgetful)
-    identify = choose_identity("keystone", service_environment(way.url))
+    identify = choose_identity("keystone", service_environment(proxy.url))
     token = token_of(keystone)
 
     ask(identify, token)
     ask(identify, token)
 
-    assert way.asked == [SIGN_IN, VALIDATE, VALIDATE]
+    assert proxy.requests == [SIGN_IN, VALIDATE, VALIDATE]

@@ -96,20 +96,22 @@ def test_its_commands_work_with_an_issuer() -> None:
             timeout=60,
         )
 
-    left = "Left aside, as OIDC_ISSUER is not set: OIDC_AUDIENCE, OIDC_PROJECT_CLAIM.\n"
-    assert left in run.greeting
+    ignored = "Ignored, as OIDC_ISSUER is not set: OIDC_AUDIENCE, OIDC_PROJECT_CLAIM.\n"
+    assert ignored in run.greeting
     assert len(tokens) == 2
     assert '"status":"accepted"' in done.stdout.replace(" ", "")
 
 
 @pytest.mark.parametrize(
-    ("way", "settings"), [("keystone", OF_KEYSTONE), ("oidc", OF_OIDC)]
+    ("method", "settings"), [("keystone", OF_KEYSTONE), ("oidc", OF_OIDC)]
 )
-def test_what_belongs_to_another_is_known(way: str, settings: tuple[str, ...]) -> None:
+def test_what_belongs_to_another_is_known(
+    method: str, settings: tuple[str, ...]
+) -> None:
     """It is what the service reads, but for what names the other."""
-    left = {name for name in settings if not OF_EXTERNAL[way].fullmatch(name)}
+    unmatched = {name for name in settings if not OF_EXTERNAL[method].fullmatch(name)}
 
-    assert left == {EXTERNAL[way]}
+    assert unmatched == {EXTERNAL[method]}
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,10 @@ from chalicelib.identity.methods import Identify, choose_identity
 from infra.local import issuer as local_issuer
 from infra.local.issuer import AUDIENCE, Issuer
 from tests.actors import over_http
-from tests.identity import fickle
+from tests.identity import faulty_proxy
 from tests.identity.asking import ask, refusal, refused
 from tests.identity.conftest import Clock
-from tests.identity.fickle import Fickle
+from tests.identity.faulty_proxy import FaultyProxy
 from tests.local.service import running
 
 DISCOVERY = "/.well-known/openid-configuration"
@@ -380,11 +380,11 @@ def test_a_new_key_is_found_and_an_old_one_forgotten(clock: Clock) -> None:
 
 
 @pytest.fixture
-def between() -> Iterator[tuple[Issuer, Fickle]]:
+def between() -> Iterator[tuple[Issuer, FaultyProxy]]:
     """An issuer, and what stands between the service and it."""
-    with local_issuer.running() as issuer, fickle.before(issuer.url) as way:
-        issuer.url = way.url
-        yield issuer, way
+    with local_issuer.running() as issuer, faulty_proxy.before(issuer.url) as proxy:
+        issuer.url = proxy.url
+        yield issuer, proxy
 
 
 BROKEN: dict[str, tuple[int, str]] = {
@@ -400,47 +400,50 @@ BROKEN: dict[str, tuple[int, str]] = {
 @pytest.mark.parametrize("response", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("path", ["/.well-known", "/keys"])
 def test_an_issuer_that_makes_no_sense_is_503(
-    between: tuple[Issuer, Fickle], clock: Clock, path: str, response: tuple[int, str]
+    between: tuple[Issuer, FaultyProxy],
+    clock: Clock,
+    path: str,
+    response: tuple[int, str],
 ) -> None:
     """And is let alone for some seconds."""
-    issuer, way = between
-    identify, token = choose(way.url), issuer.sign(claims(issuer))
-    way.to, way.response = (f"GET {path}",), response
+    issuer, proxy = between
+    identify, token = choose(proxy.url), issuer.sign(claims(issuer))
+    proxy.to, proxy.response = (f"GET {path}",), response
 
     refusals = [refusal(identify, token) for _ in range(3)]
     assert all(isinstance(one, Unavailable) for one in refusals)
     assert refusals[0].headers == {"Retry-After": "1"}
-    assert len(way.asked) == (1 if path == "/.well-known" else 2)
+    assert len(proxy.requests) == (1 if path == "/.well-known" else 2)
 
-    way.heal()
+    proxy.heal()
     clock.advance(5)
     assert ask(identify, token).user_id == "alice"
 
 
 @pytest.mark.parametrize("fault", ["slow", "drops"])
 def test_a_slow_issuer_is_503(
-    between: tuple[Issuer, Fickle], monkeypatch: pytest.MonkeyPatch, fault: str
+    between: tuple[Issuer, FaultyProxy], monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     """After so much patience, though it might send a byte now and then for ever."""
     monkeypatch.setattr(http_client, "WAIT_SECONDS_MAX", 0.5)
-    issuer, way = between
-    setattr(way, fault, True)
+    issuer, proxy = between
+    setattr(proxy, fault, True)
 
-    refused = refusal(choose(way.url), issuer.sign(claims(issuer)))
+    refused = refusal(choose(proxy.url), issuer.sign(claims(issuer)))
 
     assert isinstance(refused, Unavailable)
-    assert len(way.asked) == 1
+    assert len(proxy.requests) == 1
 
 
 def test_known_keys_count_while_the_issuer_is_down(
-    between: tuple[Issuer, Fickle], clock: Clock
+    between: tuple[Issuer, FaultyProxy], clock: Clock
 ) -> None:
     """For ten minutes; a key that is not known then is no reason for 401."""
-    issuer, way = between
-    identify, token = choose(way.url), issuer.sign(claims(issuer))
+    issuer, proxy = between
+    identify, token = choose(proxy.url), issuer.sign(claims(issuer))
     unknown = with_header({"alg": "RS256", "kid": "unknown"})(issuer)
     ask(identify, token)
-    way.response = (500, "")
+    proxy.response = (500, "")
 
     clock.advance(599)
     assert isinstance(refusal(identify, unknown), Unavailable)
@@ -451,51 +454,51 @@ def test_known_keys_count_while_the_issuer_is_down(
 
 
 def test_invented_keys_are_no_reason_to_ask_an_issuer_that_is_down(
-    between: tuple[Issuer, Fickle], clock: Clock
+    between: tuple[Issuer, FaultyProxy], clock: Clock
 ) -> None:
     """Once in OIDC_REFETCH_SECONDS, as while it is well."""
-    issuer, way = between
-    identify, token = choose(way.url), issuer.sign(claims(issuer))
+    issuer, proxy = between
+    identify, token = choose(proxy.url), issuer.sign(claims(issuer))
     unknown = with_header({"alg": "RS256", "kid": "unknown"})(issuer)
     ask(identify, token)
-    way.response = (500, "")
+    proxy.response = (500, "")
     clock.advance(60)
-    before = len(way.asked)
+    before = len(proxy.requests)
 
     for _ in range(11):
         assert isinstance(refusal(identify, unknown), Unavailable)
         clock.advance(5)
 
-    assert len(way.asked) == before + 1
+    assert len(proxy.requests) == before + 1
     assert ask(identify, token).user_id == "alice"
 
 
 @pytest.mark.parametrize("keys", [[], ["key"], [{"kty": "oct", "k": "AAAA"}]])
 def test_keys_that_are_none_replace_no_good_ones(
-    between: tuple[Issuer, Fickle], clock: Clock, keys: list[object]
+    between: tuple[Issuer, FaultyProxy], clock: Clock, keys: list[object]
 ) -> None:
     """It is the issuer's fault: 503, and not 401 to those who have a good token."""
-    issuer, way = between
-    identify, token = choose(way.url), issuer.sign(claims(issuer))
+    issuer, proxy = between
+    identify, token = choose(proxy.url), issuer.sign(claims(issuer))
     unknown = with_header({"alg": "RS256", "kid": "unknown"})(issuer)
     ask(identify, token)
     clock.advance(60)
-    way.to, way.response = ("GET /keys",), (200, json.dumps({"keys": keys}))
+    proxy.to, proxy.response = ("GET /keys",), (200, json.dumps({"keys": keys}))
 
     assert isinstance(refusal(identify, unknown), Unavailable)
     assert ask(identify, token).user_id == "alice"
 
 
 def test_one_id_may_be_that_of_several_kinds_of_keys(
-    between: tuple[Issuer, Fickle],
+    between: tuple[Issuer, FaultyProxy],
 ) -> None:
     """RFC 7517, 4.5: they are told apart by what they are for."""
-    issuer, way = between
+    issuer, proxy = between
     issuer.add_key("curve", "ES256")
     known = issuer.document("/keys")["keys"]
     keys = json.dumps({"keys": [{**key, "kid": "one"} for key in known]})
-    way.to, way.response = ("GET /keys",), (200, keys)
-    identify = choose(way.url)
+    proxy.to, proxy.response = ("GET /keys",), (200, keys)
+    identify = choose(proxy.url)
 
     for key_id in ("first", "curve"):
         algorithm, key = issuer.keys[key_id]
@@ -503,32 +506,32 @@ def test_one_id_may_be_that_of_several_kinds_of_keys(
         assert ask(identify, token).user_id == "alice"
 
 
-def test_keys_may_lie_behind_a_query(between: tuple[Issuer, Fickle]) -> None:
+def test_keys_may_lie_behind_a_query(between: tuple[Issuer, FaultyProxy]) -> None:
     """As those of Azure's policies do."""
-    issuer, way = between
-    where = f"{way.url}/keys?p=b2c_1_sign-in&x=%20"
-    about = json.dumps({"issuer": way.url, "jwks_uri": where})
-    way.to, way.response = ("GET /.well-known",), (200, about)
+    issuer, proxy = between
+    where = f"{proxy.url}/keys?p=b2c_1_sign-in&x=%20"
+    about = json.dumps({"issuer": proxy.url, "jwks_uri": where})
+    proxy.to, proxy.response = ("GET /.well-known",), (200, about)
 
-    assert ask(choose(way.url), issuer.sign(claims(issuer))).user_id == "alice"
-    assert way.asked[-1] == "GET /keys?p=b2c_1_sign-in&x=%20"
+    assert ask(choose(proxy.url), issuer.sign(claims(issuer))).user_id == "alice"
+    assert proxy.requests[-1] == "GET /keys?p=b2c_1_sign-in&x=%20"
 
 
 def test_who_has_a_known_key_waits_for_nobody(
-    between: tuple[Issuer, Fickle], clock: Clock, monkeypatch: pytest.MonkeyPatch
+    between: tuple[Issuer, FaultyProxy], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not for another request whose key is unknown, and an issuer that is slow."""
     monkeypatch.setattr(http_client, "WAIT_SECONDS_MAX", 4.0)
-    issuer, way = between
-    identify, token = choose(way.url), issuer.sign(claims(issuer))
+    issuer, proxy = between
+    identify, token = choose(proxy.url), issuer.sign(claims(issuer))
     unknown = with_header({"alg": "RS256", "kid": "unknown"})(issuer)
     ask(identify, token)
     clock.advance(60)
-    way.asked.clear()
-    way.slow = True
+    proxy.requests.clear()
+    proxy.slow = True
     other = Thread(target=refusal, args=(identify, unknown))
     other.start()
-    while not way.asked:
+    while not proxy.requests:
         time.sleep(0.01)
 
     assert ask(identify, token).user_id == "alice"
@@ -543,23 +546,25 @@ def test_who_has_a_known_key_waits_for_nobody(
         "https://k/keys?a b",
     ],
 )
-def test_keys_come_by_a_safe_way(between: tuple[Issuer, Fickle], where: object) -> None:
+def test_keys_come_by_a_safe_way(
+    between: tuple[Issuer, FaultyProxy], where: object
+) -> None:
     """By TLS, or from this machine."""
-    issuer, way = between
-    about = json.dumps({"issuer": way.url, "jwks_uri": where})
-    way.to, way.response = ("GET /.well-known",), (200, about)
+    issuer, proxy = between
+    about = json.dumps({"issuer": proxy.url, "jwks_uri": where})
+    proxy.to, proxy.response = ("GET /.well-known",), (200, about)
 
-    refused = refusal(choose(way.url), issuer.sign(claims(issuer)))
+    refused = refusal(choose(proxy.url), issuer.sign(claims(issuer)))
 
     assert isinstance(refused, Unavailable)
-    assert len(way.asked) == 1
+    assert len(proxy.requests) == 1
 
 
 def test_keys_that_are_not_for_us_are_left_out(
-    between: tuple[Issuer, Fickle],
+    between: tuple[Issuer, FaultyProxy],
 ) -> None:
     """A secret one, a short one, one for encryption, and what is no key at all."""
-    issuer, way = between
+    issuer, proxy = between
     good = issuer.document("/keys")["keys"][0]
     short = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505
     weak = jwt.get_algorithm_by_name("RS256").to_jwk(short.public_key(), as_dict=True)
@@ -574,9 +579,9 @@ def test_keys_that_are_not_for_us_are_left_out(
         {"kty": "oct", "kid": "shared", "k": shared},
         {**weak, "kid": "short"},
     ]
-    way.to = ("GET /keys",)
-    way.response = (200, json.dumps({"keys": [*odd, good]}))
-    identify = choose(way.url)
+    proxy.to = ("GET /keys",)
+    proxy.response = (200, json.dumps({"keys": [*odd, good]}))
+    identify = choose(proxy.url)
 
     def by(key_id: str, key: Any = None, algorithm: str = "RS256") -> str:
         key = key or issuer.keys["first"][1]

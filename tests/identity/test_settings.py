@@ -25,10 +25,10 @@ from infra.local.keystone import (
     scope_to,
     service_environment,
 )
-from tests.identity import fickle
+from tests.identity import faulty_proxy
 from tests.identity.asking import ask, refusal
 from tests.identity.conftest import Clock
-from tests.identity.fickle import Fickle
+from tests.identity.faulty_proxy import FaultyProxy
 from tests.identity.test_keystone_asked import SIGN_IN, VALIDATE, token_of
 from tests.local.service import ROOT
 
@@ -95,7 +95,7 @@ def python(command: str, **settings: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("way", "environ"),
+    ("method", "environ"),
     [
         ("keystone", KEYSTONE),
         ("keystone", KEYSTONE | LAMBDA),
@@ -116,13 +116,15 @@ def python(command: str, **settings: str) -> subprocess.CompletedProcess[str]:
         ("oidc", OIDC | {"OIDC_PROJECT_CLAIM": r"https://example\.org/project.id"}),
     ],
 )
-def test_a_setting_that_is_complete_is_taken(way: str, environ: dict[str, str]) -> None:
+def test_a_setting_that_is_complete_is_taken(
+    method: str, environ: dict[str, str]
+) -> None:
     """Nothing is asked of anybody at the start."""
-    assert callable(choose_identity(way, environ))
+    assert callable(choose_identity(method, environ))
 
 
 @pytest.mark.parametrize(
-    ("way", "changes", "words"),
+    ("method", "changes", "words"),
     [
         *(
             ("keystone", {name: ""}, MISSING.format(name, "keystone"))
@@ -224,28 +226,28 @@ def test_a_setting_that_is_complete_is_taken(way: str, environ: dict[str, str]) 
     ],
 )
 def test_a_wrong_setting_is_named(
-    way: str, changes: dict[str, str], words: str
+    method: str, changes: dict[str, str], words: str
 ) -> None:
     """With what it may be."""
     with pytest.raises(SettingError) as wrong:
-        choose_identity(way, (KEYSTONE if way == "keystone" else OIDC) | changes)
+        choose_identity(method, (KEYSTONE if method == "keystone" else OIDC) | changes)
 
     assert str(wrong.value) == words
 
 
-@pytest.mark.parametrize("way", ["development", "keystone", "oidc", ""])
-def test_the_app_does_not_start_without_its_identity(way: str) -> None:
+@pytest.mark.parametrize("method", ["development", "keystone", "oidc", ""])
+def test_the_app_does_not_start_without_its_identity(method: str) -> None:
     """
     In Lambda: neither without the settings of the one that was chosen nor in another.
     """
-    done = python("import app", AUTH=way, **LAMBDA)
+    done = python("import app", AUTH=method, **LAMBDA)
 
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("chalicelib.settings.SettingError: ")
 
 
 @pytest.mark.parametrize(
-    ("way", "environ", "packages"),
+    ("method", "environ", "packages"),
     [
         ("development", {}, set()),
         ("keystone", KEYSTONE, {"chalicelib.identity.keystone"}),
@@ -253,9 +255,9 @@ def test_the_app_does_not_start_without_its_identity(way: str) -> None:
     ],
 )
 def test_only_what_an_identity_needs_is_imported(
-    way: str, environ: dict[str, str], packages: set[str]
+    method: str, environ: dict[str, str], packages: set[str]
 ) -> None:
-    """A cold start pays for one way, not for all three."""
+    """A cold start pays for one method, not for all three."""
     names = {
         "chalicelib.identity.keystone",
         "chalicelib.identity.oidc",
@@ -263,15 +265,15 @@ def test_only_what_an_identity_needs_is_imported(
         "cryptography",
     }
 
-    done = python("import app, sys; print(*sys.modules)", AUTH=way, **environ)
+    done = python("import app, sys; print(*sys.modules)", AUTH=method, **environ)
 
     assert names & set(done.stdout.split()) == packages
 
 
 @pytest.fixture
-def way(keystone: Keystone) -> Iterator[Fickle]:
+def proxy(keystone: Keystone) -> Iterator[FaultyProxy]:
     """What stands between the service and its Keystone."""
-    with fickle.before(keystone.url) as between:
+    with faulty_proxy.before(keystone.url) as between:
         yield between
 
 
@@ -289,10 +291,10 @@ def keep(service: str, values: Any) -> str:
 @pytest.mark.xdist_group("keystone")
 @pytest.mark.parametrize("service", ["secretsmanager", "ssm"])
 def test_the_credential_may_be_a_secret_of_aws(
-    service: str, way: Fickle, keystone: Keystone
+    service: str, proxy: FaultyProxy, keystone: Keystone
 ) -> None:
     """Read when it is first needed, and no more."""
-    values = service_environment(way.url)
+    values = service_environment(proxy.url)
     url = values.pop("OS_AUTH_URL")
     arn = keep(service, values)
     identify = choose_identity(
@@ -300,13 +302,13 @@ def test_the_credential_may_be_a_secret_of_aws(
     )
 
     assert ask(identify, token_of(keystone)).project_id
-    assert way.asked.count(SIGN_IN) == 1
+    assert proxy.requests.count(SIGN_IN) == 1
 
 
 @pytest.mark.keystone
 @pytest.mark.xdist_group("keystone")
 def test_a_secret_that_was_rotated_is_read_again(
-    way: Fickle, keystone: Keystone, clock: Clock
+    proxy: FaultyProxy, keystone: Keystone, clock: Clock
 ) -> None:
     """Once Keystone knows the old one no more, within the same request.
 
@@ -325,26 +327,26 @@ def test_a_secret_that_was_rotated_is_read_again(
         }
 
     old, values = make()
-    environ = {"OS_AUTH_URL": way.url, "KEYSTONE_CREDENTIAL": keep("ssm", values)}
+    environ = {"OS_AUTH_URL": proxy.url, "KEYSTONE_CREDENTIAL": keep("ssm", values)}
     identify = choose_identity("keystone", environ)
     assert ask(identify, token_of(keystone)).project_id
     keep("ssm", make()[1])
     keystone.call("DELETE", f"{path}/{old}", token=token)
-    way.asked.clear()
+    proxy.requests.clear()
     clock.advance(5)
 
     assert ask(identify, token_of(keystone)).project_id
-    assert way.asked == [VALIDATE, VALIDATE, SIGN_IN, SIGN_IN, VALIDATE]
+    assert proxy.requests == [VALIDATE, VALIDATE, SIGN_IN, SIGN_IN, VALIDATE]
 
 
 @pytest.mark.keystone
 @pytest.mark.xdist_group("keystone")
 def test_a_secret_that_was_mended_is_read_again(
-    way: Fickle, keystone: Keystone, monkeypatch: pytest.MonkeyPatch
+    proxy: FaultyProxy, keystone: Keystone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a new start."""
     monkeypatch.setattr("chalicelib.identity.keystone.SIGN_IN_PAUSE_SECONDS", 0.0)
-    values = service_environment(way.url)
+    values = service_environment(proxy.url)
     url = values.pop("OS_AUTH_URL")
     arn = keep("ssm", values | {"OS_PASSWORD": "old"})
     identify = choose_identity(
@@ -361,12 +363,12 @@ def test_a_secret_that_was_mended_is_read_again(
 @pytest.mark.xdist_group("keystone")
 @pytest.mark.parametrize("text", ["none", '{"OS_PASSWORD": "new\\n"}', "{}"])
 def test_a_rotation_that_went_wrong_locks_nobody_out(
-    text: str, way: Fickle, keystone: Keystone
+    text: str, proxy: FaultyProxy, keystone: Keystone
 ) -> None:
     """
     The old credential is not tried at each request while the new one can't be read.
     """
-    values = service_environment(way.url)
+    values = service_environment(proxy.url)
     url = values.pop("OS_AUTH_URL")
     arn = keep("ssm", values)
     identify = choose_identity(
@@ -374,13 +376,13 @@ def test_a_rotation_that_went_wrong_locks_nobody_out(
     )
     assert ask(identify, token_of(keystone)).project_id
     keep("ssm", text)
-    way.response = (401, "{}")
-    way.asked.clear()
+    proxy.response = (401, "{}")
+    proxy.requests.clear()
 
     for _ in range(5):
         assert isinstance(refusal(identify, token_of(keystone)), Unavailable)
 
-    assert way.asked == [VALIDATE, SIGN_IN]
+    assert proxy.requests == [VALIDATE, SIGN_IN]
 
 
 @pytest.mark.keystone
@@ -389,24 +391,24 @@ def test_a_rotation_that_went_wrong_locks_nobody_out(
     "text", ["secret", "[]", '{"OS_PASSWORD": 1}', '{"OS_PASSWORD": "secret"}']
 )
 def test_a_secret_that_is_none_is_503(
-    text: str, way: Fickle, keystone: Keystone
+    text: str, proxy: FaultyProxy, keystone: Keystone
 ) -> None:
     """What it holds instead is told nowhere."""
-    environ = {"OS_AUTH_URL": way.url, "KEYSTONE_CREDENTIAL": keep("ssm", text)}
+    environ = {"OS_AUTH_URL": proxy.url, "KEYSTONE_CREDENTIAL": keep("ssm", text)}
     identify = choose_identity("keystone", environ)
 
     refused = refusal(identify, token_of(keystone))
 
     assert isinstance(refused, Unavailable)
     assert "secret" not in f"{refused!r} {refused.__cause__!r}".replace("arn:", "")
-    assert way.asked == []
+    assert proxy.requests == []
 
 
 @pytest.mark.keystone
 @pytest.mark.xdist_group("keystone")
-def test_a_secret_that_is_gone_is_503(way: Fickle, keystone: Keystone) -> None:
+def test_a_secret_that_is_gone_is_503(proxy: FaultyProxy, keystone: Keystone) -> None:
     """The log tells its ARN."""
-    environ = {"OS_AUTH_URL": way.url, "KEYSTONE_CREDENTIAL": ARN}
+    environ = {"OS_AUTH_URL": proxy.url, "KEYSTONE_CREDENTIAL": ARN}
     identify = choose_identity("keystone", environ)
 
     refused = refusal(identify, token_of(keystone))

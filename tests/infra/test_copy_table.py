@@ -121,6 +121,6 @@ def test_a_copy_makes_no_event(
     monkeypatch.setattr(settings, "current", bus)
     with sending() as sent:
         copy_table(first, table, tmp_path / "reached")
-        pump.settle()
+        pump.drain()
 
     assert sent == []

@@ -152,12 +152,12 @@ def test_what_was_lost_is_put_back(  # noqa: PLR0913, PLR0917 - a table of them
     backup()
     for image_id in (lost, other[0]):
         producer.delete(f"/v2/images/{image_id}")
-    pump.settle()
+    pump.drain()
     new = producer.make_image()
 
     done = restore("restored", table, *[lost][: int(one)])
 
-    pump.settle()
+    pump.drain()
     assert done == ((1, 0) if one else (2, 29))
     assert consumer.get(f"/v2/images/{lost}").status == 200
     assert producer.get(f"/v2/images/{new}").status == 200
@@ -175,7 +175,7 @@ def test_what_the_backup_has_not_is_told(
     """Nothing is put back: it was never there, or deleted already."""
     image_id = producer.make_image() if deleted else str(uuid.uuid4())
     producer.delete(f"/v2/images/{image_id}")
-    pump.settle()
+    pump.drain()
     backup()
 
     with pytest.raises(SystemExit, match=f"restored has no image {image_id}"):
@@ -191,7 +191,7 @@ def test_what_is_newer_than_the_backup_stays(
     backup()
     producer.upload(image_id, CONTENT)
     producer.delete(f"/v2/images/{image_id}/members/consumer")
-    pump.settle()
+    pump.drain()
     before = stored()
 
     done = restore("restored", table)
@@ -214,7 +214,7 @@ def test_a_deletion_touches_nothing_of_an_image_that_was_put_back(
     image_id = producer.make_image(disk_format="raw", container_format="bare")
     producer.share(image_id, "consumer")
     backup()
-    pump.settle()
+    pump.drain()
     producer.delete(f"/v2/images/{image_id}")
     deletion = taken(table)
     assert restore("restored", table, image_id) == (0, 1)
@@ -224,7 +224,7 @@ def test_a_deletion_touches_nothing_of_an_image_that_was_put_back(
 
     functions.stream(deletion, None)
 
-    pump.settle()
+    pump.drain()
     assert consumer.get(f"/v2/images/{image_id}").status == 200
     assert producer.download(image_id).body == CONTENT
 

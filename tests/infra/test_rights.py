@@ -46,7 +46,7 @@ def test_each_function_may_do_what_it_does_and_no_more(
         talk = Conversation(send)
         for step in read(name):
             talk.play(step)
-    pump.settle()
+    pump.drain()
     _use_data(send, pump)
     _read_secrets()
     _leave_and_sweep(send, pump, monkeypatch)
@@ -67,19 +67,19 @@ def _use_data(send: Send, pump: Pump) -> None:
             f"/v2/images/{imported}/import",
             {"method": {"name": "web-download", "uri": source.uri}},
         )
-        pump.settle()
+        pump.drain()
         _import_as_before(producer, producer.make_image(**disk), source)
         source.statuses = [404]
-        pump.settle()
+        pump.drain()
     assert producer.download(imported).body == CONTENT
     sent = producer.make_image(**disk)
     _send_parts(producer, sent, {"size": len(CONTENT)})
     _have_worked(sent, is_over=True)
-    pump.settle()
+    pump.drain()
     assert producer.download(sent).body == CONTENT
     wrong = producer.make_image(**disk)
     _send_parts(producer, wrong, {"size": len(CONTENT), "sha512": "0" * 128})
-    pump.settle()
+    pump.drain()
     given_up = producer.make_image(**disk)
     path = f"/ext/v1/images/{given_up}/uploads"
     upload = producer.post(path, {"size": len(CONTENT)}).document
@@ -88,13 +88,13 @@ def _use_data(send: Send, pump: Pump) -> None:
     assert [producer.put(share, {"note": note}).status for note in "ab"] == [201, 200]
     patch = [{"op": "replace", "path": "/name", "value": "renamed"}]
     producer.patch(f"/v2/images/{sent}", patch)
-    pump.settle()
+    pump.drain()
     for image_id in (imported, sent):
         producer.delete(f"/v2/images/{image_id}")
     open_upload = producer.make_image(**disk)
     producer.post(f"/ext/v1/images/{open_upload}/uploads", {"size": 5})
     producer.delete(f"/v2/images/{open_upload}")
-    pump.settle()
+    pump.drain()
 
 
 def _import_as_before(producer: Actor, image_id: str, source: WebSource) -> None:
@@ -149,7 +149,7 @@ def _leave_and_sweep(send: Send, pump: Pump, monkeypatch: pytest.MonkeyPatch) ->
     event = {"version": "0", "source": "aws.events", "detail": {}}
     event |= dict.fromkeys(("account", "region", "time", "id", "detail-type"), "local")
     functions.sweep({**event, "resources": []}, None)
-    pump.settle()
+    pump.drain()
 
 
 def test_what_a_function_may_not_do_is_found(

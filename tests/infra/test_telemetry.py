@@ -96,7 +96,7 @@ def test_no_log_names_a_project(
     with overloaded("PutItem"):
         rename = {"op": "replace", "path": "/name", "value": "new"}
         producer.patch(f"/v2/images/{image_id}", [rename])
-    pump.settle()
+    pump.drain()
 
     names = {one.name for one in caplog.records if one.name.startswith("cloud-images")}
     assert names >= set(telemetry.LINES)

@@ -16,12 +16,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from infra.local.examples import CONSUMER, PRODUCER
 from infra.local.spelling import misspelt
 from tests.actors import Actor, over_http
 from tests.local.service import ROOT, RUN, Run, environment, failing, running
 from tests.scene import CONTENT
+from tests.web_source import WebSource, serving
 
 SHOWN = 100_000
 """Bytes of the log that are read while the service runs; it writes fewer."""
@@ -252,6 +254,49 @@ def test_it_notes_requests_without_their_secrets() -> None:
     listed, created = [line for line in lines if not line.startswith("{")]
     assert re.fullmatch(r"GET /v2/images 200 \d+ ms", listed)
     assert re.fullmatch(r"POST /v2/images 201 \d+ ms", created)
+
+
+def test_slow_imports_keep_no_other_project_waiting() -> None:
+    """Beside six sources of 45 kB/s a small import and a direct upload are done."""
+    disk = {"disk_format": "raw", "container_format": "bare"}
+    slow, small = WebSource(bytes(10**7), rate=45_000), WebSource(CONTENT)
+
+    def ask_import(project: str, source: WebSource) -> str:
+        image_id = run.actor(project).make_image(**disk)
+        method = {"name": "web-download", "uri": source.uri}
+        path = f"/v2/images/{image_id}/import"
+        assert run.actor(project).post(path, {"method": method}).status == 202
+        return image_id
+
+    with (
+        serving(slow),
+        serving(small),
+        running(DATA="none", IMPORT_ALLOW="127.0.0.1") as run,
+    ):
+        held = [ask_import(f"slow-{number % 2}", slow) for number in range(6)]
+        while len(slow.asked) < 6:
+            time.sleep(0.1)
+        other = run.actor("other")
+        sent = other.make_image(**disk)
+        waiting = {ask_import("other", small), sent}
+        upload = other.post(
+            f"/ext/v1/images/{sent}/uploads", {"size": len(CONTENT)}
+        ).document
+        requests.put(upload["parts"][0]["url"], CONTENT, timeout=10)
+        other.post(f"{upload['self']}/complete")
+        give_up = time.monotonic() + 10
+        while waiting and time.monotonic() < give_up:
+            waiting -= {image["id"] for image in _images(other, "active")}
+            time.sleep(0.1)
+        still = [one["id"] for one in _images(run.actor("slow-0"), "importing")]
+
+    assert waiting == set()
+    assert set(still) == set(held[::2])
+
+
+def _images(actor: Actor, status: str) -> list[Any]:
+    images: list[Any] = actor.get(f"/v2/images?status={status}").document["images"]
+    return images
 
 
 def test_a_proxy_stands_in_the_way_of_nothing() -> None:

@@ -55,23 +55,23 @@ class Done:
 
     status: int
     out: str
-    told: str
+    err: str
 
     def __post_init__(self) -> None:
         for secret in (SECRET, PASSWORD, "X-Amz-", "Signature", "Traceback"):
-            assert secret not in self.out + self.told
+            assert secret not in self.out + self.err
 
     @property
     def image_id(self) -> str:
         """The image that it told of."""
-        found = re.search(r"(?m)^Image (\S{36}) was created\.$", self.told)
-        assert found, self.told
+        found = re.search(r"(?m)^Image (\S{36}) was created\.$", self.err)
+        assert found, self.err
         return found[1]
 
     @property
     def command(self) -> list[str]:
         """The command to go on with, which it told last."""
-        return shlex.split(self.told.splitlines()[-1])
+        return shlex.split(self.err.splitlines()[-1])
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Tool:
 
     def start(self, *words: str | Path, **settings: str) -> subprocess.Popen[str]:
         """Start it, with what it says going to files, so that it is no terminal."""
-        with (self.home / "out").open("w") as out, (self.home / "told").open("w") as to:
+        with (self.home / "out").open("w") as out, (self.home / "err").open("w") as to:
             return subprocess.Popen(
                 [*self.command, *words],
                 cwd=self.home,
@@ -105,8 +105,8 @@ class Tool:
                 status = process.wait(timeout=60)
             finally:
                 process.kill()
-        out, told = ((self.home / name).read_text("utf-8") for name in ("out", "told"))
-        return Done(status, out, told)
+        out, err = ((self.home / name).read_text("utf-8") for name in ("out", "err"))
+        return Done(status, out, err)
 
     def run(self, *words: str | Path, **settings: str) -> Done:
         """Run it to its end."""
@@ -195,7 +195,7 @@ def test_a_file_becomes_an_image(tool: Tool, owner: Actor, file: Path) -> None:
     done = tool.by(UPLOAD).run(file, *words)
     image = owner.get(f"/v2/images/{done.image_id}").document
 
-    assert done.status == 0, done.told
+    assert done.status == 0, done.err
     digest = sha512(file)
     assert done.out == (
         f"Image {image['id']} is active: {SIZE} bytes\nSHA-512 {digest}\n"
@@ -220,8 +220,8 @@ def test_after_a_kill_it_sends_only_what_is_missing(
 
     assert killed.status == -signal.SIGKILL
     assert (before.kept, after.kept) == ([1, 2], [3])
-    assert done.status == 0, done.told
-    assert "Sent 1 of 3 parts; 2 were there.\n" in done.told
+    assert done.status == 0, done.err
+    assert "Sent 1 of 3 parts; 2 were there.\n" in done.err
     assert downloaded(owner, killed.image_id) == file.read_bytes()
 
 
@@ -235,12 +235,12 @@ def test_ctrl_c_tells_how_to_go_on(tool: Tool, owner: Actor, file: Path) -> None
     done = tool.by(*stopped.command).run()
 
     assert (stopped.status, stopped.out) == (130, "")
-    assert "\nInterrupted. Go on with:\n" in stopped.told
+    assert "\nInterrupted. Go on with:\n" in stopped.err
     assert stopped.command == [
         str(UPLOAD),
         *("--image", stopped.image_id, "--jobs", "2", str(file)),
     ]
-    assert done.status == 0, done.told
+    assert done.status == 0, done.err
     assert owner.get(f"/v2/images/{stopped.image_id}").document["status"] == "active"
 
 
@@ -257,7 +257,7 @@ def test_a_part_that_differs_is_sent_again(
     with proxied() as proxy:
         done = tool.run("--image", image_id, file, http_proxy=proxy.url)
 
-    assert done.status == 0, done.told
+    assert done.status == 0, done.err
     assert sorted(proxy.kept) == [2, 3]
     assert downloaded(owner, image_id) == content
 
@@ -272,7 +272,7 @@ def test_what_may_heal_is_tried_again(tool: Tool, file: Path) -> None:
     with proxied(spoiled=spoiled) as proxy:
         done = tool.run(file, http_proxy=proxy.url)
 
-    assert done.status == 0, done.told
+    assert done.status == 0, done.err
     assert sorted(proxy.kept) == [1, 2, 3]
 
 
@@ -282,7 +282,7 @@ def test_what_cannot_heal_ends_it(tool: Tool, file: Path) -> None:
         done = tool.run(file, http_proxy=proxy.url)
 
     assert (done.status, done.out) == (1, "")
-    assert done.told.endswith("\nupload: S3 did not take part 2: InvalidRequest.\n")
+    assert done.err.endswith("\nupload: S3 did not take part 2: InvalidRequest.\n")
 
 
 def test_a_file_that_changes_is_refused(
@@ -301,7 +301,7 @@ def test_a_file_that_changes_is_refused(
         done = tool.ended(process)
 
     assert (done.status, done.out) == (1, "")
-    assert done.told.endswith("\nupload: The file was changed while it was sent.\n")
+    assert done.err.endswith("\nupload: The file was changed while it was sent.\n")
     assert owner.get(f"/v2/images/{done.image_id}").document["status"] == "saving"
 
 
@@ -312,7 +312,7 @@ def test_the_services_reason_is_told(tool: Tool, owner: Actor, file: Path) -> No
     done = tool.run("--image", image_id, file)
 
     assert (done.status, done.out) == (1, "")
-    assert done.told.endswith(
+    assert done.err.endswith(
         "\nupload: The service answered 409: Another sha512 was announced as the upload"
         " began.\n"
     )
@@ -347,8 +347,8 @@ def test_an_image_with_data_is_only_compared(tool: Tool, tmp_path: Path) -> None
     assert equal.status == 0
     assert equal.out.startswith(f"Image {image_id} is active: 4 bytes\n")
     assert (unlike.status, refused.status) == (1, 1)
-    assert "upload: The image's data is not the file's" in unlike.told
-    assert refused.told == (
+    assert "upload: The image's data is not the file's" in unlike.err
+    assert refused.err == (
         "upload: The service answered 409: The image is active: only a queued one"
         " takes data.\n"
     )
@@ -363,7 +363,7 @@ def test_another_file_is_not_mixed_in(tool: Tool, owner: Actor, tmp_path: Path) 
     done = tool.run("--image", image_id, small)
 
     assert (done.status, done.out) == (1, "")
-    assert f"An upload of {SIZE} bytes goes on, and the file has 4." in done.told
+    assert f"An upload of {SIZE} bytes goes on, and the file has 4." in done.err
 
 
 class Clock:
@@ -423,9 +423,9 @@ def test_it_tells_what_it_waits_for(
     def fail_once() -> None:
         with monkeypatch.context() as patched:
             patched.setattr(objects, "etag_of", Mock(side_effect=Unavailable("Down.")))
-            pump.turn()
+            pump.step()
 
-    clock = Clock(lambda: None, fail_once, lambda: None, pump.settle)
+    clock = Clock(lambda: None, fail_once, lambda: None, pump.drain)
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
     monkeypatch.setattr(uploading, "time", clock)
     monkeypatch.setattr(uploading, "connect", lambda: InProcess(producer))
@@ -454,13 +454,13 @@ def test_it_does_not_wait_for_ever(
     monkeypatch.setattr(uploading, "connect", lambda: InProcess(producer))
     status = uploading.main(["--image", image_id, str(small)])
 
-    told = capsys.readouterr()
-    assert (status, told.out) == (1, "")
-    assert told.err.splitlines()[-2] == (
+    err = capsys.readouterr()
+    assert (status, err.out) == (1, "")
+    assert err.err.splitlines()[-2] == (
         "upload: All data was sent, but the service has not got any further for 30"
         " minutes. Nothing need be sent again; see how it is with:"
     )
-    assert told.err.splitlines()[-1].endswith(f" --image {image_id} {small}")
+    assert err.err.splitlines()[-1].endswith(f" --image {image_id} {small}")
     assert 1800 < clock.monotonic() < 1900
 
 
@@ -504,7 +504,7 @@ def test_a_wrong_token_is_refused(tool: Tool, service: Run) -> None:
     done = tool.run(UPLOAD, **settings, OS_TOKEN=f"{SECRET}:")
 
     assert (done.status, done.out) == (1, "")
-    assert done.told.startswith("upload: The service answered 401: ")
+    assert done.err.startswith("upload: The service answered 401: ")
 
 
 def test_who_may_not_upload_is_refused(tool: Tool, service: Run) -> None:
@@ -513,7 +513,7 @@ def test_who_may_not_upload_is_refused(tool: Tool, service: Run) -> None:
     done = tool.run("--image", image_id, UPLOAD)
 
     assert (done.status, done.out) == (1, "")
-    assert done.told.startswith("upload: The service answered 404: ")
+    assert done.err.startswith("upload: The service answered 404: ")
 
 
 @pytest.mark.parametrize("words", [["nothing-there"], ["."], ["/dev/null"]])
@@ -522,7 +522,7 @@ def test_what_is_no_file_is_refused(tool: Tool, words: list[str]) -> None:
     done = tool.run(*words)
 
     assert (done.status, done.out) == (1, "")
-    assert done.told.startswith(f"upload: {words[0]}")
+    assert done.err.startswith(f"upload: {words[0]}")
 
 
 @pytest.mark.parametrize("words", [[], ["--abort"], ["file", "--jobs", "0"]])
@@ -531,7 +531,7 @@ def test_a_wrong_command_line_is_refused(tool: Tool, words: list[str]) -> None:
     done = tool.run(*words)
 
     assert (done.status, done.out) == (2, "")
-    (line,) = done.told.splitlines()
+    (line,) = done.err.splitlines()
     assert line.startswith("upload: ")
     assert line.endswith(". See tools/upload --help.")
 
@@ -558,7 +558,7 @@ def test_on_a_terminal_there_is_a_bar(tool: Tool, file: Path) -> None:
         finally:
             os.close(ours)
     done = Done(process.returncode, "", shown.decode())
-    bars = re.findall(r"\r\[(#*)(\.*)\] (\S+ \S+) of 38\.1 MiB, (\d+) %", done.told)
+    bars = re.findall(r"\r\[(#*)(\.*)\] (\S+ \S+) of 38\.1 MiB, (\d+) %", done.err)
 
     assert done.status == 0
     assert len(bars) >= 2
@@ -568,13 +568,13 @@ def test_on_a_terminal_there_is_a_bar(tool: Tool, file: Path) -> None:
 def test_elsewhere_there_are_plain_lines(tool: Tool, file: Path) -> None:
     """A few, and no control characters."""
     done = tool.run(file)
-    lines = re.findall(r"(?m)^\S+ \S+ of 38\.1 MiB, (\d+) %", done.told)
+    lines = re.findall(r"(?m)^\S+ \S+ of 38\.1 MiB, (\d+) %", done.err)
 
-    assert done.status == 0, done.told
+    assert done.status == 0, done.err
     assert 2 <= len(lines) <= 12
     assert lines == sorted(lines, key=int)
     assert lines[-1] == "100"
-    assert re.search(r"[\r\x1b]", done.told) is None
+    assert re.search(r"[\r\x1b]", done.err) is None
 
 
 USER = {
@@ -605,7 +605,7 @@ def test_keystone_lets_it_in(
     with keystone(f"{tool.url}/v2", TOKEN) as url:
         done = with_sdk(tool).run(small, OS_AUTH_TYPE=kind, OS_AUTH_URL=url, **settings)
 
-    assert done.status == 0, done.told
+    assert done.status == 0, done.err
     assert downloaded(owner, done.image_id) == b"data"
 
 
@@ -625,7 +625,7 @@ def test_a_cloud_of_clouds_yaml_is_known(
         (tmp_path / "clouds.yaml").write_text(json.dumps(clouds))
         done = with_sdk(tool).run(small, OS_CLOUD="mine")
 
-    assert done.status == 0, done.told
+    assert done.status == 0, done.err
     assert downloaded(owner, done.image_id) == b"data"
 
 
@@ -638,7 +638,7 @@ def test_a_token_that_expired_is_renewed(tool: Tool, tmp_path: Path) -> None:
     with keystone(tool.url, f"{SECRET}:", TOKEN) as url:
         done = with_sdk(tool).run(small, OS_AUTH_URL=url, **settings)
 
-    assert done.status == 0, done.told
+    assert done.status == 0, done.err
 
 
 @pytest.mark.clients
@@ -656,7 +656,7 @@ def test_keystone_refuses_it(tool: Tool) -> None:
         )
 
     assert (done.status, done.out) == (1, "")
-    assert done.told == (
+    assert done.err == (
         "upload: Unauthorized: The request you have made requires authentication."
         " (HTTP 401)\n"
     )

@@ -196,7 +196,7 @@ def test_leaving_ends_access_until_the_next_offer(
     gone = consumer.get(f"/v2/images/{image_id}").status
     producer.put(share)
     again = consumer.get(f"{INCOMING}/{image_id}").document
-    pump.turn()
+    pump.step()
 
     assert (left, gone) == ([204, 204], 404)
     assert (again["status"], again["note"]) == ("pending", None)

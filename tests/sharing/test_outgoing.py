@@ -240,7 +240,7 @@ def test_only_known_projects_are_shared_with_if_asked(
     published.put("/ext/v1/profile", {"display_name": "P", "published": True})
     hidden = replace(consumer, project="hidden")
     hidden.put("/ext/v1/profile", {"display_name": "H"})
-    pump.turn()
+    pump.step()
 
     projects = ["consumer", "silent", "published", "hidden", "never"]
     answer = producer.post(OUTGOING, bulk([image_id], projects, known_only=True))
@@ -382,7 +382,7 @@ def test_a_deleted_image_leaves_no_note(
     """Nor a membership."""
     producer.put(f"{OUTGOING}/{image_id}/consumer", {"note": "hello"})
     producer.delete(f"/v2/images/{image_id}")
-    pump.turn()
+    pump.step()
 
     kept = [item["sk"]["S"] for item in stored() if item["pk"]["S"].startswith("IMAGE")]
     assert kept == ["IMAGE"]

@@ -124,11 +124,11 @@ def test_a_rule_accepts_an_offer_that_arrives(
         f"/v2/images/{image_id}/members", {"member": "consumer"}
     ).document
     before = consumer.listed()
-    pump.turn()
+    pump.step()
 
     assert (answer["status"], before) == ("pending", [])
     assert consumer.listed() == [image_id]
-    pump.turn()
+    pump.step()
     assert producer.get("/ext/v1/recipients/consumer").document["known"] is True
 
 
@@ -150,8 +150,8 @@ def test_a_rule_never_overrules_the_consumers_own_answer(
     producer.share(image_id, "consumer")
     for answer in answers:
         consumer.set_status(image_id, answer)
-    pump.turn()
-    pump.turn()
+    pump.step()
+    pump.step()
 
     member = consumer.get(f"/v2/images/{image_id}/members/consumer").document
     assert member["status"] == status
@@ -164,13 +164,13 @@ def test_a_rule_acts_once_on_each_offer(
     consumer.put(f"{RULES}/producer", {"effect": "accept"})
     image_id = producer.make_image()
     producer.share(image_id, "consumer")
-    pump.turn()
+    pump.step()
     consumer.set_status(image_id, "pending")
-    pump.turn()
+    pump.step()
     later = consumer.listed()
     producer.delete(f"/v2/images/{image_id}/members/consumer")
     producer.share(image_id, "consumer")
-    pump.turn()
+    pump.step()
 
     assert (later, consumer.listed()) == ([], [image_id])
 
@@ -185,7 +185,7 @@ def test_a_producer_cannot_tell_that_it_is_muted(
         producer.make_image(id=image_id)
         share = f"/ext/v1/outgoing/{image_id}/{member}"
         answers = [producer.put(share, {"note": "hi"}), producer.put(share)]
-        pump.turn()
+        pump.step()
         answers += [
             producer.get(f"/ext/v1/outgoing/{image_id}"),
             producer.get(f"/ext/v1/outgoing?image_id={image_id}"),

@@ -77,10 +77,10 @@ def test_no_part_is_asked_for_without_need_and_validator(
     assert "Range" not in server.requests[0]
 
 
-@pytest.mark.parametrize("told", ["bytes */100", "bytes */50", None])
-def test_a_source_without_such_a_part_begins_anew(told: str | None) -> None:
+@pytest.mark.parametrize("content_range", ["bytes */100", "bytes */50", None])
+def test_a_source_without_such_a_part_begins_anew(content_range: str | None) -> None:
     """416: it became shorter, or was read to its end without that being known."""
-    headers: dict[str, Any] = {"Content_Range": told} if told else {}
+    headers: dict[str, Any] = {"Content_Range": content_range} if content_range else {}
     with Server(response(b"", "416 No", **headers), response(DATA[:50])) as server:
         source = server.open(100, validator=TAG)
 

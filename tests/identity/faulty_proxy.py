@@ -1,5 +1,5 @@
 """
-A server in front of another one, which answers as well or as badly as it is told to.
+A proxy in front of a server, which passes requests on or fails as a test says.
 """
 
 import http.client
@@ -15,17 +15,17 @@ HOP = ("connection", "content-length", "date", "server", "transfer-encoding")
 
 
 @dataclass
-class Fickle:
+class FaultyProxy:
     """
     Its address, how it behaves, the requests that it got, and the last one's headers.
 
-    `answer` is a status and a body to give in place of the true ones, to the requests
-    whose method and path begin with one of `to`. `slow` gives nothing for as long as it
-    runs, `drops` a byte now and then.
+    Faults apply to the requests whose method and path begin with one of `to`.
+    `response` is a status and a body sent in place of the server's; `slow` sends
+    nothing for as long as it runs, `drops` a byte now and then.
     """
 
     url: str
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     to: tuple[str, ...] = ("",)
     response: tuple[int, str] | None = None
@@ -33,7 +33,7 @@ class Fickle:
     drops: bool = False
 
     def heal(self) -> None:
-        """Behave well again."""
+        """Remove all faults."""
         self.to, self.response, self.slow, self.drops = ("",), None, False, False
 
 
@@ -44,7 +44,9 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target = target
         self.place = urlsplit(target)
-        self.fickle = Fickle(f"http://127.0.0.1:{self.server_port}{self.place.path}")
+        self.proxy = FaultyProxy(
+            f"http://127.0.0.1:{self.server_port}{self.place.path}"
+        )
         self.ended = Event()
 
 
@@ -52,19 +54,19 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def _serve(self) -> None:
-        fickle = self.server.fickle
+        proxy = self.server.proxy
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         request = f"{self.command} {self.path}"
-        fickle.asked.append(request)
-        fickle.headers = dict(self.headers)
-        if not request.startswith(fickle.to):
+        proxy.requests.append(request)
+        proxy.headers = dict(self.headers)
+        if not request.startswith(proxy.to):
             self._forward(body)
-        elif fickle.slow:
+        elif proxy.slow:
             self.server.ended.wait()
-        elif fickle.drops:
+        elif proxy.drops:
             self._drip()
-        elif fickle.response:
-            status, text = fickle.response
+        elif proxy.response:
+            status, text = proxy.response
             self._respond(status, {"Location": self.server.target}, text.encode())
         else:
             self._forward(body)
@@ -95,16 +97,16 @@ class _Handler(BaseHTTPRequestHandler):
                 time.sleep(0.05)
 
     def log_message(self, *_words: object) -> None:
-        """Note nothing."""
+        """Log nothing."""
 
 
 @contextmanager
-def before(target: str) -> Iterator[Fickle]:
-    """Stand before the server at an address, and behave well at first."""
+def before(target: str) -> Iterator[FaultyProxy]:
+    """Run a proxy in front of a server; without a fault at first."""
     server = _Server(target)
     Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        yield server.fickle
+        yield server.proxy
     finally:
         server.ended.set()
         server.shutdown()
