@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,17 +24,24 @@ ROWS = {
 }
 
 
+@cache
+def module_of(file: str) -> str:
+    """Return the name of a module by its file, `store/images`; none outside of rooms."""
+    path = Path(file)
+    if PACKAGE not in path.parents[1:]:
+        return ""
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
+
+
 @contextmanager
 def tracing() -> Iterator[list[str]]:
     """Note each module of a room, when a function of it is first called."""
     passed: list[str] = []
 
     def note(frame: FrameType, event: str, _argument: Any) -> None:
-        path = Path(frame.f_code.co_filename)
-        if event == "call" and PACKAGE in path.parents[1:]:
-            name = path.relative_to(PACKAGE).with_suffix("").as_posix()
-            if name not in passed:
-                passed.append(name)
+        name = module_of(frame.f_code.co_filename) if event == "call" else ""
+        if name and name not in passed:
+            passed.append(name)
 
     before = sys.getprofile()
     sys.setprofile(note)
