@@ -26,7 +26,7 @@ ROWS = {
 
 @cache
 def module_of(file: str) -> str:
-    """Return the name of a module by its file, `store/images`; none outside of rooms."""
+    """Return the module in a file, as `store/images`; none outside of rooms."""
     path = Path(file)
     if PACKAGE not in path.parents[1:]:
         return ""
