@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 
 from infra.local.examples import DEVELOPERS, People
 
+_READABLE = " | python3 -m json.tool"
+"""What sets the JSON that a command prints in lines."""
+
 EXTERNAL = {"keystone": "OS_AUTH_URL", "oidc": "OIDC_ISSUER"}
 """The setting that names an external service, so that none is started."""
 
@@ -76,9 +79,9 @@ def tries(url: str, callers: Callers, offered: str | None) -> dict[str, str]:
     if callers.shell_names is None:
         curl = 'curl -s -H "X-Auth-Token: $TOKEN"'
         return {
-            "See what there is, with a token of yours:": f"{curl} {images}",
-            "Create an image:": f"{curl} -d '{{}}' {images}",
-            "See what was offered to you:": f"{curl} '{pending}'",
+            "See what there is, with a token of yours:": f"{curl} {images}{_READABLE}",
+            "Create an image:": f"{curl} -d '{{}}' {images}{_READABLE}",
+            "See what was offered to you:": f"{curl} '{pending}'{_READABLE}",
         }
     people = callers.shell_names
     image_id = offered or str(uuid.uuid4())
@@ -189,4 +192,4 @@ def _openstack(offered: str | None) -> dict[str, str]:
 
 def _curl(token: str, url: str, method: str = "", body: str = "") -> str:
     sending = f"-X {method} -d '{body}' " if method else ""
-    return f"curl -s -H \"X-Auth-Token: {token}\" {sending}'{url}'"
+    return f"curl -s -H \"X-Auth-Token: {token}\" {sending}'{url}'{_READABLE}"

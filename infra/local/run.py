@@ -14,6 +14,7 @@ from chalice.app import Chalice
 from chalice.constants import DEFAULT_STAGE_NAME
 
 from infra.local import backend, examples, identities
+from infra.local.bucket import Bucket
 from infra.local.examples import People
 from infra.local.identities import Callers
 from infra.local.keeping import Keeping, keeping
@@ -52,8 +53,12 @@ def main() -> None:
         app, is_new = _start(objects, kept)
         people = callers.people if data == "examples" and is_new else None
         offered = _load_examples(app, people) if people else None
-        serving = serve if server == "waitress" else _chalice_local
-        with serving(app, listener) as url, _work(kept, has_examples=bool(offered)):
+        if server == "waitress":
+            bucket = Bucket(objects, os.environ["BUCKET_NAME"])
+            serving = serve(app, listener, bucket=bucket)
+        else:
+            serving = _chalice_local(listener)
+        with serving as url, _work(kept, has_examples=bool(offered)):
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: ended.set())
             print(_greeting(url, callers, kept, offered), flush=True)
@@ -149,7 +154,7 @@ def _load_examples(app: Chalice, people: People) -> str:
 
 
 @contextmanager
-def _chalice_local(_app: Chalice, listener: socket.socket) -> Iterator[str]:
+def _chalice_local(listener: socket.socket) -> Iterator[str]:
     """
     Serve by the code behind `chalice local`, which finds the app already imported.
     """
@@ -177,7 +182,9 @@ def _greeting(
     """Say where the service is, who may call it, and three commands to try."""
     tries = identities.tries(url, callers, offered)
     lines = [f"{what}\n  {command}\n" for what, command in tries.items()]
-    address = f"Cloud Images serves at {url} until Ctrl-C."
+    address = (
+        f"Cloud Images serves at {url} until Ctrl-C.\nThe page of the API: {url}/docs"
+    )
     if kept:
         fate = f"What is stored is kept in {kept.folder} (DATA_DIR).\n"
     else:

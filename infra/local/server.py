@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
+from http.client import HTTPException
 from threading import Event, Thread
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -21,11 +22,12 @@ from waitress.server import create_server
 
 from chalicelib.errors import ERROR_TYPE, error_page, title_of
 from infra.local import gateway
+from infra.local.bucket import Answer, Bucket
 
 Handler = Callable[[Any, Any], Any]
 
 HOST: Final = "127.0.0.1"
-THREADS: Final = 8
+THREADS: Final = 16
 CONNECTIONS_MAX: Final = 1000
 BODY_MAX: Final = 10 * 1024 * 1024
 """What API Gateway takes, in bytes."""
@@ -47,18 +49,22 @@ logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 @contextmanager
 def serve(
-    app: Chalice, listener: socket.socket | None = None, *, prefix: str = ""
+    app: Chalice,
+    listener: socket.socket | None = None,
+    *,
+    prefix: str = "",
+    bucket: Bucket | None = None,
 ) -> Iterator[str]:
     """Serve an app on loopback while the context lasts; return its URL.
 
-    Without a listening socket, on any free port.
+    Without a listening socket, on any free port; with a bucket, that one as well.
     """
     listener = listener or socket.create_server((HOST, 0))
     url = f"http://{HOST}:{listener.getsockname()[1]}{prefix}"
     per_thread(app)
     connections: dict[int, Any] = {}
     server: Any = create_server(  # One that listens once can do more than it says.
-        application(app, app.routes, prefix),
+        application(app, app.routes, prefix, bucket),
         map=connections,
         sockets=[listener],
         threads=THREADS,
@@ -92,25 +98,47 @@ def per_thread(app: Chalice) -> None:
 
 
 def application(
-    handler: Handler, routes: Iterable[str], prefix: str = ""
+    handler: Handler,
+    routes: Iterable[str],
+    prefix: str = "",
+    bucket: Bucket | None = None,
 ) -> WSGIApplication:
     """Make the WSGI application that calls a Lambda handler, and notes each request."""
 
     def response(
         environ: WSGIEnvironment, start_response: StartResponse
-    ) -> list[bytes]:
+    ) -> Iterable[bytes]:
         start = time.perf_counter()
         method, target = environ["REQUEST_METHOD"], _target(environ)
-        status, headers, body = _call(handler, routes, prefix, target, environ)
-        if status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-            headers = [*headers, ("Content-Length", str(len(body)))]
+        if bucket and bucket.has(method, target):
+            status, headers, pieces = _send_on(bucket, target, environ)
+        else:
+            called = _call(handler, routes, prefix, target, environ)
+            if bucket:
+                called = bucket.behind(_headers(environ)["Host"], called)
+            status, headers, body = called
+            if status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+                headers = [*headers, ("Content-Length", str(len(body)))]
+            pieces = iter([] if method == "HEAD" else [body])
         start_response(f"{status} {HTTPStatus(status).phrase}", headers)
         # Neither token nor query: they may be secret.
         path, took = target.partition("?")[0], time.perf_counter() - start
         sys.stderr.write(f"{method} {path} {status} {took * 1000:.0f} ms\n")
-        return [] if method == "HEAD" else [body]
+        return pieces
 
     return response
+
+
+def _send_on(bucket: Bucket, target: str, environ: WSGIEnvironment) -> Answer:
+    try:
+        return bucket.send(environ["REQUEST_METHOD"], target, environ)
+    except (OSError, HTTPException):
+        _logger.exception("The local S3 does not answer.")
+        message = "The store of images' data does not answer."
+        status, headers, body = _refuse(
+            HTTPStatus.BAD_GATEWAY, message, _headers(environ)
+        )
+        return status, [*headers, ("Content-Length", str(len(body)))], iter([body])
 
 
 def _call(

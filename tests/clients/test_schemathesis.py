@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from infra.openapi.examples import IMAGE_ID
 from tests.clients.environments import HERE, install
 from tests.local.service import Run
 
@@ -15,7 +14,7 @@ CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,"
     "response_headers_conformance,response_schema_conformance"
 )
-EXAMPLES = 8
+EXAMPLES = 5
 """The number of requests of each operation and phase that are drawn."""
 
 CALLS_MIN = 1000
@@ -38,13 +37,18 @@ def configure(service: Run, folder: Path) -> Path:
     )
     upload = producer.post(f"/ext/v1/images/{saving}/uploads", {"size": 1})
     configuration = folder / "schemathesis.toml"
-    images = json.dumps([active, queued, saving, IMAGE_ID])
+    images = json.dumps([active, queued, saving])
     configuration.write_text(
         f"""
+        [dictionaries]
+        images.values = {images}
+        uploads.values = ["{upload.document["id"]}"]
+        members.values = ["consumer", "producer"]
+
         [parameters]
-        "path.image_id" = {images}
-        "path.upload_id" = ["{upload.document["id"]}", "{IMAGE_ID}"]
-        "path.member_id" = ["consumer", "producer"]
+        "path.image_id" = {{ dictionary = "images", probability = 0.8 }}
+        "path.upload_id" = {{ dictionary = "uploads", probability = 0.8 }}
+        "path.member_id" = {{ dictionary = "members", probability = 0.8 }}
         """,
         "utf-8",
     )

@@ -19,6 +19,7 @@ import pytest
 import requests
 
 from infra.local.examples import CONSUMER, PRODUCER
+from infra.local.examples import CONTENT as EXAMPLE
 from infra.local.spelling import misspelt
 from tests.actors import Actor, over_http
 from tests.local.service import ROOT, RUN, Run, environment, failing, running
@@ -307,6 +308,21 @@ def test_a_proxy_stands_in_the_way_of_nothing() -> None:
         status = run.actor("producer").get("/v2/images").status
 
     assert status == 200
+
+
+def test_one_port_is_enough() -> None:
+    """The page of the API and images' data have the address that it tells."""
+    with running() as run:
+        producer = run.actor("producer")
+        (image,) = producer.get("/v2/images?name=debian-13").document["images"]
+        answer = producer.get(image["file"])
+        data = producer.download(image["id"]).body
+        page = producer.get("/docs")
+
+    assert f"The page of the API: {run.url}/docs\n" in run.greeting
+    assert page.status == 200
+    assert answer.headers["location"].startswith(f"{run.url}/")
+    assert data == EXAMPLE
 
 
 @pytest.mark.parametrize(
