@@ -15,8 +15,8 @@ from tests.scene import error, make_active
 NO_OBJECT = "The body must be a JSON object."
 NO_BODY = "Body expected in request."
 MALFORMED = "Malformed JSON in request body."
-TWICE = "The key '{}' stands twice in the body."
-HALF_PAIR = "The body has a text with half a surrogate pair."
+TWICE = "The body has the key '{}' more than once."
+HALF_PAIR = "The body has an unpaired surrogate in a string."
 NO_MEMBER = (
     "member must be a project id: a string of 1 to 255 characters, at most 1000 bytes,"
     " neither . nor .., without / and control characters."
@@ -105,8 +105,8 @@ STATUSES = [
 
 NO_LIMIT = "limit must be a whole number, 0 or more."
 NO_TIME = (
-    "created_at must be a time such as 2026-11-24T08:00:00Z, after one of eq:, neq:,"
-    " lt:, lte:, gt:, gte: or nothing."
+    "created_at must be a time such as 2026-11-24T08:00:00Z, optionally after one of"
+    " eq:, neq:, lt:, lte:, gt:, gte:."
 )
 NO_ANSWER = "member_status must be one of pending, accepted, rejected, all."
 NO_VISIBILITY = "visibility must be one of community, public, private, shared, all."
@@ -118,8 +118,8 @@ NO_KEY = (
 NO_PAIRS = "sort_dir must be given once, or once for each sort_key."
 NO_UTF8 = "The query must be percent-encoded UTF-8."
 NO_VALUES = (
-    "id after in: must be values between commas; double quotes stand around a whole"
-    " value."
+    "id after in: must be values separated by commas; double quotes must enclose a"
+    " whole value."
 )
 QUERIES = {
     "limit=ten": NO_LIMIT,
@@ -128,8 +128,8 @@ QUERIES = {
     "limit=1.5": NO_LIMIT,
     "limit=%EF%BC%91": NO_LIMIT,
     "limit=1%00": NO_LIMIT,
-    "marker=ubuntu": "marker must be the id of an image: 'ubuntu'",
-    "marker=%00": r"marker must be the id of an image: '\x00'",
+    "marker=ubuntu": "marker must be the ID of an image, not 'ubuntu'.",
+    "marker=%00": r"marker must be the ID of an image, not '\x00'.",
     "member_status=maybe": NO_ANSWER,
     "member_status=": NO_ANSWER,
     "visibility=Public": NO_VISIBILITY,
@@ -146,12 +146,12 @@ QUERIES = {
     "created_at=yesterday": NO_TIME,
     "created_at=in:2026-11-24": NO_TIME,
     "created_at=gt:2026-13-01T00:00:00Z": NO_TIME,
-    "status=gt:queued": "status takes the operators in and eq, not gt.",
+    "status=gt:queued": "status supports the operators in and eq, not gt.",
     "id=in:%22a": NO_VALUES,
     "id=in:%22a%22b": NO_VALUES,
     "id=in:a%22b%22": NO_VALUES,
     "id=in:" + "+" * 8000 + "%22a": NO_VALUES,
-    "changes-since=2026-11-24": "changes-since is not offered; filter on updated_at.",
+    "changes-since=2026-11-24": "changes-since is not supported; filter by updated_at.",
     "name=%FF": NO_UTF8,
     "name=%C3%BC&%E4=1": NO_UTF8,
 }
@@ -271,7 +271,7 @@ def test_more_than_the_quota_is_refused(what: str, producer: Actor) -> None:
 
     response = producer.post("/v2/images", body)
 
-    message = f"An image may have 128 {what} at most, not 129."
+    message = f"An image can have at most 128 {what}, not 129."
     assert error(413, "Request Entity Too Large", message) == outcome(response)
     assert stored() == []
 
@@ -443,5 +443,5 @@ def test_a_body_where_none_belongs_is_refused_before_anything_happens(
     response = producer.ask(method, path.format(image=image_id), ["x"])
 
     words = response.document.get("message", response.document.get("detail"))
-    assert (response.status, words) == (400, "This call takes no body.")
+    assert (response.status, words) == (400, "The request must not have a body.")
     assert stored() == before

@@ -150,9 +150,9 @@ def test_a_filter_that_matches_nothing_is_told_to_be_narrowed(
     response = producer.get("/v2/images?tag=rare&protected=true&limit=5")
 
     words = (
-        "No image that fits tag, protected was found within 15 images, which is what"
-        " one request may look at. Narrow the list by name, owner or visibility, or"
-        " start at its other end."
+        "No image that matches tag, protected was found within 15 images, the limit of"
+        " one request. Narrow the list by name, owner or visibility, or reverse its"
+        " order."
     )
     assert error(400, "Bad Request", words) == (response.status, response.document)
 
@@ -166,9 +166,9 @@ def test_index_rows_are_bounded_as_well(producer: Actor, bound: Bound) -> None:
         response = producer.get("/v2/images?os_hidden=true&limit=5")
 
     words = (
-        f"No image that fits os_hidden was found within {sum(counts)} index rows, which"
-        " is what one request may look at. Narrow the list by name, owner or"
-        " visibility, or start at its other end."
+        f"No image that matches os_hidden was found within {sum(counts)} index rows,"
+        " the limit of one request. Narrow the list by name, owner or visibility, or"
+        " reverse its order."
     )
     assert error(400, "Bad Request", words) == (response.status, response.document)
     assert 20 <= sum(counts) <= 20 + 2 * 20
@@ -255,7 +255,7 @@ def test_tags_and_properties_are_bounded_in_bytes(
 
     assert most == 32 * 1024
     assert refused.status == 413
-    words = f"An image may have {most} bytes of tags and properties at most, not "
+    words = f"An image can have at most {most} bytes of tags and properties, not "
     assert refused.document["message"] == f"{words}{most + 1}."
     assert grown == [413, 413, 413]
     assert above == [200, 200, 413, 204, 200, 413]
@@ -327,7 +327,7 @@ def test_of_large_images_no_more_is_read_than_a_page_may_hold(
         bound(page_reads_max=20)
         refused = producer.get("/v2/images?tag=rare&limit=1000")
 
-    assert "No image that fits tag was found within" in refused.document["message"]
+    assert "No image that matches tag was found within" in refused.document["message"]
     assert sum(read) <= 20 * 4_096 + 50_000
 
 

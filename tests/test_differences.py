@@ -26,7 +26,7 @@ def test_a_marker_that_is_hidden_is_told_as_one_that_never_was(
     hidden = consumer.get(f"/v2/images?marker={image_id}")
     absent = consumer.get(f"/v2/images?marker={NO_ID}")
 
-    words = "marker must be the id of an image: '{}'"
+    words = "marker must be the ID of an image, not '{}'."
     wanted = [error(400, "Bad Request", words.format(one)) for one in (image_id, NO_ID)]
     assert wanted == [(one.status, one.document) for one in (hidden, absent)]
 

@@ -100,7 +100,7 @@ def test_a_write_in_conflict_for_long_is_unavailable(
     with in_conflict(operation):
         response = act(producer, consumer, image_id)
 
-    message = "Too many requests change the image at once; retry."
+    message = "Too many concurrent requests change the image; retry."
     wanted = error(503, "Service Unavailable", message)
     assert wanted == (response.status, response.document)
     assert response.headers["retry-after"] == "1"
@@ -123,7 +123,7 @@ def test_a_throttled_transaction_is_tried_again(producer: Actor, image_id: str) 
     ("refusal", "words"),
     [
         (THROTTLED, "The database is unavailable; retry."),
-        (None, "Too many requests change the image at once; retry."),
+        (None, "Too many concurrent requests change the image; retry."),
     ],
 )
 def test_a_transaction_refused_for_long_is_told_with_its_reason(  # noqa: PLR0913 - a row

@@ -473,7 +473,7 @@ def test_what_is_read_of_a_format(name: str, pieces: list[int]) -> None:
     [
         ("qcow2", bytes(MIB), "The data is not in the format qcow2."),
         ("qcow2", disks.vdi(), "The data is not in the format qcow2: it is vdi."),
-        ("vmdk", disks.vmdk()[:800], "The data is cut off."),
+        ("vmdk", disks.vmdk()[:800], "The data is truncated."),
         (
             "qcow2",
             disks.qcow2(backing_file=104),

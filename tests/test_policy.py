@@ -265,13 +265,13 @@ def expected(  # noqa: PLR0911 - one return for each word of the table
             looks = action.method == "GET" and action.row != "download_image"
             role = "reader" if looks else "member"
             words = action.words.format("an image")
-            message = f"The role {role} is needed to {words}."
+            message = f"The role {role} is required to {words}."
             return error(403, "Forbidden", message)
     never = action.row.replace("_image", " it")
     words = never if cell == "never" else action.words.format("it")
     what = {
         "owner": "The owner of an image",
-        "stranger": "A project that only sees an image",
+        "stranger": "A project that neither owns an image nor is a member",
     }.get(who, "A member of an image")
     return error(403, "Forbidden", f"{what} may not {words}.")
 
@@ -416,7 +416,7 @@ def test_an_image_for_another_project_is_refused(producer: Actor) -> None:
     """An administrator alone creates one, and the message says what is refused."""
     response = producer.post("/v2/images", {"owner": "heir"})
 
-    wanted = error(403, "Forbidden", "Images for another project cannot be created.")
+    wanted = error(403, "Forbidden", "An image cannot be created for another project.")
     assert wanted == (response.status, response.document)
 
 
@@ -427,7 +427,7 @@ def test_an_action_of_three_words_is_refused_in_words(
     rule = policy.RULES["list_tasks"]
     monkeypatch.setitem(policy.RULES, "list_image_locations", rule)
 
-    with pytest.raises(Forbidden, match="needed to list image locations"):
+    with pytest.raises(Forbidden, match="required to list image locations"):
         policy.require_role(
             "list_image_locations", Caller("p", "u", Role.NONE, "req-1")
         )

@@ -15,7 +15,7 @@ from chalicelib.api.bodies.data import (
     check_store,
     parse_import,
 )
-from chalicelib.api.bodies.images import check_formats
+from chalicelib.api.bodies.images import check_formats, check_queued
 from chalicelib.api.requests import ANY_TYPE, body, caller_of, media_type
 from chalicelib.api.responses import TEXT_TYPE, json_response, no_content
 from chalicelib.domain import policy
@@ -157,8 +157,7 @@ def _load_queued(image_id: str, caller: Caller) -> Image:
     """
     loaded = image_store.load_image(image_id, caller.project_id)
     image = policy.authorize("upload_image", caller, loaded)
-    if image.status is not ImageStatus.QUEUED:
-        raise Conflict(f"The image is {image.status}: only a queued one takes data.")
+    check_queued(image)
     return image
 
 
@@ -189,8 +188,7 @@ def _import_staged(image: Image, upload: Upload) -> tuple[Image, Upload]:
 
 
 def _import_uri(uri: str | None, image: Image, upload: Upload) -> tuple[Image, Upload]:
-    if image.status is not ImageStatus.QUEUED:
-        raise Conflict(f"The image is {image.status}: only a queued one is imported.")
+    check_queued(image)
     check_formats(image, Conflict)
     if uri is None:
         raise BadRequest("method.uri must be the URL to import from.")

@@ -93,7 +93,9 @@ def refuse_path() -> Response:
     path = path_of(discovery.current_request)
     if _TENANTS.match(path) and settings.current.auth == "development":
         # No Keystone to ask: `openstack` then takes a project's id as given.
-        raise Forbidden("There are no projects to look up without Keystone.")
+        raise Forbidden(
+            "Without Keystone, projects cannot be looked up; use the project's ID."
+        )
     if OTHER_VERSION.match(path):
         return json_response(_versions(), HTTPStatus.MULTIPLE_CHOICES)
     raise NotFound(NO_RESOURCE)

@@ -157,7 +157,7 @@ def _set_status(image_id: str, before: ImageStatus, after: ImageStatus) -> Respo
     loaded = image_store.load_image(image_id, caller.project_id)
     image = policy.authorize("update_image", caller, loaded)
     if image.status not in (before, after):
-        raise Forbidden(f"The image is {image.status}, not {before} or {after}.")
+        raise Forbidden(f"The image is {image.status}; it must be {before} or {after}.")
     image_store.update_image(image, replace(image, status=after), caller)
     return no_content()
 

@@ -162,7 +162,7 @@ def _test(key: str, value: str) -> Test | None:
     if key in IGNORED:
         return None
     if key == "changes-since":
-        raise BadRequest("changes-since is not offered; filter on updated_at.")
+        raise BadRequest("changes-since is not supported; filter by updated_at.")
     return FILTERS.get(key, _property_test)(key, value)
 
 
@@ -217,7 +217,7 @@ def _list_test(key: str, value: str) -> Test:
     if operator == IN:
         wanted = _unquoted(key, operand)
         return lambda image: getattr(image, key) in wanted
-    raise BadRequest(f"{key} takes the operators in and eq, not {operator}.")
+    raise BadRequest(f"{key} supports the operators in and eq, not {operator}.")
 
 
 def _time_test(key: str, value: str) -> Test:
@@ -229,8 +229,8 @@ def _time_test(key: str, value: str) -> Test:
         bound = None
     if compare is None or bound is None:
         raise BadRequest(
-            f"{key} must be a time such as 2026-11-24T08:00:00Z, after one of"
-            f" {', '.join(f'{name}:' for name in OPERATORS)} or nothing."
+            f"{key} must be a time such as 2026-11-24T08:00:00Z, optionally"
+            f" after one of {', '.join(f'{name}:' for name in OPERATORS)}."
         )
     second = _second(bound)
     return lambda image: bool(compare(_second(getattr(image, key)), second))
@@ -283,8 +283,8 @@ def _unquoted(key: str, text: str) -> list[str]:
             well_formed = '"' not in value
         if not well_formed:
             raise BadRequest(
-                f"{key} after in: must be values between commas; double quotes"
-                " stand around a whole value."
+                f"{key} after in: must be values separated by commas; double"
+                " quotes must enclose a whole value."
             )
         values.append(value)
     return values

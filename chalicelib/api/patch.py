@@ -52,7 +52,7 @@ def parse_patch(media_type: str, raw: bytes) -> list[Operation]:
     if media_type not in (OLD_TYPE, NEW_TYPE):
         types = f"{OLD_TYPE}, {NEW_TYPE}"
         raise UnsupportedMediaType(
-            f"A patch must be one of {types}.", {"Accept-Patch": types}
+            f"Content-Type must be one of {types}.", {"Accept-Patch": types}
         )
     document = parse_json(raw)
     if not isinstance(document, list):
@@ -120,7 +120,7 @@ def _parse_operation(op: str, name: str, operation: Mapping[str, Any]) -> Operat
     if op == _REMOVE:
         return Operation(op, name)
     if "value" not in operation:
-        raise BadRequest("To add or replace needs a value.")
+        raise BadRequest("The operations add and replace require a value.")
     value = operation["value"]
     check_image({name: value})
     return Operation(op, name, parse_field(name, value))
@@ -129,20 +129,22 @@ def _parse_operation(op: str, name: str, operation: Mapping[str, Any]) -> Operat
 def _attribute_value(image: Image, operation: Operation) -> Any:  # noqa: ANN401 - any field
     name = operation.name
     if operation.op == _REMOVE:
-        raise Forbidden(f"Attribute '{name}' may not be removed.")
+        raise Forbidden(f"Attribute '{name}' cannot be removed.")
     if operation.op == _INSERT:
-        raise Conflict(f"Attribute '{name}' is there already.")
+        raise Conflict(f"Attribute '{name}' already exists.")
     if name in _WHILE_QUEUED and image.status is not ImageStatus.QUEUED:
-        raise Forbidden(f"Attribute '{name}' can be changed on a queued image only.")
+        raise Forbidden(
+            f"Attribute '{name}' can be changed only while the image is queued."
+        )
     return operation.value
 
 
 def _change_property(properties: dict[str, str], operation: Operation) -> None:
     op, name = operation.op, operation.name
     if op == _INSERT and name in properties:
-        raise Conflict(f"Property '{name}' is there already.")
+        raise Conflict(f"Property '{name}' already exists.")
     if op in (_REMOVE, "replace") and name not in properties:
-        raise Conflict(f"Property '{name}' is not there to {op}.")
+        raise Conflict(f"Property '{name}' does not exist and cannot be {op}d.")
     if op == _REMOVE:
         del properties[name]
     else:

@@ -13,7 +13,7 @@ from typing import Final
 from chalice.app import Blueprint, Response
 
 from chalicelib.api import responses
-from chalicelib.api.bodies.images import check_formats
+from chalicelib.api.bodies.images import check_formats, check_queued
 from chalicelib.api.bodies.json_body import check_no_body
 from chalicelib.api.bodies.uploads import (
     parse_completion,
@@ -50,8 +50,7 @@ def begin_upload(image_id: str) -> Response:
     caller = caller_of(uploads)
     size, sha512 = parse_new_upload(body(uploads))
     image = _load_image(image_id, caller)
-    if image.status is not ImageStatus.QUEUED:
-        raise Conflict(f"The image is {image.status}: only a queued one takes data.")
+    check_queued(image)
     check_formats(image)
     upload = _begin_multipart(image, size, sha512, caller)
     after = replace(
@@ -116,7 +115,7 @@ def complete_upload(image_id: str, upload_id: str) -> Response:
     if upload.state is UploadState.OPEN:
         etag = _check_parts(upload, etags)
         if sha512 and upload.sha512 not in (None, sha512):
-            raise Conflict("Another sha512 was announced as the upload began.")
+            raise Conflict("sha512 differs from the value sent when the upload began.")
         sha512 = sha512 or upload.sha512
         pending = replace(upload, state=UploadState.PENDING, sha512=sha512, etag=etag)
         upload = upload_store.save_upload(upload, pending)
@@ -131,7 +130,7 @@ def abort_upload(image_id: str, upload_id: str) -> Response:
     check_no_body(body(uploads))
     upload = _load_upload(image_id, upload_id, caller_of(uploads))
     if upload.state is UploadState.SUCCESS:
-        raise Conflict("The upload is over: the image has its data.")
+        raise Conflict("The upload has succeeded and cannot be aborted.")
     if not upload.is_over:
         over = replace(upload, state=UploadState.FAILURE, message="It was aborted.")
         if upload_store.end_upload(upload, over, _without_upload) is None:
@@ -153,14 +152,16 @@ def _load_upload(image_id: str, upload_id: str, caller: Caller) -> Upload:
     _load_image(image_id, caller)
     upload = upload_store.load_upload(image_id, upload_id)
     if upload is None or upload.method != DIRECT_UPLOAD:
-        raise NotFound(f"No upload {upload_id} found of the image {image_id}.")
+        raise NotFound(f"No upload found with ID {upload_id} for image {image_id}")
     return upload
 
 
 def _load_open(image_id: str, upload_id: str, caller: Caller) -> Upload:
     upload = _load_upload(image_id, upload_id, caller)
     if upload.state is not UploadState.OPEN:
-        raise Conflict(f"The upload takes no more parts: it is {upload.state}.")
+        raise Conflict(
+            f"The upload accepts no more parts: its state is {upload.state}."
+        )
     return upload
 
 
@@ -197,7 +198,9 @@ def _list_parts(upload: Upload) -> list[objects.Part]:
     try:
         return objects.list_parts(upload)
     except MissingError as exc:
-        raise Conflict("S3 does not have this upload any more: abort it.") from exc
+        raise Conflict(
+            "S3 no longer has this upload; abort it and begin another."
+        ) from exc
 
 
 def _check_parts(upload: Upload, etags: list[str] | None) -> str:
@@ -216,7 +219,7 @@ def _check_parts(upload: Upload, etags: list[str] | None) -> str:
         if part is None:
             raise Conflict(f"Part {number} of {upload.part_count} has not arrived.")
         if part.size != wanted:
-            raise Conflict(f"Part {number} has {part.size} bytes instead of {wanted}.")
+            raise Conflict(f"Part {number} has {part.size} bytes, not {wanted}.")
         if etags is not None and part.etag != etags[number - 1]:
-            raise Conflict(f"Part {number} has the ETag {part.etag}.")
+            raise Conflict(f"Part {number} has another ETag: {part.etag}.")
     return objects.etag_of_parts(list(arrived.values()))

@@ -144,7 +144,7 @@ class _Data:
         """
         end = start + length
         if start < 0 or end > self.size:
-            raise FormatRefused("The data is cut off.")
+            raise FormatRefused("The data is truncated.")
         return self.head[start:end] if end <= HEAD_BYTES else self._read(start, length)
 
 

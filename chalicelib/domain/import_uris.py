@@ -127,7 +127,7 @@ def parse_uri(uri: str) -> Target:
         raise BadUri(f"The URI must have at most {URI_MAX} characters.")
     if not re.fullmatch(r"[!-~]+", uri) or "\\" in uri:
         raise BadUri(
-            "The URI must be of ASCII without spaces; the rest is escaped: %20."
+            "The URI must be ASCII without spaces; percent-encode other characters."
         )
     if not uri.lower().startswith(("http://", "https://")):
         raise BadUri("The URI must begin with http:// or https://.")

@@ -75,7 +75,7 @@ _OF_A_MEMBERSHIP: Final = frozenset({"show_member", "update_member", "delete_mem
 _RELATIONS: Final = {
     "owner": "The owner of an image",
     "member": "A member of an image",
-    "other": "A project that only sees an image",
+    "other": "A project that neither owns an image nor is a member",
 }
 
 
@@ -88,7 +88,7 @@ def require_role(action: str, caller: Caller) -> None:
     needed = RULES[action].role
     if caller.role < needed:
         role = needed.name.lower()
-        raise Forbidden(f"The role {role} is needed to {_describe(action)}.")
+        raise Forbidden(f"The role {role} is required to {_describe(action)}.")
 
 
 def authorize(action: str, caller: Caller, loaded: ImageAndMembership) -> Image:
@@ -136,7 +136,7 @@ def authorize_creation(caller: Caller, image: Image) -> None:
     if image.visibility is Visibility.PUBLIC and _verdict(publish, relation) is DENY:
         raise Forbidden("The owner of an image may not publish it.")
     if image.owner != caller.project_id and _verdict(transfer, relation) is DENY:
-        raise Forbidden("Images for another project cannot be created.")
+        raise Forbidden("An image cannot be created for another project.")
 
 
 def authorize_change(

@@ -83,8 +83,8 @@ def read_method_settings(
     for name, text in values.items():
         if not text.isprintable() or text != text.strip():
             raise SettingError(
-                f"The setting {name} has a leading or trailing blank, or a character"
-                " that does not print; remove it."
+                f"The setting {name} has a leading or trailing blank, or an"
+                " unprintable character; remove it."
             )
     return MethodSettings(method, values)
 

@@ -37,5 +37,7 @@ def choose_identity(method: str, environ: Mapping[str, str]) -> Identify:
             f"The setting AUTH must be keystone, oidc or development, not {method!r}."
         )
     if "AWS_LAMBDA_FUNCTION_NAME" in environ:
-        raise SettingError("AUTH=development trusts everyone: never inside Lambda.")
+        raise SettingError(
+            "AUTH=development accepts every token and is refused in Lambda."
+        )
     return identify_in_development

@@ -293,8 +293,8 @@ def _path(method_settings: MethodSettings, name: str, default: str) -> list[str]
     cut = any(_CUT_URL.search(part) for part in parts[:-1])
     if cut or not all(part and part == part.strip() for part in parts):
         raise SettingError(
-            f"The setting {name} must be a claim's name, or several with a dot between,"
-            f" where a name's own dot is \\., not {text!r}."
+            f"The setting {name} must be the name of a claim, or a path of names"
+            f" separated by dots, with a name's own dot as \\., not {text!r}."
         )
     return [part.replace("\\.", ".") for part in parts]
 
@@ -311,8 +311,8 @@ def _role_map(text: str) -> dict[str, str]:
     )
     if not are_roles or len(roles) < len(pairs):
         raise SettingError(
-            "The setting OIDC_ROLE_MAP must read theirs=reader,others=member and so"
-            " on, each of theirs once, with reader, member or admin, no blanks between,"
-            f" not {text!r}."
+            "The setting OIDC_ROLE_MAP must map each of the issuer's roles once to"
+            " reader, member or admin, without blanks, as in"
+            f" theirs=reader,others=member, not {text!r}."
         )
     return roles

@@ -93,7 +93,7 @@ def _scope(method_settings: MethodSettings) -> dict[str, Any]:
     for name in ("OS_PROJECT_ID", "OS_PROJECT_NAME"):
         if method_settings.get(name):
             raise SettingError(
-                f"The settings OS_SYSTEM_SCOPE and {name} exclude each other."
+                f"The settings OS_SYSTEM_SCOPE and {name} cannot be combined."
             )
     return {"system": {"all": True}}
 

@@ -218,7 +218,7 @@ def with_retries(call: Callable[[], _T]) -> _T:
         except PynamoDBException as exc:
             codes = _codes(exc)
             if codes & _CONFLICTS:
-                message = "Too many requests change the image at once; retry."
+                message = "Too many concurrent requests change the image; retry."
             elif not codes or (codes & _OVERLOADS and _CANCELLED not in codes):
                 raise Unavailable(_NO_ANSWER) from exc
             elif not codes & _OVERLOADS:

@@ -90,7 +90,9 @@ def _marker(query: ListQuery, caller: Caller) -> Image | None:
         return None
     found = image_store.load_image(query.marker, caller.project_id)
     if found.image is None or not policy.sees(caller, found):
-        raise BadRequest(f"marker must be the id of an image: {query.marker[:36]!r}")
+        raise BadRequest(
+            f"marker must be the ID of an image, not {query.marker[:36]!r}."
+        )
     return found.image
 
 
@@ -161,9 +163,9 @@ class _Page:
             return self.end(has_next=True)
         filters = ", ".join(self._query.filters) or "the list"
         raise BadRequest(
-            f"No image that fits {filters} was found within {bound}, which is what one"
-            " request may look at. Narrow the list by name, owner or visibility, or"
-            " start at its other end."
+            f"No image that matches {filters} was found within {bound}, the limit of"
+            " one request. Narrow the list by name, owner or visibility, or reverse its"
+            " order."
         )
 
 

@@ -216,9 +216,9 @@ MESSAGES: Final = {
     403: "A member of an image may not change it.",
     404: f"No image found with ID {IMAGE_ID}",
     409: "The image was modified concurrently; retry.",
-    413: "An image may have 128 members at most.",
+    413: "An image can have at most 128 members.",
     415: "Content-Type must be application/octet-stream.",
-    416: "Range must be one range of bytes: bytes=0-1023.",
+    416: "Range must be one range of bytes, such as bytes=0-1023.",
     500: "Internal server error.",
     503: "The identity service is unavailable; retry.",
 }

@@ -15,9 +15,8 @@ from tests.scene import CONTENT, error
 
 FORMATS = {"disk_format": "raw", "container_format": "bare"}
 WAYS = (
-    "For more, import from a URL (POST /v2/images/{image_id}/import with the method"
-    " web-download), or send parts to S3, as tools/upload does (POST"
-    " /ext/v1/images/{image_id}/uploads)."
+    "Import it from a URL (POST /v2/images/{image_id}/import, method web-download), or"
+    " upload it in parts (tools/upload; POST /ext/v1/images/{image_id}/uploads)."
 )
 
 
@@ -64,7 +63,9 @@ def test_one_byte_more_than_fits_is_refused_with_the_other_ways(
     """And the image waits on."""
     response = producer.upload(image_id, bytes(4_500_001))
 
-    message = f"A request takes 4500000 bytes of data at most. {WAYS}"
+    message = (
+        f"The data has more than the 4500000 bytes that one request may have. {WAYS}"
+    )
     wanted = error(413, "Request Entity Too Large", message)
     assert (response.status, response.document) == wanted
     assert producer.get(f"/v2/images/{image_id}").document["status"] == "queued"
@@ -97,7 +98,7 @@ def test_data_that_is_there_does_not_change(producer: Actor, image_id: str) -> N
 
     again = [producer.upload(image_id, b"other", to) for to in ("file", "stage")]
 
-    message = "The image is active: only a queued one takes data."
+    message = "The image is active; data is accepted only while it is queued."
     wanted = error(409, "Conflict", message)
     assert [(response.status, response.document) for response in again] == [
         wanted,
@@ -254,7 +255,7 @@ def test_an_upload_that_is_not_as_large_as_told_is_refused(
     response = producer.send("PUT", f"/v2/images/{image_id}/file", headers, CONTENT)
 
     ((name, value),) = told.items()
-    message = f"{name.lower()} says {value}, but 12 bytes came."
+    message = f"{name.lower()} is {value}, but the body has 12 bytes."
     assert (response.status, response.document) == error(400, "Bad Request", message)
     assert stored_objects(image_id) == []
     assert producer.upload(image_id, CONTENT).status == 204
@@ -332,7 +333,7 @@ def test_data_needs_formats(producer: Actor) -> None:
     uploaded = producer.upload(image_id, CONTENT)
     imported = producer.post(f"/v2/images/{image_id}/import", {"method": uri})
 
-    message = "container_format must be set before the image gets its data."
+    message = "container_format must be set before data is uploaded or imported."
     assert (uploaded.status, uploaded.document) == error(400, "Bad Request", message)
     assert (imported.status, imported.document) == error(409, "Conflict", message)
 

@@ -150,8 +150,8 @@ def test_what_has_not_arrived_is_told(producer: Actor, image_id: str) -> None:
     two_tag = hashlib.md5(CONTENT[1000:2000], usedforsecurity=False).hexdigest()
     assert told == [
         (409, "Part 2 of 3 has not arrived."),
-        (409, "Part 2 has 10 bytes instead of 1000."),
-        (409, f"Part 2 has the ETag {two_tag}."),
+        (409, "Part 2 has 10 bytes, not 1000."),
+        (409, f"Part 2 has another ETag: {two_tag}."),
         (409, "The upload has 3 parts, not 1."),
     ]
     assert producer.post(complete).status == 202
@@ -214,7 +214,7 @@ def test_an_upload_is_given_up(producer: Actor, image_id: str) -> None:
     assert multiparts(image_id) == []
     image = producer.get(f"/v2/images/{image_id}").document
     assert (image["status"], "os_glance_failed_import" in image) == ("queued", False)
-    wanted = (409, "The upload takes no more parts: it is failure.")
+    wanted = (409, "The upload accepts no more parts: its state is failure.")
     late = producer.post(upload["self"] + "/urls", {"part_numbers": [1]})
     assert (late.status, late.document["detail"]) == wanted
     assert producer.upload(image_id, CONTENT).status == 204
@@ -234,7 +234,9 @@ def test_an_upload_that_is_over_is_not_given_up(
     refused = producer.delete(upload["self"])
 
     assert again.status == 202
-    assert refused.document["detail"] == "The upload is over: the image has its data."
+    assert (
+        refused.document["detail"] == "The upload has succeeded and cannot be aborted."
+    )
     assert producer.download(image_id).body == CONTENT
 
 
@@ -275,7 +277,9 @@ def test_an_upload_given_up_as_it_ends_well_keeps_the_data(
     monkeypatch.setattr(upload_store, "end_upload", be_late)
     refused = producer.delete(upload["self"])
 
-    assert refused.document["detail"] == "The upload is over: the image has its data."
+    assert (
+        refused.document["detail"] == "The upload has succeeded and cannot be aborted."
+    )
     assert producer.download(image_id).body == CONTENT
 
 
@@ -396,7 +400,7 @@ def test_bad_part_numbers_are_refused(
 
     detail = "part_numbers must be a list of 1 to 100 different part numbers."
     if numbers == [4]:
-        detail = "part_numbers must be numbers of parts, 1 to 3."
+        detail = "part_numbers must be from 1 to 3."
     wanted = problem(400, "Bad Request", "invalid", detail)
     assert (response.status, response.document) == wanted
 

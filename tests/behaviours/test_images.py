@@ -156,7 +156,7 @@ def test_the_format_of_data_that_is_there_does_not_change(
     active = producer.patch(PATH, change)
 
     assert (queued.status, queued.document[name]) == (200, "ami")
-    words = f"Attribute '{name}' can be changed on a queued image only."
+    words = f"Attribute '{name}' can be changed only while the image is queued."
     assert error(403, "Forbidden", words) == (active.status, active.document)
     assert producer.get(PATH).document["size"] == len(CONTENT)
 
@@ -171,7 +171,7 @@ def test_a_tag_is_put_on_once(producer: Actor) -> None:
     body = producer.put(f"{PATH}/tags/other", {"tag": "other"})
 
     assert (204, b"") == (first.status, first.body) == (again.status, again.body)
-    wanted = error(400, "Bad Request", "This call takes no body.")
+    wanted = error(400, "Bad Request", "The request must not have a body.")
     assert wanted == (body.status, body.document)
     assert producer.get(PATH).document["tags"] == ["lts", "a b/c"]
 

@@ -94,7 +94,7 @@ def test_a_page_starts_after_its_marker_and_ends_at_its_limit(
     assert [a] == producer.listed(f"?limit=2&marker={b}")
     assert producer.listed(f"?limit=2&marker={a}") == []
     assert producer.listed("?limit=0") == []
-    words = f"marker must be the id of an image: '{absent}'"
+    words = f"marker must be the ID of an image, not '{absent}'."
     assert error(400, "Bad Request", words) == (refused.status, refused.document)
 
 

@@ -15,6 +15,12 @@ from tests.scene import at, error
 THEN, NOW = "2026-11-24T08:00:00Z", "2026-11-24T09:30:00Z"
 NO_ID = "00000000-0000-4000-8000-000000000000"
 
+UNAUTHENTICATED = "The request you have made requires authentication."
+MALFORMED = (
+    "A development token has the form user:project:role,role, such as"
+    " alice:demo:member."
+)
+
 
 @pytest.fixture
 def path(producer: Actor, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -300,7 +306,7 @@ def test_a_method_that_is_not_offered_is_told_those_that_are(
 def test_a_request_without_a_good_token_is_not_authenticated(
     token: str | None, send: Send, path: str
 ) -> None:
-    """401 with a challenge, whatever is asked."""
+    """401 with a challenge, and with the form of a token that has another."""
     headers = {"Accept": "application/json"}
     if token is not None:
         headers["X-Auth-Token"] = token
@@ -308,7 +314,7 @@ def test_a_request_without_a_good_token_is_not_authenticated(
     for method, target in [("GET", path), ("POST", path), ("PUT", f"{path}/consumer")]:
         response = send(method, target, headers, b"")
 
-        words = "The request you have made requires authentication."
+        words = MALFORMED if token else UNAUTHENTICATED
         wanted = error(401, "Unauthorized", words)
         assert wanted == (response.status, response.document)
         for name in ("www-authenticate", "x-amzn-remapped-www-authenticate"):

@@ -74,7 +74,9 @@ def test_another_media_type_is_told_which_are_taken(
     response = patch_as(producer, kind, b"[]")
 
     types = f"{OLD_TYPE}, {NEW_TYPE}"
-    wanted = error(415, "Unsupported Media Type", f"A patch must be one of {types}.")
+    wanted = error(
+        415, "Unsupported Media Type", f"Content-Type must be one of {types}."
+    )
     assert wanted == (response.status, response.document)
     assert response.headers["accept-patch"] == types
 
@@ -147,7 +149,9 @@ def test_what_is_not_there_cannot_be_removed_or_replaced(
         ],
     )
 
-    wanted = error(409, "Conflict", f"Property 'nothing' is not there to {op}.")
+    wanted = error(
+        409, "Conflict", f"Property 'nothing' does not exist and cannot be {op}d."
+    )
     assert wanted == (response.status, response.document)
     assert before == producer.get(PATH).document
 
@@ -218,7 +222,7 @@ def test_a_base_attribute_is_not_removed(producer: Actor) -> None:
     """It can be set to another value."""
     response = producer.patch(PATH, [{"op": "remove", "path": "/name"}])
 
-    wanted = error(403, "Forbidden", "Attribute 'name' may not be removed.")
+    wanted = error(403, "Forbidden", "Attribute 'name' cannot be removed.")
     assert wanted == (response.status, response.document)
 
 

@@ -20,7 +20,7 @@ from tests.web_source import WebSource, serving
 
 LIMIT = 4_500_000
 FORMATS = "--disk-format raw --container-format bare"
-TOO_LARGE = re.compile(r"413.*takes 4500000 bytes of data at most", re.DOTALL)
+TOO_LARGE = re.compile(r"413.*more than the 4500000 bytes", re.DOTALL)
 
 pytestmark = [pytest.mark.clients, pytest.mark.xdist_group("clients-data")]
 

@@ -68,16 +68,16 @@ BAD_ALGORITHMS = (
     "The setting OIDC_ALGORITHMS must be a list of RS256, ES256 and EdDSA, not {!r}."
 )
 BAD_MAP = (
-    "The setting OIDC_ROLE_MAP must read theirs=reader,others=member and so on, each of"
-    " theirs once, with reader, member or admin, no blanks between, not {!r}."
+    "The setting OIDC_ROLE_MAP must map each of the issuer's roles once to reader,"
+    " member or admin, without blanks, as in theirs=reader,others=member, not {!r}."
 )
 BAD_CLAIM = (
-    "The setting OIDC_PROJECT_CLAIM must be a claim's name, or several with a dot"
-    " between, where a name's own dot is \\., not {!r}."
+    "The setting OIDC_PROJECT_CLAIM must be the name of a claim, or a path of names"
+    " separated by dots, with a name's own dot as \\., not {!r}."
 )
 BAD_END = (
-    "The setting {} has a leading or trailing blank, or a character that does not"
-    " print; remove it."
+    "The setting {} has a leading or trailing blank, or an unprintable character;"
+    " remove it."
 )
 
 
@@ -176,7 +176,7 @@ def test_a_setting_that_is_complete_is_taken(
         (
             "keystone",
             {"OS_SYSTEM_SCOPE": "all"},
-            "The settings OS_SYSTEM_SCOPE and OS_PROJECT_NAME exclude each other.",
+            "The settings OS_SYSTEM_SCOPE and OS_PROJECT_NAME cannot be combined.",
         ),
         *(
             ("keystone", {name: text}, BAD_END.format(name))

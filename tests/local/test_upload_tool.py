@@ -313,8 +313,8 @@ def test_the_services_reason_is_told(tool: Tool, owner: Actor, file: Path) -> No
 
     assert (done.status, done.out) == (1, "")
     assert done.err.endswith(
-        "\nupload: The service answered 409: Another sha512 was announced as the upload"
-        " began.\n"
+        "\nupload: The service answered 409: sha512 differs from the value sent when"
+        " the upload began.\n"
     )
 
 
@@ -349,8 +349,8 @@ def test_an_image_with_data_is_only_compared(tool: Tool, tmp_path: Path) -> None
     assert (unlike.status, refused.status) == (1, 1)
     assert "upload: The image's data is not the file's" in unlike.err
     assert refused.err == (
-        "upload: The service answered 409: The image is active: only a queued one"
-        " takes data.\n"
+        "upload: The service answered 409: The image is active; data is accepted"
+        " only while it is queued.\n"
     )
 
 

@@ -50,7 +50,7 @@ def test_a_uri_of_http_or_https_with_a_host_is_taken(uri: str) -> None:
 
 
 SCHEME = "The URI must begin with http:// or https://."
-ASCII = "The URI must be of ASCII without spaces; the rest is escaped: %20."
+ASCII = "The URI must be ASCII without spaces; percent-encode other characters."
 HOST = (
     "The URI must name a host as it is written in DNS, or an IP address, with no user"
     " and no password."

@@ -43,20 +43,21 @@ def check_content(media_type: str, headers: Mapping[str, str], content: bytes) -
         BadRequest: It has not the size that it is said to have.
     """
     if media_type != DATA_TYPE:
-        raise UnsupportedMediaType(f"Data is sent as {DATA_TYPE}.")
+        raise UnsupportedMediaType(f"Content-Type must be {DATA_TYPE}.")
     most = settings.current.upload_bytes_max
     if len(content) > most:
         raise LimitExceeded(
-            f"A request takes {most} bytes of data at most. For more, import from a URL"
-            " (POST /v2/images/{image_id}/import with the method web-download), or send"
-            " parts to S3, as tools/upload does (POST"
+            f"The data has more than the {most} bytes that one request may have. Import"
+            " it from a URL (POST /v2/images/{image_id}/import, method web-download),"
+            " or upload it in parts (tools/upload; POST"
             " /ext/v1/images/{image_id}/uploads)."
         )
     for name in ("content-length", "x-openstack-image-size"):
         announced = headers.get(name)
         if announced is not None and announced.strip() != str(len(content)):
             raise BadRequest(
-                f"{name} says {announced[:QUOTED_MAX]}, but {len(content)} bytes came."
+                f"{name} is {announced[:QUOTED_MAX]}, but the body has"
+                f" {len(content)} bytes."
             )
 
 
@@ -86,14 +87,18 @@ def check_range(headers: Mapping[str, str], size: int) -> None:
         return
     match = _RANGE.fullmatch(header.strip())
     if match is None:
-        raise RangeNotSatisfiable("Range must be one range of bytes: bytes=0-1023.")
+        raise RangeNotSatisfiable(
+            "Range must be one range of bytes, such as bytes=0-1023."
+        )
     first, last = map(_position, match.groups())
     if first is None:
         fits = bool(last) and size > 0
     else:
         fits = first < size and (last is None or first <= last)
     if not fits:
-        raise RangeNotSatisfiable(f"The range is not in the data of {size} bytes.")
+        raise RangeNotSatisfiable(
+            f"The range is outside the data, which has {size} bytes."
+        )
 
 
 def _position(digits: str) -> int | None:

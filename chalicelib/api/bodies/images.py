@@ -13,11 +13,12 @@ from chalicelib.api.bodies.json_body import (
     validator,
 )
 from chalicelib.api.schemas import BASE, PROJECT_ID, Json
-from chalicelib.domain.images import Image, Visibility, with_lower_case_ids
+from chalicelib.domain.images import Image, ImageStatus, Visibility, with_lower_case_ids
 from chalicelib.domain.projects import is_project_id
 from chalicelib.errors import (
     ApiError,
     BadRequest,
+    Conflict,
     Forbidden,
     LimitExceeded,
 )
@@ -110,7 +111,7 @@ def check_image(document: Json) -> None:
         raise BadRequest(exc.message[:_MESSAGE_MAX]) from exc
     if any(len(name) > NAME_MAX for name in document):
         raise BadRequest(
-            f"The name of a property must be at most {NAME_MAX} characters long."
+            f"The name of a property must have at most {NAME_MAX} characters."
         )
 
 
@@ -131,7 +132,7 @@ def check_limits(image: Image, before: Image | None = None) -> None:
     for (what, count), most in zip(counts.items(), limits, strict=True):
         if count > max(most, held[what]):
             raise LimitExceeded(
-                f"An image may have {most} {what} at most, not {count}."
+                f"An image can have at most {most} {what}, not {count}."
             )
 
 
@@ -154,4 +155,16 @@ def check_formats(image: Image, failure: type[ApiError] = BadRequest) -> None:
     """
     for name in ("disk_format", "container_format"):
         if getattr(image, name) is None:
-            raise failure(f"{name} must be set before the image gets its data.")
+            raise failure(f"{name} must be set before data is uploaded or imported.")
+
+
+def check_queued(image: Image) -> None:
+    """Check that an image waits for data.
+
+    Raises:
+        Conflict: It has data, or another upload goes on.
+    """
+    if image.status is not ImageStatus.QUEUED:
+        raise Conflict(
+            f"The image is {image.status}; data is accepted only while it is queued."
+        )

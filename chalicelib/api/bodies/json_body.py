@@ -35,7 +35,7 @@ def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
     except (ValueError, RecursionError) as exc:
         raise BadRequest("Malformed JSON in request body.") from exc
     if half:
-        raise BadRequest("The body has a text with half a surrogate pair.")
+        raise BadRequest("The body has an unpaired surrogate in a string.")
     return value
 
 
@@ -95,14 +95,14 @@ def check_no_body(raw: bytes) -> None:
         BadRequest: It got one.
     """
     if raw:
-        raise BadRequest("This call takes no body.")
+        raise BadRequest("The request must not have a body.")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Json:
     document = dict(pairs)
     if len(document) != len(pairs):
         (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise BadRequest(f"The key {twice[:QUOTED_MAX]!r} stands twice in the body.")
+        raise BadRequest(f"The body has the key {twice[:QUOTED_MAX]!r} more than once.")
     return document
 
 

@@ -25,7 +25,7 @@ def parse_part_numbers(raw: bytes, count: int) -> list[int]:
         int(number) for number in parse_body("part-numbers", raw)["part_numbers"]
     ]
     if max(numbers) > count:
-        raise BadRequest(f"part_numbers must be numbers of parts, 1 to {count}.")
+        raise BadRequest(f"part_numbers must be from 1 to {count}.")
     return numbers
 
 
