@@ -4,6 +4,7 @@ import os
 
 from chalicelib import settings
 from chalicelib.api.app import App, install
+from chalicelib.api.console import console
 from chalicelib.api.data import data
 from chalicelib.api.discovery import discovery
 from chalicelib.api.docs import docs
@@ -24,6 +25,7 @@ app.register_blueprint(images)
 app.register_blueprint(members)
 app.register_blueprint(data)
 app.register_blueprint(uploads)
+app.register_blueprint(console)
 app.register_blueprint(extension)
 app.register_blueprint(incoming)
 app.register_blueprint(outgoing)

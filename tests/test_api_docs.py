@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from chalicelib.api import docs
+from chalicelib.api import files
 from tests import openapi
 from tests.actors import Send
 
@@ -79,10 +79,10 @@ def test_another_file_is_not_served(send: Send) -> None:
 def test_the_script_is_that_of_its_makers() -> None:
     """Byte for byte, with its licences beside it; and fits into a response."""
     version, digest = RAPIDOC
-    script = (docs.FILES / "rapidoc-min.js").read_bytes()
+    script = (files.FILES / "rapidoc-min.js").read_bytes()
 
     assert sha256(script).hexdigest() == digest
     assert script.startswith(f"/*! RapiDoc {version} ".encode())
-    licences = (docs.FILES / "rapidoc-min.js.LICENSE.txt").read_text("utf-8")
+    licences = (files.FILES / "rapidoc-min.js.LICENSE.txt").read_text("utf-8")
     assert "MIT License" in licences
     assert len(json.dumps(script.decode())) < RESPONSE_MAX

@@ -123,9 +123,10 @@ extension = Blueprint(__name__)
 
 @extension.route(EXTENSION, methods=["GET"], content_types=ANY_TYPE)
 def show_limits() -> Response:
-    """Show what a call of the extension takes at most."""
+    """Show the caller's project, and what a call of the extension takes at most."""
     return json_response(
         {
+            "project_id": caller_of(extension).project_id,
             "limits": {
                 "page": LIMIT_MAX,
                 "pairs": PAIRS_MAX,
@@ -134,7 +135,7 @@ def show_limits() -> Response:
                 "note_characters": NOTE_MAX,
                 "display_name_characters": DISPLAY_NAME_MAX,
                 "rules": RULES_MAX,
-            }
+            },
         }
     )
 

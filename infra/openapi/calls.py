@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from chalicelib.api.console import CONSOLE
 from chalicelib.api.extension import EXTENSION
 from chalicelib.api.incoming import INCOMING, OFFER
 from chalicelib.api.outgoing import IMAGE_SHARES, OUTGOING, RECIPIENT, SHARE
@@ -57,6 +58,8 @@ CALLS: Final[dict[tuple[str, str], Call]] = {
     ("GET", "/healthcheck"): Call({200: TEXT}),
     ("GET", "/docs"): Call({200: PAGE, 304: None}),
     ("GET", "/docs/{name}"): Call({200: FILE_OF_PAGE, 304: None}, (404,)),
+    ("GET", CONSOLE): Call({200: PAGE, 304: None}, (404,)),
+    ("GET", CONSOLE + "/{name}"): Call({200: FILE_OF_PAGE, 304: None}, (404,)),
     ("GET", "/v2/schemas/{name}"): Call({200: "schema"}, (404,)),
     ("GET", "/v2/info/import"): Call({200: "import-info"}),
     ("GET", "/v2/info/stores"): Call({200: "stores-info"}),

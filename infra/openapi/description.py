@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from app import app
-from chalicelib.api import docs
+from chalicelib.api import docs, files
 from chalicelib.api.app import METHODS
 from chalicelib.api.discovery import VERSIONS
 from chalicelib.api.extension import EXTENSION
@@ -25,7 +25,7 @@ from infra.openapi.examples import MESSAGES
 from infra.openapi.parameters import HEADERS, list_parameters, path_parameter
 from infra.openapi.sharing import SHARING_QUERIES
 
-FILE: Final = docs.FILES / docs.DOCUMENT
+FILE: Final = files.FILES / docs.DOCUMENT
 ERRORS_MIN: Final = 400
 PROBLEM_TYPE: Final = "application/problem+json"
 HTML_TYPE: Final = ERROR_TYPE.partition(";")[0]
@@ -34,6 +34,7 @@ _TEXT: Final[Json] = {"type": "string"}
 _TAGS: Final = {
     "discovery": "Versions, schemas, and whether the service responds",
     "docs": "This document, and a page of it",
+    "console": "A page on which both sides of a share see and act",
     "images": "Images: create, list, show, change and delete",
     "members": "Sharing: the members of an image, and their status",
     "data": "The data of images: upload, download and import",
@@ -78,6 +79,7 @@ _FORMS: Final[dict[str, Json]] = {
     FILE_OF_PAGE: {
         JSON_TYPE: {"schema": {"type": "object"}},
         "text/javascript": {"schema": _TEXT},
+        "text/css": {"schema": _TEXT},
     },
 }
 """The media types and schemas of what is not a JSON document."""

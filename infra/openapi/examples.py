@@ -165,7 +165,10 @@ EXAMPLES: Final[dict[str, Any]] = {
     "new-upload": {"size": _GIBIBYTE, "sha512": SHA512},
     "part-numbers": {"part_numbers": [1, 2]},
     "completion": {"sha512": SHA512},
-    "extension-limits": {"limits": {"page": 100, "pairs": 500}},
+    "extension-limits": {
+        "project_id": "consumer",
+        "limits": {"page": 100, "pairs": 500},
+    },
     "offer": _offer,
     "offers": {
         "memberships": [{**_offer, "muted": False}],

@@ -72,7 +72,7 @@ _CHANGED: Final[Json] = {"result": _words(Result.CHANGED, Result.UNCHANGED)}
 
 SHARING_DOCUMENTS: Final[dict[str, Json]] = {
     **SHARING_BODIES,
-    "extension-limits": _object({"limits": {"type": "object"}}),
+    "extension-limits": _object({"project_id": _TEXT, "limits": {"type": "object"}}),
     "image-summary": _object(
         {
             "name": _NULLABLE,
