@@ -4,7 +4,9 @@
 of the packaged artifact.
 """
 
+import runpy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -32,6 +34,18 @@ def operations() -> Iterator[tuple[str, Any]]:
 def test_the_file_is_what_the_code_makes() -> None:
     """`make docs` writes it."""
     assert FILE.read_text("utf-8") == encoded()
+
+
+def test_the_file_that_was_written_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a path in the repository."""
+    monkeypatch.setattr(Path, "write_text", lambda *_: 0)
+
+    runpy.run_module("infra.openapi", run_name="__main__")
+
+    told = "Wrote the OpenAPI document: chalicelib/api/static/openapi.json\n"
+    assert capsys.readouterr().out == told
 
 
 def test_the_description_is_openapi() -> None:

@@ -148,6 +148,15 @@ def test_the_member_quota_is_taken(quota: int) -> None:
     assert statuses == [200] * quota + [413] * (2 - quota)
 
 
+def test_a_first_run_installs_what_running_needs() -> None:
+    """Neither linters nor clients; and uv, which installs the rest."""
+    text = (ROOT / "requirements-run.txt").read_text("utf-8")
+    names = set(re.findall(r"(?m)^([\w.-]+)==", text))
+
+    assert {"uv", "chalice", "moto", "waitress"} <= names
+    assert not names & {"ruff", "mypy", "pytest", "cfn-lint", "openstacksdk"}
+
+
 def test_a_port_in_use_is_one_clear_line() -> None:
     """It says which port, and one that is free."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -119,6 +119,28 @@ def test_another_python_than_lambdas_packages_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_the_files_that_were_written_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With their sizes; what goes wrong is named instead."""
+
+    def write(_stage: str, out: Path, _architecture: str) -> None:
+        for name in (packaging.TEMPLATE, packaging.ARTIFACT):
+            (out / name).write_bytes(bytes(1_200_000))
+
+    monkeypatch.setattr(packaging, "require_runtime", lambda: None)
+    monkeypatch.setattr(packaging, "package", write)
+    monkeypatch.setattr(sys, "argv", ["package", "dev", str(tmp_path), "arm64"])
+
+    runpy.run_module("infra.package", run_name="__main__")
+
+    assert capsys.readouterr().out.splitlines() == [
+        f"Wrote {tmp_path / name} (1.2 MB)" for name in ("sam.yaml", "deployment.zip")
+    ]
+
+
 def test_nothing_is_imported_from_elsewhere(dev: Package, function: Lambda) -> None:
     """But Python's own library; and nothing is compiled when it starts."""
     functions = dev.of_type("AWS::Serverless::Function").values()
