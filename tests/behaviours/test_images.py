@@ -80,10 +80,11 @@ def test_custom_properties_stand_beside_the_base_ones(producer: Actor) -> None:
 @pytest.mark.behaviour("I3")
 @pytest.mark.parametrize("image_id", [ID, "ubuntu", "ubuntu%2024.04", ID.upper()])
 def test_what_is_not_there_is_not_found(image_id: str, producer: Actor) -> None:
-    """A name is no id: the CLI looks for it in the list then."""
+    """A name is no id: the CLI looks for it in the list then. An id has no case."""
     response = producer.get(f"/v2/images/{image_id}")
 
-    words = f"No image found with ID {image_id.replace('%20', ' ')}"
+    read = ID if image_id == ID.upper() else image_id.replace("%20", " ")
+    words = f"No image found with ID {read}"
     assert error(404, "Not Found", words) == (response.status, response.document)
 
 
