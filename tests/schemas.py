@@ -2,12 +2,14 @@
 
 from typing import Any
 
-import jsonschema
+import fastjsonschema
 
 from chalicelib.api.schemas import SCHEMAS
 
 _VALIDATORS = {
-    f"/v2/schemas/{name}": jsonschema.Draft4Validator(schema)
+    f"/v2/schemas/{name}": fastjsonschema.compile(
+        {"$schema": "http://json-schema.org/draft-04/schema#", **schema}
+    )
     for name, schema in SCHEMAS.items()
 }
 
@@ -16,7 +18,7 @@ def check(document: Any) -> None:
     """Hold a document against its schema, and each image and member in it.
 
     Raises:
-        jsonschema.ValidationError: It does not fit.
+        fastjsonschema.JsonSchemaException: It does not fit.
     """
     if isinstance(document, dict) and "schema" in document:
-        _VALIDATORS[document["schema"]].validate(document)
+        _VALIDATORS[document["schema"]](document)
