@@ -26,6 +26,7 @@ from chalicelib.store.keys import (
     OWNED,
     PART_OF,
     SHARED,
+    image_id_in,
     image_key,
     is_whole,
     list_position,
@@ -252,20 +253,22 @@ def _accepts(query: ListQuery, *, has_name: bool) -> Condition:
     return either
 
 
-def drop_ended_offers(rows: Sequence[Row], project_id: str) -> list[Row]:
-    """AP-28: the candidates, without the recent offers that are no memberships.
+def drop_ended_offers(
+    rows: Sequence[Row], project_id: str, member_status: str
+) -> list[Row]:
+    """AP-28: the candidates, without recent offers that ended or have another status.
 
     Another project can leave thousands of hints of offers that it withdrew. The
     membership is small, its image may be large: so it is read first, where only a hint
     proposes it. Strongly consistent, as an offer is listed at once.
     """
     keys = [member_key(row.image_id, project_id) for row in rows if row.is_offered]
-    memberships = get_items(keys)
-    return [
-        row
-        for row in rows
-        if not row.is_offered or member_key(row.image_id, project_id) in memberships
-    ]
+    wanted = {
+        image_id_in(pk)
+        for (pk, _), raw in get_items(keys).items()
+        if member_status in (ALL, raw["status"]["S"])
+    }
+    return [row for row in rows if not row.is_offered or row.image_id in wanted]
 
 
 def load_listed(

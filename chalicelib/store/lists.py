@@ -240,7 +240,9 @@ class _Reader:
         """
         query, caller = self.query, self.caller
         if not caller.is_admin:
-            rows = indexes.drop_ended_offers(rows, caller.project_id)
+            rows = indexes.drop_ended_offers(
+                rows, caller.project_id, query.member_status
+            )
         project_id = None if caller.is_admin else caller.project_id
         truth = indexes.load_listed(rows, project_id)
         self.images += len(rows)
