@@ -25,6 +25,12 @@ class Settings:
     tag_quota: int = 128
     property_quota: int = 128
     property_bytes_max: int = 32 * 1024
+    image_count_total: int = -1
+    image_size_total: int = -1
+    image_stage_total: int = -1
+    image_count_uploading: int = -1
+    offer_count_total: int = -1
+    offer_count_per_consumer: int = -1
     page_size: int = 25
     page_size_max: int = 1000
     index_lag_seconds: int = 60
@@ -65,6 +71,14 @@ _MAY_BE_ZERO: Final = frozenset(
     }
 )
 
+_MAY_BE_UNLIMITED: Final = frozenset(
+    {
+        *("image_count_total", "image_size_total", "image_stage_total"),
+        *("image_count_uploading", "offer_count_total", "offer_count_per_consumer"),
+    }
+)
+"""The quotas that are off where they are -1, as in Keystone's unified limits."""
+
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read the settings from environment variables.
@@ -89,7 +103,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
                 )
             values[field] = text
             continue
-        least = 0 if field in _MAY_BE_ZERO else 1
+        if text == "-1" and field in _MAY_BE_UNLIMITED:
+            continue
+        least = 0 if field in _MAY_BE_ZERO | _MAY_BE_UNLIMITED else 1
         digits = text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX
         if not (digits and int(text) >= least):
             raise SettingError(

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from threading import Event
@@ -12,11 +13,13 @@ from typing import NoReturn
 
 import pytest
 
-from chalicelib import clock
+from chalicelib import clock, settings
 from chalicelib.api.app import App, install
 from chalicelib.api.requests import ANY_TYPE
 from chalicelib.api.responses import no_content
+from chalicelib.domain.quotas import UPLOADING
 from chalicelib.store import dynamodb
+from chalicelib.store import usage as usage_store
 from infra.local.worker import Pump
 from tests.actors import Actor, Response, in_process
 from tests.aws_faults import (
@@ -105,6 +108,28 @@ def test_a_write_in_conflict_for_long_is_unavailable(
     assert wanted == (response.status, response.document)
     assert response.headers["retry-after"] == "1"
     assert before == truth()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_disturbed_upload_is_counted_once(
+    fault: str, producer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it begins, and as it ends."""
+    few = replace(settings.current, image_count_uploading=1)
+    monkeypatch.setattr(settings, "current", few)
+    formats = {"disk_format": "raw", "container_format": "bare"}
+    image_id = producer.make_image(**formats)
+    counts = []
+
+    with FAULTS[fault](TRANSACT):
+        begun = producer.post(f"/ext/v1/images/{image_id}/uploads", {"size": 12})
+    counts.append(usage_store.load_usage("producer").used[UPLOADING])
+    with FAULTS[fault](TRANSACT):
+        ended = producer.delete(begun.document["self"])
+    counts.append(usage_store.load_usage("producer").used[UPLOADING])
+
+    assert (begun.status, ended.status) == (201, 204)
+    assert counts == [1, 0]
 
 
 def test_a_throttled_transaction_is_tried_again(producer: Actor, image_id: str) -> None:

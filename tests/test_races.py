@@ -156,6 +156,37 @@ def test_tags_added_at_once_stay_within_their_bytes(
     assert late[3] == 413
 
 
+def begin_upload(actor: Actor, image_id: str) -> Response:
+    """Begin a direct upload."""
+    return actor.post(f"/ext/v1/images/{image_id}/uploads", {"size": 12})
+
+
+def uploading(actor: Actor) -> int:
+    """Return how many uploads of a project are counted as in progress."""
+    quota = actor.get("/v2/info/usage").document["usage"]["image_count_uploading"]
+    count: int = quota["usage"]
+    return count
+
+
+def test_uploads_that_begin_and_end_at_once_are_counted_exactly(
+    producer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as the quota allows begin; repeated writes count nothing twice."""
+    few = replace(settings.current, image_count_uploading=3)
+    monkeypatch.setattr(settings, "current", few)
+    formats = {"disk_format": "raw", "container_format": "bare"}
+    ids = [producer.make_image(**formats) for _ in range(6)]
+
+    responses = at_once(*[partial(begin_upload, producer, one) for one in ids])
+    paths = [one.document["self"] for one in responses if one.status == 201]
+
+    assert _statuses(responses) == {201: 3, 413: 3}
+    assert uploading(producer) == 3
+    ended = at_once(*[partial(producer.delete, path) for path in paths * 2])
+    assert {204} <= set(_statuses(ended)) <= {204, 409}
+    assert uploading(producer) == 0
+
+
 DONE = (204, "")
 NO_IMAGE = error(404, "Not Found", "No image found with ID {id}")
 NO_MEMBER = error(

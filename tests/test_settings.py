@@ -81,6 +81,16 @@ def test_a_setting_is_taken_or_has_its_default() -> None:
     assert (settings.table_name, settings.tag_quota) == ("images", 128)
 
 
+def test_a_quota_of_projects_may_be_off() -> None:
+    """By -1, as in Keystone; 0 is a quota."""
+    given = {"IMAGE_COUNT_TOTAL": "-1", "IMAGE_SIZE_TOTAL": "0"}
+    settings = read_settings(NEEDED | given)
+
+    assert (settings.image_count_total, settings.image_size_total) == (-1, 0)
+    with pytest.raises(SettingError):
+        read_settings(NEEDED | {"IMAGE_COUNT_TOTAL": "-2"})
+
+
 def test_the_development_identity_never_starts_inside_lambda() -> None:
     """It believes whatever a token says."""
     assert choose_identity("development", {}) is identify_in_development

@@ -27,11 +27,19 @@ from chalicelib.domain.import_uris import (
     parse_allowed,
     parse_uri,
 )
+from chalicelib.domain.quotas import (
+    IMAGE_SIZE,
+    STAGE_SIZE,
+    UPLOADING,
+    Usage,
+    check_own,
+)
 from chalicelib.domain.uploads import GLANCE_DIRECT, Upload, UploadState
 from chalicelib.errors import BadRequest, Conflict, StaleError, UnsupportedMediaType
 from chalicelib.store import images as image_store
 from chalicelib.store import objects
 from chalicelib.store import uploads as upload_store
+from chalicelib.store import usage as usage_store
 
 IMAGE: Final = "/v2/images/{image_id}"
 
@@ -60,7 +68,7 @@ def upload_data(image_id: str) -> Response:
     caller = caller_of(data)
     check_store(data.current_request.headers)
     content = _read_content()
-    image = _load_queued(image_id, caller)
+    image = _load_queued(image_id, caller, IMAGE_SIZE)
     check_formats(image)
     description = _describe(content, image)
     if description.refusal:
@@ -75,7 +83,7 @@ def stage_data(image_id: str) -> Response:
     """Stage data of an image of your project for an import."""
     caller = caller_of(data)
     content = _read_content()
-    image = _load_queued(image_id, caller)
+    image = _load_queued(image_id, caller, STAGE_SIZE)
     after = replace(
         image,
         status=ImageStatus.UPLOADING,
@@ -94,11 +102,15 @@ def import_data(image_id: str) -> Response:
     caller = caller_of(data)
     check_store(data.current_request.headers)
     method, uri = parse_import(body(data))
-    loaded = image_store.load_image(image_id, caller.project_id)
+    if method == GLANCE_DIRECT:
+        loaded, usage = usage_store.load_image_and_usage(image_id, caller.project_id)
+    else:  # Its write has its quotas as a condition.
+        loaded, usage = image_store.load_image(image_id, caller.project_id), Usage()
     image = policy.authorize("upload_image", caller, loaded)
     upload = upload_store.new_upload(image, method, UploadState.PENDING, caller)
     if method == GLANCE_DIRECT:
         after, upload = _import_staged(image, upload)
+        check_own(caller, image, usage, {IMAGE_SIZE: image.size or 0})
     else:
         after, upload = _import_uri(uri, image, upload)
     upload_store.begin_upload(image, after, upload, caller)
@@ -149,15 +161,17 @@ def _describe(content: bytes, image: Image) -> Content:
     )
 
 
-def _load_queued(image_id: str, caller: Caller) -> Image:
+def _load_queued(image_id: str, caller: Caller, quota: str) -> Image:
     """Load an image that waits for data, for a caller who may upload it.
 
     Raises:
+        LimitExceeded: The project is over the quota, or has too many uploads.
         Conflict: It has its data, or another upload goes on.
     """
-    loaded = image_store.load_image(image_id, caller.project_id)
+    loaded, usage = usage_store.load_image_and_usage(image_id, caller.project_id)
     image = policy.authorize("upload_image", caller, loaded)
     check_queued(image)
+    check_own(caller, image, usage, {quota: 0, UPLOADING: 1})
     return image
 
 

@@ -8,12 +8,14 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import settings
 from chalicelib.api.app import METHODS, NO_RESOURCE, OTHER_VERSION
-from chalicelib.api.requests import ANY_TYPE, base_url, path_of
+from chalicelib.api.requests import ANY_TYPE, base_url, caller_of, path_of
 from chalicelib.api.responses import TEXT_TYPE, json_response
 from chalicelib.api.schemas import SCHEMAS, Json
 from chalicelib.domain.images import STORE
+from chalicelib.domain.quotas import IMAGE_QUOTAS, Usage, is_limited
 from chalicelib.domain.uploads import IMPORT_METHODS
 from chalicelib.errors import Forbidden, NotFound
+from chalicelib.store import usage as usage_store
 
 VERSIONS: Final = (
     "2.13", "2.12", "2.9", "2.8", "2.7", "2.6", "2.5", "2.4", "2.3", "2.2", "2.1",
@@ -83,8 +85,18 @@ def show_stores_info() -> Response:
 
 @discovery.route("/v2/info/usage", methods=["GET"], content_types=ANY_TYPE)
 def show_usage_info() -> Response:
-    """Show how much of its quotas a project uses; no quota is reported."""
-    return json_response({"usage": {}})
+    """Show how much your project uses of each quota that is set."""
+    caller = caller_of(discovery)
+    names = [name for name in IMAGE_QUOTAS if is_limited((name,))]
+    usage = usage_store.load_usage(caller.project_id) if names else Usage()
+    return json_response(
+        {
+            "usage": {
+                name: {"limit": usage.limit(name), "usage": usage.reported(name)}
+                for name in names
+            }
+        }
+    )
 
 
 @discovery.route("/{proxy+}", methods=METHODS, content_types=ANY_TYPE)

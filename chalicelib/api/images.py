@@ -32,10 +32,12 @@ from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import STORE, Image, ImageStatus
 from chalicelib.domain.list_queries import Params
+from chalicelib.domain.quotas import IMAGE_COUNT, check_own, is_limited
 from chalicelib.domain.uploads import IMPORT_METHODS
 from chalicelib.errors import Forbidden, NotFound
 from chalicelib.store import images as image_store
 from chalicelib.store import lists
+from chalicelib.store import usage as usage_store
 
 TAG: Final = "/v2/images/{image_id}/tags/{tag}"
 ACTIONS: Final = "/v2/images/{image_id}/actions"
@@ -51,6 +53,9 @@ def create_image() -> Response:
     check_limits(image)
     policy.authorize_creation(caller, image)
     check_owner(image.owner)
+    if is_limited((IMAGE_COUNT,)):
+        usage = usage_store.load_usage(caller.project_id)
+        check_own(caller, image, usage, {IMAGE_COUNT: 1})
     image_store.create_image(image, caller)
     return json_response(
         responses.present_image(image),

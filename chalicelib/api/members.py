@@ -10,8 +10,10 @@ from chalicelib.api.bodies.members import parse_member_status, parse_new_member
 from chalicelib.api.requests import ANY_TYPE, body, caller_of
 from chalicelib.api.responses import json_response, no_content
 from chalicelib.domain import policy
+from chalicelib.domain.quotas import OFFERS, OFFERS_TO_ONE, check_own
 from chalicelib.store import images as image_store
 from chalicelib.store import members as member_store
+from chalicelib.store import usage as usage_store
 
 MEMBERS = "/v2/images/{image_id}/members"
 MEMBER = "/v2/images/{image_id}/members/{member_id}"
@@ -24,8 +26,11 @@ def create_member(image_id: str) -> Response:
     """Share an image of your project with another project."""
     caller = caller_of(members)
     member_id = parse_new_member(body(members))
-    loaded = image_store.load_image(image_id, caller.project_id)
+    loaded, usage = usage_store.load_image_and_offers(
+        image_id, caller.project_id, member_id
+    )
     image = policy.authorize("create_member", caller, loaded)
+    check_own(caller, image, usage, {OFFERS: 1, OFFERS_TO_ONE: 1})
     member = member_store.add_member(image, member_id, caller)
     return json_response(responses.present_member(member))
 

@@ -27,7 +27,7 @@ from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image, ImageStatus
 from chalicelib.domain.uploads import DIRECT_UPLOAD, PARTS_MAX, Upload, UploadState
-from chalicelib.errors import Conflict, NotFound, StaleError
+from chalicelib.errors import Conflict, LimitExceeded, NotFound, StaleError
 from chalicelib.store import images as image_store
 from chalicelib.store import objects
 from chalicelib.store import uploads as upload_store
@@ -58,7 +58,7 @@ def begin_upload(image_id: str) -> Response:
     )
     try:
         upload_store.begin_upload(image, after, upload, caller)
-    except StaleError:
+    except (StaleError, LimitExceeded):
         objects.delete_upload(upload)
         raise
     document = responses.present_upload(upload)

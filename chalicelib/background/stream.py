@@ -21,6 +21,7 @@ from chalicelib.store import images as image_store
 from chalicelib.store import members as member_store
 from chalicelib.store import objects, queue
 from chalicelib.store import uploads as upload_store
+from chalicelib.store import usage as usage_store
 from chalicelib.store.items import (
     ended_membership_of,
     first_answer_of,
@@ -111,6 +112,13 @@ def enqueue_copies(record: Record) -> None:
         queue.send_copies(CopyMessage(image_id, "", owner))
 
 
+def count_usage(record: Record) -> None:
+    """Count what a change alters of what projects use of their quotas."""
+    deltas = usage_store.deltas_of(record.old, record.new)
+    if deltas:
+        usage_store.count_record(record.sequence_number, deltas)
+
+
 def clean_up_deleted_image(record: Record) -> None:
     """Remove a deleted image's memberships, data and uploads.
 
@@ -166,6 +174,7 @@ def forget_note(record: Record) -> None:
 HANDLERS: Final[tuple[Handler, ...]] = (
     enqueue_upload,
     enqueue_copies,
+    count_usage,
     clean_up_deleted_image,
     accept_by_rule,
     note_first_answer,

@@ -13,6 +13,7 @@ from chalicelib.domain.uploads import UploadState
 from chalicelib.store import images as image_store
 from chalicelib.store import objects, queue
 from chalicelib.store import uploads as upload_store
+from chalicelib.store import usage as usage_store
 from chalicelib.store.dynamodb import get_items
 from chalicelib.store.items import image_of, upload_of
 from chalicelib.store.keys import Key, image_key, upload_key
@@ -29,6 +30,9 @@ ABANDONED: Final = timedelta(days=7)
 
 STREAM_LOST: Final = timedelta(hours=25)
 """Age at which the record of a change has left the stream, which keeps a day."""
+
+RECOUNTED: Final = timedelta(days=1)
+"""Age of a count of what a project uses at which it is counted again."""
 
 _BATCH_SIZE = 50  # Each object needs two of the 100 keys of a BatchGetItem.
 
@@ -50,6 +54,12 @@ def sweep() -> None:
             image_store.touch_tombstone(image_id)
         except Exception:  # As above.
             log.exception("The clean-up of image %s could not be repeated", image_id)
+    for project_id in usage_store.query_uncounted(now - RECOUNTED):
+        try:
+            if not usage_store.recount(project_id):
+                log.warning("What a project uses was counted wrongly, or lags")
+        except Exception:  # As above.
+            log.exception("What a project uses could not be counted")
     for batch in _batches(_idle_data()):
         _remove_unneeded(batch)
 

@@ -36,6 +36,7 @@ from chalicelib.store.keys import (
     MEMBER,
     NOTE,
     OWNED,
+    Key,
     image_id_in,
     image_key,
     list_position,
@@ -59,12 +60,18 @@ def load_image(image_id: str, member_id: str) -> ImageAndMembership:
 
     It keeps all promises: read-your-writes, revocation at once, hidden = absent.
     """
+    items = get_items(keys_of(image_id, member_id))
+    return found_in(items, image_id, member_id)
+
+
+def keys_of(image_id: str, member_id: str) -> list[Key]:
+    """Return the keys of an image and of one project's membership, if they can be."""
     if not is_image_id(image_id):
-        return ImageAndMembership(image_id, member_id, None, None)
+        return []
     keys = [image_key(image_id)]
     if is_project_id(member_id):
         keys.append(member_key(image_id, member_id))
-    return found_in(get_items(keys), image_id, member_id)
+    return keys
 
 
 def create_image(image: Image, caller: Caller) -> None:

@@ -248,6 +248,35 @@ class ClaimsItem(Item):
     expires_at = NumberAttribute(null=True)
 
 
+class UsageItem(Item):
+    """What a project uses of each quota, in bytes or pieces, and its own limits.
+
+    It stands in `by-project` by the time at which it was last counted anew. `drift` has
+    the differences that were found then. Or, with one attribute, how many offers a
+    project has with one consumer.
+    """
+
+    image_count_total = NumberAttribute(null=True)
+    image_size_total = NumberAttribute(null=True)
+    image_stage_total = NumberAttribute(null=True)
+    image_count_uploading = NumberAttribute(null=True)
+    offer_count_total = NumberAttribute(null=True)
+    offer_count_per_consumer = NumberAttribute(null=True)
+    image_count_total_most = NumberAttribute(null=True)
+    image_size_total_most = NumberAttribute(null=True)
+    image_stage_total_most = NumberAttribute(null=True)
+    image_count_uploading_most = NumberAttribute(null=True)
+    offer_count_total_most = NumberAttribute(null=True)
+    offer_count_per_consumer_most = NumberAttribute(null=True)
+    drift = JSONAttribute(null=True)
+
+
+class CountedItem(Item):
+    """The mark that a record of the stream was counted; it expires."""
+
+    expires_at = NumberAttribute(null=True)
+
+
 class RecentChangeItem(Item):
     """A recent change of a part of a project's list. Never truth; it expires.
 

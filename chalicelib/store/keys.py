@@ -12,6 +12,7 @@ MEMBER: Final = "MEMBER#"
 NOTE: Final = "NOTE#"
 RECENT: Final = "RECENT#"
 OFFER_RULE: Final = "RULE#"
+OFFERS: Final = "OFFERS#"
 OWNED: Final = "OWNED"
 SHARED: Final = "SHARED"
 PART_OF: Final = {
@@ -40,6 +41,9 @@ UNFINISHED: Final = "UNFINISHED"
 
 DELETED: Final = "DELETED"
 """The partition of `by-project` that holds tombstones until nothing is left."""
+
+USAGE: Final = "USAGE"
+"""The partition of `by-project` that holds the usage of each project."""
 
 _NULL, _TEXT = "0", "1"
 _NAME_END, _NAME_CUT = " ", "\U0010ffff"
@@ -92,6 +96,21 @@ def upload_partition(image_id: str) -> str:
 def claims_key(project_id: str) -> Key:
     """Return the key of a project's claims: `PROJECT#consumer`, `IMPORTS`."""
     return project_partition(project_id), "IMPORTS"
+
+
+def usage_key(project_id: str) -> Key:
+    """Return the key of a project's usage: `PROJECT#producer`, `USAGE`."""
+    return project_partition(project_id), "USAGE"
+
+
+def offers_key(project_id: str, member_id: str) -> Key:
+    """Return the key of a count of offers: `PROJECT#producer`, `OFFERS#consumer`."""
+    return project_partition(project_id), f"{OFFERS}{member_id}"
+
+
+def counted_key(sequence_number: str) -> Key:
+    """Return the key of the mark that a stream record was counted: `COUNTED#2100…`."""
+    return f"COUNTED#{sequence_number}", "COUNTED"
 
 
 def recent_key(project_id: str, part: str, changed_at: datetime, image_id: str) -> Key:

@@ -16,9 +16,19 @@ from pynamodb.transactions import TransactWrite
 from chalicelib import clock, ids
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.images import Image, is_image_id
-from chalicelib.domain.uploads import Upload, UploadState
+from chalicelib.domain.quotas import (
+    IMAGE_QUOTAS,
+    IMAGE_SIZE,
+    STAGE_SIZE,
+    UPLOADING,
+    check,
+    is_limited,
+)
+from chalicelib.domain.uploads import WEB_DOWNLOAD, Upload, UploadState
 from chalicelib.errors import Conflict, StaleError
+from chalicelib.store import usage as usage_store
 from chalicelib.store.dynamodb import (
+    PASSED,
     change_by,
     condition_failed,
     connection,
@@ -94,10 +104,20 @@ def list_uploads(image_id: str) -> list[Upload]:
 def begin_upload(before: Image, after: Image, upload: Upload, caller: Caller) -> None:
     """AP-14: store a new upload and its change of the image, if that was not changed.
 
+    One that is in progress then is counted for the image's owner, within its quotas; an
+    administrator's in a project of others is counted, but not limited.
+
     Raises:
+        LimitExceeded: The owner is over a quota.
         StaleError: The image was changed or deleted since *before* was read.
     """
     after = _changed(before, after)
+    is_counted = is_limited(IMAGE_QUOTAS) and usage_store.is_begun(before, after)
+    deltas = {UPLOADING: 1, IMAGE_SIZE: 0}
+    if upload.method == WEB_DOWNLOAD:
+        deltas[STAGE_SIZE] = 0
+    is_own = before.owner == caller.project_id
+    within = usage_store.within_limits(deltas) if is_own else None
 
     def write() -> None:
         with TransactWrite(connection=connection.connection) as transaction:
@@ -115,13 +135,19 @@ def begin_upload(before: Image, after: Image, upload: Upload, caller: Caller) ->
                 condition=ImageItem.version == before.version,
                 return_values="ALL_OLD",
             )
+            if is_counted:
+                usage_store.change_uploading(transaction, before.owner, 1, within)
 
     try:
         with_retries(write)
     except TransactWriteError as exc:
-        reasons_of(exc, 2)
-        if load_upload(upload.image_id, upload.id) != upload:
-            raise StaleError from exc
+        reasons = reasons_of(exc, 2 + is_counted)
+        if load_upload(upload.image_id, upload.id) == upload:
+            return
+        *others, usage = reasons if is_counted else [*reasons, PASSED]
+        if all(one is PASSED for one in others):
+            check(before.owner, usage_store.usage_of(usage), deltas)
+        raise StaleError from exc
 
 
 def save_upload(before: Upload, after: Upload) -> Upload:
@@ -168,7 +194,7 @@ def end_upload(
         try:
             with_retries(partial(_end, before, after, image, changed, by))
         except TransactWriteError as exc:
-            reasons_of(exc, 2)
+            reasons_of(exc, 2 + is_limited(IMAGE_QUOTAS))
             latest = load_upload(before.image_id, before.id)
             if latest == after:
                 return changed
@@ -200,6 +226,8 @@ def _end(
 ) -> None:
     item = upload_item(after)
     with TransactWrite(connection=connection.connection) as transaction:
+        if is_limited(IMAGE_QUOTAS):
+            usage_store.change_uploading(transaction, image.owner, -1, None)
         transaction.update(
             UploadItem(item.pk, item.sk),
             actions=_upload_actions(item),

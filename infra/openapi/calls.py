@@ -88,9 +88,11 @@ CALLS: Final[dict[tuple[str, str], Call]] = {
     ("PUT", f"{IMAGE}/stage"): Call(
         {204: None}, (*_CHANGE, 413, 415), {DATA_TYPE: DATA}
     ),
-    ("POST", f"{IMAGE}/import"): Call({202: None}, _CHANGE, _json("import")),
+    ("POST", f"{IMAGE}/import"): Call({202: None}, (*_CHANGE, 413), _json("import")),
     ("GET", f"{IMAGE}/tasks"): Call({200: "tasks"}, (403, 404)),
-    ("POST", UPLOADS): Call({201: "begun-upload"}, _CHANGE, _json("new-upload")),
+    ("POST", UPLOADS): Call(
+        {201: "begun-upload"}, (*_CHANGE, 413), _json("new-upload")
+    ),
     ("GET", UPLOADS): Call({200: "uploads"}, (403, 404)),
     ("GET", UPLOAD): Call({200: "upload"}, (403, 404, 409)),
     ("POST", f"{UPLOAD}/urls"): Call(

@@ -128,7 +128,10 @@ DOCUMENTS: Final[dict[str, Json]] = {
     ),
     "stores-info": _object({"stores": _list("store")}),
     "store": _object({"id": _TEXT, "default": _constant("true")}),
-    "usage-info": _object({"usage": {"type": "object"}}),
+    "usage-info": _object(
+        {"usage": {"type": "object", "additionalProperties": _ref("quota")}}
+    ),
+    "quota": _object({"limit": {"type": "integer"}, "usage": {"type": "integer"}}),
     "image": {
         "type": "object",
         "required": [*BASE, "self", "file", "schema"],

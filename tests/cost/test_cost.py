@@ -1,13 +1,15 @@
 """What each request costs, counted: the table of docs/costs.md is what is measured."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import requests
 
 import app as service
-from chalicelib import aws
+from chalicelib import aws, settings
+from chalicelib.domain.quotas import IMAGE_QUOTAS, OFFER_QUOTAS
 from chalicelib.store import dynamodb
 from infra.local import backend
 from tests.actors import Actor, Response, in_process
@@ -46,6 +48,7 @@ def _begun(producer: Actor, image_id: str) -> str:
 BEGUN: dict[tuple[str, str], str] = {}
 
 COSTS = table("Counted units", "docs/costs.md")
+WITH_QUOTAS = table("With quotas", "docs/costs.md")
 
 REQUESTS: dict[str, Request] = {
     "show image": lambda p, _, i: p.get(f"/v2/images/{i}"),
@@ -166,6 +169,37 @@ def test_units_are_those_of_the_document(row: dict[str, str]) -> None:
     bill = _measure(row["request"])
 
     assert (row["RCU"], row["WCU"]) == (f"{bill.read_units:g}", f"{bill.write_units:g}")
+
+
+@pytest.fixture
+def quotas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set all quotas of projects."""
+    names = [*IMAGE_QUOTAS, *OFFER_QUOTAS]
+    limited: dict[str, Any] = dict.fromkeys(names, 1_000)
+    monkeypatch.setattr(settings, "current", replace(settings.current, **limited))
+
+
+@pytest.mark.usefixtures("quotas")
+@pytest.mark.parametrize("row", WITH_QUOTAS, ids=lambda r: r["request"])
+def test_quotas_cost_what_the_document_says(row: dict[str, str]) -> None:
+    """In calls and round trips; what is not there costs what it does without them."""
+    bill = _measure(row["request"])
+
+    assert (row["calls"], row["round trips"]) == (bill.calls, str(bill.round_trips))
+
+
+@pytest.mark.java
+@pytest.mark.usefixtures("on_dynamodb_local", "quotas")
+@pytest.mark.xdist_group("dynamodb-local")
+@pytest.mark.parametrize("row", WITH_QUOTAS, ids=lambda r: r["request"])
+def test_quotas_cost_two_units_at_most(row: dict[str, str]) -> None:
+    """As the document says; a create one, and one round trip."""
+    bill = _measure(row["request"])
+    without = next(one for one in COSTS if one["request"] == row["request"])
+
+    assert (row["RCU"], row["WCU"]) == (f"{bill.read_units:g}", f"{bill.write_units:g}")
+    units = sum(float(without[name]) for name in ("RCU", "WCU"))
+    assert bill.read_units + bill.write_units <= units + 2
 
 
 def test_a_download_makes_no_client_of_s3(

@@ -25,6 +25,16 @@ MADE_BY_THE_STACK = {
 IN_THE_TEMPLATE = {*oidc.SETTINGS, "OS_AUTH_URL", "KEYSTONE_CREDENTIAL"}
 """Settings of the identities; the secret has the other ones of Keystone."""
 
+SET_BY_THE_STACK = {
+    "image_count_total": 1_000,
+    "image_size_total": 10 * 2**20,
+    "image_stage_total": 100 * 2**10,
+    "image_count_uploading": 100,
+    "offer_count_total": 10_000,
+    "offer_count_per_consumer": 1_000,
+}
+"""The quotas of projects, which are off by default: the stack's defaults."""
+
 ENVIRONMENT_BYTES_MAX = 4096
 """How many bytes all variables of a function may have: a limit of Lambda."""
 
@@ -60,12 +70,14 @@ def test_every_setting_is_a_parameter(template: Any) -> None:
 
 
 def test_a_parameter_has_the_default_of_its_setting(template: Any) -> None:
-    """A stack without parameters behaves as `make run`."""
+    """A stack without parameters behaves as `make run`, but for projects' quotas."""
     settings = Settings(table_name="", bucket_name="", queue_url="", auth="")
     for field in Settings.__annotations__:
         parameter = template["Parameters"].get(field.title().replace("_", ""), {})
         if "Default" in parameter:
-            assert parameter["Default"] == getattr(settings, field), field
+            default = getattr(settings, field)
+            assert parameter["Default"] == SET_BY_THE_STACK.get(field, default), field
+            assert field not in SET_BY_THE_STACK or default == -1
 
 
 @pytest.mark.parametrize(

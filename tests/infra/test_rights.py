@@ -15,6 +15,7 @@ import requests
 
 from chalicelib import clock, ids, settings
 from chalicelib.background import functions, sweep, transfers
+from chalicelib.domain.quotas import IMAGE_QUOTAS, OFFER_QUOTAS
 from chalicelib.identity.http_client import UpstreamError
 from chalicelib.identity.secret import read_secret
 from chalicelib.store import objects
@@ -40,8 +41,9 @@ def test_each_function_may_do_what_it_does_and_no_more(
     monkeypatch.setattr(transfers, "PART_BYTES", 500)
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
     allow(monkeypatch, "127.0.0.1")
-    bus = replace(settings.current, event_bus="default")
-    monkeypatch.setattr(settings, "current", bus)
+    limited: dict[str, Any] = dict.fromkeys((*IMAGE_QUOTAS, *OFFER_QUOTAS), 1_000)
+    complete = replace(settings.current, event_bus="default", **limited)
+    monkeypatch.setattr(settings, "current", complete)
     for name in RECORDINGS:
         talk = Conversation(send)
         for step in read(name):

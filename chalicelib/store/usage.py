@@ -1,0 +1,365 @@
+"""The access patterns of usage: what each project uses of its quotas.
+
+What begins and ends an upload counts it in its own transaction (`uploads`). All else is
+counted by the stream's function, each record once, so that it lags by some seconds.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from pynamodb.exceptions import PynamoDBException, TransactWriteError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+from pynamodb.transactions import TransactWrite
+
+from chalicelib import clock, settings
+from chalicelib.domain.images import Image, ImageStatus
+from chalicelib.domain.members import ImageAndMembership, MemberStatus
+from chalicelib.domain.quotas import (
+    IMAGE_COUNT,
+    IMAGE_QUOTAS,
+    IMAGE_SIZE,
+    OFFER_QUOTAS,
+    OFFERS_TO_ONE,
+    STAGE_SIZE,
+    UPLOADING,
+    Usage,
+    is_limited,
+    limit_of,
+    most,
+)
+from chalicelib.domain.quotas import OFFERS as OFFER_COUNT
+from chalicelib.store import images as image_store
+from chalicelib.store.dynamodb import (
+    condition_failed,
+    connection,
+    get_item,
+    get_items,
+    query_page,
+    query_untouched,
+    reasons_of,
+    with_retries,
+)
+from chalicelib.store.items import (
+    ByProject,
+    ByVisibilityOrOwner,
+    CountedItem,
+    UsageItem,
+    found_in,
+    image_of,
+    member_of,
+)
+from chalicelib.store.keys import (
+    IMAGE,
+    MEMBER,
+    OFFERS,
+    OWNED,
+    SHARED,
+    USAGE,
+    Key,
+    counted_key,
+    offers_key,
+    owner_partition,
+    project_partition,
+    project_sort,
+    touched_sort,
+    usage_key,
+)
+from chalicelib.store.mapping import Raw
+
+Deltas = Mapping[Key, Mapping[str, int]]
+"""How much more is used, by the key of the usage and the name of the quota."""
+
+_IN_PROGRESS: Final = frozenset({ImageStatus.SAVING, ImageStatus.IMPORTING})
+"""The statuses that only the begin of an upload brings, and its end takes away."""
+
+_STAGED: Final = frozenset({ImageStatus.UPLOADING, ImageStatus.IMPORTING})
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_COUNTED_KEPT: Final = timedelta(days=2)
+"""How long it is known that a record was counted; the stream has it for a day."""
+
+
+def load_usage(project_id: str) -> Usage:
+    """AP-48: what a project uses, strongly consistent, where a quota is set."""
+    raw = get_item(usage_key(project_id))
+    return usage_of(raw)
+
+
+def load_image_and_usage(
+    image_id: str, project_id: str
+) -> tuple[ImageAndMembership, Usage]:
+    """AP-49: as AP-1, with what the project uses where a quota of images is set."""
+    if not is_limited(IMAGE_QUOTAS):
+        return image_store.load_image(image_id, project_id), Usage()
+    return _load_with(image_id, project_id, usage_key(project_id))
+
+
+def load_image_and_offers(
+    image_id: str, project_id: str, member_id: str
+) -> tuple[ImageAndMembership, Usage]:
+    """AP-50: as AP-1, with the project's offers, in all and to one consumer."""
+    if not is_limited(OFFER_QUOTAS):
+        return image_store.load_image(image_id, project_id), Usage()
+    both = [usage_key(project_id), offers_key(project_id, member_id)]
+    return _load_with(image_id, project_id, *both)
+
+
+def _load_with(
+    image_id: str, project_id: str, *usages: Key
+) -> tuple[ImageAndMembership, Usage]:
+    keys = image_store.keys_of(image_id, project_id)
+    items = get_items([*keys, *usages] if keys else [])
+    loaded = found_in(items, image_id, project_id)
+    return loaded, usage_of(*(items.get(key) for key in usages))
+
+
+def usage_of(*raws: Raw | None) -> Usage:
+    """Parse a project's usage from its item, and from that of its offers to one."""
+    found: Raw = {name: raw[name] for raw in raws if raw for name in raw}
+    names = (*IMAGE_QUOTAS, *OFFER_QUOTAS)
+    return Usage(
+        used={name: int(found[name]["N"]) for name in names if name in found},
+        own={
+            name: limit_of(name, int(found[f"{name}_most"]["N"]))
+            for name in names
+            if f"{name}_most" in found
+        },
+    )
+
+
+def change_uploading(
+    transaction: TransactWrite, project_id: str, delta: int, condition: Condition | None
+) -> None:
+    """Count an upload that begins or ends, in its transaction."""
+    transaction.update(
+        UsageItem(*usage_key(project_id)),
+        actions=[UsageItem.image_count_uploading.add(delta)],
+        condition=condition,
+        return_values="ALL_OLD",
+    )
+
+
+def within_limits(deltas: Mapping[str, int]) -> Condition | None:
+    """Return the condition that a project may use so much more of each quota.
+
+    The item itself has the project's own limits, so that nothing is read for them.
+    """
+    condition: Condition | None = None
+    for name, delta in deltas.items():
+        limit: int = getattr(settings.current, name)
+        if limit < 0:
+            continue
+        used, own = getattr(UsageItem, name), getattr(UsageItem, f"{name}_most")
+        room = most(name, limit) - delta
+        free = used <= room
+        if room >= 0:
+            free |= used.does_not_exist()
+        within_own = used < own if delta else used <= own
+        one = (own.does_not_exist() & free) | (own.exists() & within_own)
+        condition = one if condition is None else condition & one
+    return condition
+
+
+def deltas_of(old: Raw | None, new: Raw | None) -> Deltas:
+    """Return how a change of any item alters what projects use, by quotas that are set.
+
+    An upload in progress is counted as it begins and ends; here only where its image is
+    deleted or given away meanwhile.
+    """
+    counts = _used_by(new)
+    counts.subtract(_used_by(old))
+    before, after = _in_progress(old), _in_progress(new)
+    if before and (after or new is None or "deleted" in new) and before != after:
+        counts[usage_key(before), UPLOADING] -= 1
+        if after:
+            counts[usage_key(after), UPLOADING] += 1
+    names = [
+        name
+        for some in (IMAGE_QUOTAS, OFFER_QUOTAS)
+        if is_limited(some)
+        for name in some
+    ]
+    deltas: dict[Key, dict[str, int]] = {}
+    for (key, name), count in counts.items():
+        if count and name in names:
+            deltas.setdefault(key, {})[name] = count
+    return deltas
+
+
+def count_record(sequence_number: str, deltas: Deltas) -> None:
+    """AP-51: count what a record of the stream changed, once."""
+
+    def write() -> None:
+        with TransactWrite(connection=connection.connection) as transaction:
+            expires_at = int((clock.now() + _COUNTED_KEPT).timestamp())
+            transaction.update(
+                CountedItem(*counted_key(sequence_number)),
+                actions=[CountedItem.expires_at.set(expires_at)],
+                condition=CountedItem.pk.does_not_exist(),
+            )
+            for key, more in deltas.items():
+                actions: list[Action] = [
+                    getattr(UsageItem, name).add(delta) for name, delta in more.items()
+                ]
+                if key[1] == USAGE:
+                    first = touched_sort(_NEVER)
+                    actions += [
+                        UsageItem.project_pk.set(UsageItem.project_pk | USAGE),
+                        UsageItem.project_sk.set(UsageItem.project_sk | first),
+                    ]
+                transaction.update(UsageItem(*key), actions=actions)
+
+    try:
+        with_retries(write)
+    except TransactWriteError as exc:
+        reasons_of(exc, 1 + len(deltas))  # The record was counted before.
+
+
+def query_uncounted(until: datetime) -> Iterator[str]:
+    """AP-52: the projects whose usage was not counted anew since; the index may lag."""
+    for partition, _ in query_untouched(USAGE, until):
+        yield partition.removeprefix(project_partition(""))
+
+
+def recount(project_id: str) -> bool:
+    """AP-53: count what a project uses, and mend what differs since the last time.
+
+    A difference may be a record on its way, so it is noted first and mended by the next
+    run that finds the same; nothing is changed where something was counted meanwhile.
+    Return whether all is right now.
+    """
+    raw = get_item(usage_key(project_id))
+    if raw is None:
+        return True
+    offers = _query_all(project_partition(project_id), UsageItem.sk.startswith(OFFERS))
+    held = {(one["pk"]["S"], one["sk"]["S"]): usage_of(one).used for one in offers}
+    held[usage_key(project_id)] = usage_of(raw).used
+    drift: dict[str, dict[str, int]] = {}
+    truth = _count(project_id)
+    for key in {**held, **truth}:
+        counted, used = truth.get(key, {}), held.get(key, {})
+        names = {*counted, *used}
+        wrong = {
+            name: counted.get(name, 0) - used.get(name, 0)
+            for name in sorted(names)
+            if counted.get(name, 0) != used.get(name, 0)
+        }
+        if wrong:
+            drift[key[1]] = wrong
+    found = UsageItem.from_raw_data(raw).drift
+    usage = UsageItem(*usage_key(project_id))
+    if drift and drift != found:
+        _update(usage, [UsageItem.drift.set(drift)])
+        return False
+    for sort, wrong in drift.items():
+        _mend(UsageItem(usage.pk, sort), wrong, held.get((usage.pk, sort), {}))
+    now = touched_sort(clock.now())
+    _update(usage, [UsageItem.drift.remove(), UsageItem.project_sk.set(now)])
+    return not drift
+
+
+def _mend(item: UsageItem, wrong: Mapping[str, int], held: Mapping[str, int]) -> None:
+    condition: Condition | None = None
+    for name in wrong:
+        used = getattr(UsageItem, name)
+        same = used == held[name] if name in held else used.does_not_exist()
+        condition = same if condition is None else condition & same
+    actions = [getattr(UsageItem, name).add(delta) for name, delta in wrong.items()]
+    _update(item, actions, condition)
+
+
+def _update(
+    item: UsageItem, actions: list[Action], condition: Condition | None = None
+) -> None:
+    """Update an item, unless it was counted meanwhile: then the next run does it."""
+    if condition is None:
+        condition = UsageItem.pk.exists()
+    try:
+        with_retries(lambda: item.update(actions=actions, condition=condition))
+    except PynamoDBException as exc:
+        if not condition_failed(exc):
+            raise
+
+
+def _count(project_id: str) -> dict[Key, dict[str, int]]:
+    """Count what a project uses, from the items themselves."""
+    counts = Counter[tuple[Key, str]]()
+    keys = [
+        (raw["pk"]["S"], raw["sk"]["S"])
+        for part in (OWNED, SHARED)
+        for raw in _query_all(
+            project_partition(project_id),
+            UsageItem.project_sk.startswith(project_sort(part, "")),
+            ByProject.Meta.index_name,
+        )
+    ]
+    keys += [
+        (raw["pk"]["S"], raw["sk"]["S"])
+        for raw in _query_all(
+            owner_partition(project_id), None, ByVisibilityOrOwner.Meta.index_name
+        )
+    ]
+    for raw in get_items(keys).values():
+        counts += _used_by(raw)
+        owner = _in_progress(raw)
+        if owner:
+            counts[usage_key(owner), UPLOADING] += 1
+    found: dict[Key, dict[str, int]] = {}
+    for (key, name), count in counts.items():
+        if key[0] == project_partition(project_id):
+            found.setdefault(key, {})[name] = count
+    return found
+
+
+def _query_all(
+    partition: str, condition: Condition | None, index_name: str | None = None
+) -> Iterator[Raw]:
+    start: Any = None
+    while True:
+        page = query_page(
+            partition,
+            range_key_condition=condition,
+            index_name=index_name,
+            exclusive_start_key=start,
+        )
+        yield from page["Items"]
+        start = page.get("LastEvaluatedKey")
+        if not start:
+            return
+
+
+def _used_by(raw: Raw | None) -> Counter[tuple[Key, str]]:
+    """Return what an item of any kind uses, but for uploads in progress."""
+    counts = Counter[tuple[Key, str]]()
+    if raw is None or "deleted" in raw or "owner" not in raw:
+        return counts
+    owner = raw["owner"]["S"]
+    usage = usage_key(owner)
+    if raw["sk"]["S"].startswith(MEMBER):
+        member = member_of(raw)
+        if member.status is MemberStatus.PENDING:
+            counts[usage, OFFER_COUNT] = 1
+            counts[offers_key(owner, member.member_id), OFFERS_TO_ONE] = 1
+    image = image_of(raw) if raw["sk"]["S"] == IMAGE else None
+    if image is not None:
+        counts[usage, IMAGE_COUNT] = 1
+        size = image.size or 0
+        counts[usage, IMAGE_SIZE] = size if image.has_data else 0
+        counts[usage, STAGE_SIZE] = size if image.status in _STAGED else 0
+        counts[usage, UPLOADING] = image.status is ImageStatus.UPLOADING
+    return counts
+
+
+def _in_progress(raw: Raw | None) -> str | None:
+    """Return the owner of an image whose upload is in progress, from any item."""
+    if raw is None or raw["sk"]["S"] != IMAGE:
+        return None
+    image = image_of(raw)
+    return image.owner if image and image.status in _IN_PROGRESS else None
+
+
+def is_begun(before: Image, after: Image) -> bool:
+    """Return whether a change begins an upload that is in progress then."""
+    return before.status not in _IN_PROGRESS and after.status in _IN_PROGRESS

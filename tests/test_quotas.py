@@ -1,0 +1,302 @@
+"""The quotas of a project: what it uses is counted once, and 413 beyond."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib import clock, settings
+from chalicelib.background import sweep
+from chalicelib.background.stream import Record, count_usage
+from chalicelib.store import dynamodb
+from chalicelib.store import usage as usage_store
+from chalicelib.store.items import UsageItem
+from chalicelib.store.keys import usage_key
+from infra.local.worker import Pump
+from infra.tools import quota
+from tests.actors import Actor
+from tests.aws_faults import stored
+from tests.scene import CONTENT, error
+
+MEBIBYTE = 2**20
+FORMATS = {"disk_format": "raw", "container_format": "bare"}
+UNSET = dict.fromkeys(
+    (
+        *("image_count_total", "image_size_total", "image_stage_total"),
+        *("image_count_uploading", "offer_count_total", "offer_count_per_consumer"),
+    ),
+    -1,
+)
+
+Limit = Callable[..., None]
+
+
+@pytest.fixture
+def limit(monkeypatch: pytest.MonkeyPatch) -> Limit:
+    """Set some quotas, and no others."""
+
+    def change(**limits: int) -> None:
+        values: dict[str, Any] = {**UNSET, **limits}
+        changed = replace(settings.current, **values)
+        monkeypatch.setattr(settings, "current", changed)
+
+    return change
+
+
+def usage(actor: Actor) -> Any:
+    """Return what a project is told of its quotas."""
+    response = actor.get("/v2/info/usage")
+    assert response.status == 200
+    return response.document["usage"]
+
+
+def begin(actor: Actor, image_id: str) -> Any:
+    """Begin a direct upload."""
+    return actor.post(f"/ext/v1/images/{image_id}/uploads", {"size": 12})
+
+
+def import_url(actor: Actor, image_id: str) -> Any:
+    """Begin an import from a URL."""
+    method = {"name": "web-download", "uri": "https://example.org/"}
+    return actor.post(f"/v2/images/{image_id}/import", {"method": method})
+
+
+def import_staged(actor: Actor, image_id: str) -> Any:
+    """Import what was staged."""
+    body = {"method": {"name": "glance-direct"}}
+    return actor.post(f"/v2/images/{image_id}/import", body)
+
+
+def over(name: str, most: int, used: int, delta: int) -> tuple[int, Any]:
+    """Return the response to what is over a limit, in the reference's words."""
+    return error(
+        413,
+        "Request Entity Too Large",
+        f"Project producer is over a limit for [Resource {name} is over limit of {most}"
+        f" due to current usage {used} and delta {delta}]",
+    )
+
+
+def test_without_quotas_nothing_is_counted(producer: Actor, pump: Pump) -> None:
+    """No item is written for them, and none is reported."""
+    image_id = producer.make_image(**FORMATS)
+    begin(producer, image_id)
+    producer.share(producer.make_image(), "consumer")
+    pump.drain()
+
+    assert usage(producer) == {}
+    kinds = {item["sk"]["S"].partition("#")[0] for item in stored()}
+    assert not kinds & {"USAGE", "OFFERS", "COUNTED"}
+
+
+def test_a_project_has_as_many_images_as_it_may(
+    producer: Actor, consumer: Actor, admin: Actor, pump: Pump, limit: Limit
+) -> None:
+    """Of another project's nobody is told; a deletion makes room again."""
+    limit(image_count_total=2)
+    first = producer.make_image()
+    producer.make_image()
+    pump.drain()
+
+    refused = producer.post("/v2/images", {})
+    assert over("image_count_total", 2, 2, 1) == (refused.status, refused.document)
+    assert usage(producer) == {"image_count_total": {"limit": 2, "usage": 2}}
+    assert usage(consumer) == {"image_count_total": {"limit": 2, "usage": 0}}
+    assert admin.post("/v2/images", {"owner": "producer"}).status == 201
+    for image_id in (first, *producer.listed()[:1]):
+        assert producer.delete(f"/v2/images/{image_id}").status == 204
+    pump.drain()
+    assert producer.post("/v2/images", {}).status == 201
+
+
+def test_bytes_are_counted_in_mebibytes_and_one_upload_may_go_over(
+    producer: Actor, pump: Pump, limit: Limit
+) -> None:
+    """As in the reference, which cannot know the size beforehand."""
+    limit(image_size_total=1, image_stage_total=0)
+    ids = [producer.make_image(**FORMATS) for _ in range(3)]
+    statuses = []
+    for image_id in ids:
+        statuses.append(producer.upload(image_id, b"x" * MEBIBYTE).status)
+        pump.drain()
+
+    refused = producer.upload(ids[2], CONTENT)
+    assert statuses == [204, 204, 413]
+    assert over("image_size_total", 1, 2, 0) == (refused.status, refused.document)
+    assert usage(producer)["image_size_total"] == {"limit": 1, "usage": 2}
+    assert begin(producer, ids[2]).status == 413
+    assert import_url(producer, ids[2]).status == 413
+    assert producer.upload(ids[2], b"x" * MEBIBYTE, "stage").status == 204
+    pump.drain()
+    assert usage(producer)["image_stage_total"] == {"limit": 0, "usage": 1}
+    late = producer.make_image(**FORMATS)
+    assert producer.upload(late, CONTENT, "stage").status == 413
+    refused = import_staged(producer, ids[2])
+    assert over("image_size_total", 1, 2, 1) == (refused.status, refused.document)
+    producer.delete(f"/v2/images/{ids[0]}")
+    producer.delete(f"/v2/images/{ids[1]}")
+    pump.drain()
+    assert import_staged(producer, ids[2]).status == 202
+    pump.drain()
+    assert {name: one["usage"] for name, one in usage(producer).items()} == {
+        "image_size_total": 1,
+        "image_stage_total": 0,
+    }
+
+
+def test_uploads_at_once_are_counted_exactly(
+    producer: Actor, pump: Pump, limit: Limit
+) -> None:
+    """As they begin and end, before the stream's function runs; deletions by that."""
+    limit(image_count_uploading=2)
+    ids = [producer.make_image(**FORMATS) for _ in range(4)]
+    first = begin(producer, ids[0])
+    second = import_url(producer, ids[1])
+
+    refused = [
+        (response.status, response.document["detail"])
+        for response in (begin(producer, ids[2]),)
+    ]
+    assert (first.status, second.status) == (201, 202)
+    text = over("image_count_uploading", 2, 2, 1)[1]["message"]
+    assert refused == [(413, text)]
+    assert import_url(producer, ids[2]).status == 413
+    assert producer.upload(ids[2], CONTENT).status == 413
+    assert producer.upload(ids[2], CONTENT, "stage").status == 413
+    assert producer.delete(first.document["self"]).status == 204
+    assert usage(producer) == {"image_count_uploading": {"limit": 2, "usage": 1}}
+    assert producer.upload(ids[2], CONTENT, "stage").status == 204
+    assert producer.delete(f"/v2/images/{ids[1]}").status == 204
+    pump.drain()
+    assert usage(producer)["image_count_uploading"]["usage"] == 1
+    assert import_staged(producer, ids[2]).status == 202
+    pump.drain()
+    assert usage(producer)["image_count_uploading"]["usage"] == 0
+
+
+def test_a_project_may_have_limits_of_its_own(
+    producer: Actor, limit: Limit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An operator's tool writes them, and the write of an upload compares them."""
+    limit(image_count_total=5, image_size_total=5, image_count_uploading=1)
+    table = dynamodb.connection.table_name
+    ids = [producer.make_image(**FORMATS) for _ in range(3)]
+    words = ["image_count_uploading=2", "image_size_total=7", "image_count_total=0"]
+    quota.main([table, "producer", *words])
+
+    own = sorted(capsys.readouterr().out.split())
+    assert own == sorted(words)
+    assert usage(producer) == {
+        "image_size_total": {"limit": 7, "usage": 0},
+        "image_count_total": {"limit": 0, "usage": 0},
+        "image_count_uploading": {"limit": 2, "usage": 0},
+    }
+    assert producer.post("/v2/images", {}).status == 413
+    assert [begin(producer, one).status for one in ids] == [201, 201, 413]
+    quota.main([table, "producer", "image_count_total="])
+    assert producer.post("/v2/images", {}).status == 201
+    quota.main([table, "producer", "image_count_uploading=0", "image_size_total="])
+    assert import_url(producer, ids[2]).status == 413
+
+
+@pytest.mark.parametrize(
+    "words", [["name"], ["nothing=1"], ["image_count_total=-1"], ["image_count_total"]]
+)
+def test_a_wrong_limit_is_refused(words: list[str]) -> None:
+    """In one line, before anything is written."""
+    with pytest.raises(SystemExit) as refused:
+        quota.main(["table", "producer", *words])
+
+    assert str(refused.value).startswith(f"quota: {words[0]!r} must be NAME=LIMIT")
+
+
+def test_an_offer_is_counted_until_it_is_answered(
+    producer: Actor, consumer: Actor, pump: Pump, limit: Limit
+) -> None:
+    """Those to one consumer, and all; 413 beyond, and no such quota is reported."""
+    limit(offer_count_total=3, offer_count_per_consumer=2)
+    ids = [producer.make_image() for _ in range(3)]
+    for image_id in ids[:2]:
+        producer.share(image_id, "consumer")
+    pump.drain()
+
+    def offer(project: str) -> Any:
+        return producer.post(f"/v2/images/{ids[2]}/members", {"member": project})
+
+    refused = offer("consumer")
+    wanted = over("offer_count_per_consumer", 2, 2, 1)
+    assert wanted == (refused.status, refused.document)
+    assert offer("other").status == 200
+    pump.drain()
+    refused = offer("third")
+    assert over("offer_count_total", 3, 3, 1) == (refused.status, refused.document)
+    assert usage(producer) == {}
+    consumer.set_status(ids[0], "accepted")
+    pump.drain()
+    assert offer("consumer").status == 200
+    pump.drain()
+    assert offer("third").status == 413
+    producer.delete(f"/v2/images/{ids[2]}")
+    pump.drain()
+    assert usage_store.load_usage("producer").used["offer_count_total"] == 1
+
+
+def test_a_record_that_is_delivered_again_is_not_counted_again(
+    producer: Actor, limit: Limit
+) -> None:
+    """Its sequence number is marked in the transaction that counts it."""
+    limit(image_count_total=9)
+    image_id = producer.make_image()
+    (item,) = (one for one in stored() if one["sk"]["S"] == "IMAGE")
+    for number in ("1", "1", "2"):
+        count_usage(Record(None, item, number))
+
+    assert usage(producer)["image_count_total"]["usage"] == 2
+    count_usage(Record(item, {**item, "owner": {"S": "heir"}}, "3"))
+    assert usage(producer)["image_count_total"]["usage"] == 1
+    assert usage_store.load_usage("heir").used == {"image_count_total": 1}
+    assert image_id
+
+
+def test_the_sweep_mends_what_was_counted_wrongly(
+    producer: Actor, pump: Pump, limit: Limit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its second run, if it finds the same: a difference may be on its way."""
+    producer.make_image()
+    staged = producer.make_image(**FORMATS)
+    producer.upload(staged, CONTENT, "stage")
+    begin(producer, producer.make_image(**FORMATS))
+    producer.share(producer.make_image(), "consumer")
+    pump.drain()
+    limit(image_count_total=9, image_count_uploading=9, offer_count_total=9)
+    producer.make_image()
+    pump.drain()
+
+    def used() -> dict[str, int]:
+        return dict(usage_store.load_usage("producer").used)
+
+    wrong = used()
+    sweep.sweep()
+    assert used() == wrong
+    sweep.sweep()
+    assert used() == {
+        "image_count_total": 5,
+        "image_stage_total": len(CONTENT),
+        "image_count_uploading": 2,
+        "offer_count_total": 1,
+    }
+    item = UsageItem(*usage_key("producer"))
+    item.update(actions=[UsageItem.image_count_total.add(3)])
+    sweep.sweep()
+    assert used()["image_count_total"] == 8
+    now = clock.now() + timedelta(hours=25)
+    monkeypatch.setattr(clock, "now", lambda: now)
+    sweep.sweep()
+    item.update(actions=[UsageItem.image_count_total.add(1)])
+    sweep.sweep()
+    assert used()["image_count_total"] == 9
+    sweep.sweep()
+    assert used()["image_count_total"] == 5
+    assert dynamodb.get_item(usage_key("producer")) is not None
