@@ -36,7 +36,7 @@ test-all: check ## Check, then run all tests, and measure what they cover
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
 check: $(READY) ## Check style, types and the infrastructure's template
-	@$(BIN)/ruff check --quiet . tools/upload
+	@$(BIN)/ruff check --quiet . tools/upload tools/sharing
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
 	@$(BIN)/cfn-lint infra/resources.yaml infra/account.yaml infra/github.yaml
