@@ -3,7 +3,7 @@
 import ast
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from http import HTTPStatus
 from importlib import import_module
@@ -21,6 +21,7 @@ from chalicelib.identity import oidc, service_credentials
 from chalicelib.settings import Settings
 from infra.local import gateway
 from infra.openapi.calls import CALLS
+from tests import messages
 from tests.contract.player import RECORDINGS, read
 from tests.readme import ROOT, table
 
@@ -273,3 +274,34 @@ def test_every_decision_is_listed() -> None:
         path.read_text("utf-8").partition("\n")[0] for path in folder.glob("0*.md")
     }
     assert documented == headings
+
+
+def test_every_error_response_is_documented() -> None:
+    """Each with its status, its reason and its message, and no other."""
+    rows = {
+        (int(row["status"]), row["reason"].strip("`"), unescaped(row["message"]))
+        for row in table("Responses", "docs/errors.md")
+    }
+
+    assert rows == messages.responses()
+
+
+@pytest.mark.parametrize(
+    ("heading", "expected"),
+    [
+        ("Failed imports and uploads", messages.failures),
+        ("Settings", messages.settings),
+    ],
+)
+def test_every_message_of_a_failure_is_documented(
+    heading: str, expected: Callable[[], set[str]]
+) -> None:
+    """And no other: of imports and uploads, and of settings."""
+    rows = {unescaped(row["message"]) for row in table(heading, "docs/errors.md")}
+
+    assert rows == expected()
+
+
+def unescaped(cell: str) -> str:
+    """Return the text of a table's cell."""
+    return cell.replace("\\\\", "\\")

@@ -213,7 +213,7 @@ def check_ids(pointer: str, ids: list[str], *, of_images: bool = False) -> None:
             kind = "an image's id" if of_images else "a project's id"
             raise BadRequest(f"{pointer}/{number} must be {kind}.")
         if one in ids[:number]:
-            raise BadRequest(f"{pointer}/{number} stands twice: {one[:_SHOWN]}.")
+            raise BadRequest(f"{pointer}/{number} is repeated: {one[:_SHOWN]}.")
 
 
 def check_project_id(project_id: str) -> str:
@@ -253,7 +253,7 @@ def parse_query(blueprint: Blueprint, *allowed: str) -> dict[str, str]:
                 f" {known}."
             )
         if name in found:
-            raise BadRequest(f"The parameter {name} stands twice.")
+            raise BadRequest(f"The parameter {name} is repeated.")
         found[name] = value
     return found
 

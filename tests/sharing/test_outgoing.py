@@ -295,7 +295,7 @@ def test_a_filter_that_finds_too_little_is_refused(
     [
         (bulk([], ["a"]), "/images must contain at least 1 items."),
         (bulk(["x" * 36], ["a"]), "/images/0 must be an image's id."),
-        (bulk([str(uuid4())], ["a", "a"]), "/projects/1 stands twice: a."),
+        (bulk([str(uuid4())], ["a", "a"]), "/projects/1 is repeated: a."),
         (
             bulk([str(uuid4())], ["a"], note="\u202eevil"),
             HIDING,
