@@ -10,7 +10,8 @@ from typing import Final
 from filelock import FileLock
 from uv import find_uv_bin
 
-CACHE: Final = Path(__file__).parents[2] / ".cache" / "environments"
+# Resolved: the first lines of commands name it, and a link to it may go.
+CACHE: Final = (Path(__file__).parents[2] / ".cache").resolve() / "environments"
 
 
 def install(requirements: Path) -> Path:
