@@ -56,7 +56,7 @@ def connect_by_catalog(auth: dict[str, str]) -> Any:
 
 
 def call(token: str, name: str, words: list[Any], options: dict[str, Any]) -> Any:
-    """Make a call; return its result, or the name of the error that it raised.
+    """Make a call; return its result, or the name and the text of an error.
 
     A word that was an object when the library gave it is that object again.
     """
@@ -65,7 +65,7 @@ def call(token: str, name: str, words: list[Any], options: dict[str, Any]) -> An
         result = attrgetter(name)(connect(token))(*given, **options)
         return {"result": plain(result)}
     except Error as error:
-        return {"error": type(error).__name__}
+        return {"error": type(error).__name__, "message": str(error)}
 
 
 def plain(value: Any) -> Any:

@@ -32,6 +32,12 @@ class Library:
         assert "error" in response, f"{name}: {response}"
         return str(response["error"])
 
+    def complaint(self, name: str, /, *words: Any, **options: Any) -> str:
+        """Make a call that raises an error; return what the error says."""
+        response = self._call(name, words, options)
+        assert "error" in response, f"{name}: {response}"
+        return str(response["message"])
+
     def _call(self, name: str, words: tuple[Any, ...], options: dict[str, Any]) -> Any:
         call = {"token": self.token, "name": name, "words": words, "options": options}
         assert self.process.stdin is not None

@@ -125,6 +125,8 @@ def test_data_is_staged_and_imported(
     for image_id in (made["id"], also["id"]):
         image = wait_until_active(service, image_id)
         assert image["os_hash_value"] == hashlib.sha512(content).hexdigest()
+    (task,) = glance(PRODUCER).rows(f"image-tasks {also['id']}")
+    assert task["Status"] == "success"
 
 
 def test_data_is_imported_from_the_web(

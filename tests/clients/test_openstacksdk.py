@@ -237,6 +237,18 @@ def test_only_an_administrator_publishes_and_gives_away(sdk: Libraries) -> None:
     assert admin.do(*update, owner="consumer")["owner"] == "consumer"
 
 
+def test_the_page_of_an_error_is_read(sdk: Libraries) -> None:
+    """A change is sent with an empty `Accept`, which is answered in HTML."""
+    producer = sdk(PRODUCER)
+    image_id = producer.do("image.create_image", "ubuntu")["id"]
+
+    told = producer.complaint("image.update_image", image_id, visibility="public")
+
+    assert told.startswith("ForbiddenException: 403: Client Error for url: ")
+    assert told.endswith("403 Forbidden: The owner of an image may not publish it.")
+    assert "<" not in told
+
+
 def test_tags_are_put_on_and_taken_off(sdk: Libraries) -> None:
     """To take off one that isn't there is an error."""
     producer = sdk(PRODUCER)

@@ -1,4 +1,4 @@
-"""The README's own commands, run in one shell in the order in which they stand."""
+"""The documents' own commands, run in one shell in the order in which they stand."""
 
 import os
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import disks
 from tests.clients.environments import install
 from tests.local.service import ROOT, environment, running
 
@@ -15,9 +16,9 @@ MARK = "# next"
 """What is printed between the outputs of two commands."""
 
 
-def commands(heading: str) -> list[tuple[str, str]]:
+def commands(heading: str, document: str = "README.md") -> list[tuple[str, str]]:
     """Return the commands of a section's last console block, each with its output."""
-    text = (ROOT / "README.md").read_text("utf-8")
+    text = (ROOT / document).read_text("utf-8")
     section = text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
     block = re.findall(r"```console\n(.*?)```", section, re.DOTALL)[-1]
     found: list[tuple[str, str]] = []
@@ -42,12 +43,17 @@ def comparable(output: str) -> str:
 
 @pytest.mark.xdist_group("run")
 def test_its_commands_print_what_it_says(tmp_path: Path) -> None:
-    """The quickstart and the clients, in one shell: each output is the README's."""
+    """The quickstart, the clients, then large files: each output is as it says."""
     programs = [
         str(install(client))
         for client in ("python-openstackclient", "python-glanceclient")
     ]
-    told = [*commands("Quickstart"), *commands("Clients")]
+    told = [
+        *commands("Quickstart"),
+        *commands("Clients"),
+        *commands("Large files", "docs/data.md"),
+    ]
+    (tmp_path / "ubuntu.qcow2").write_bytes(disks.qcow2())
     (tmp_path / "tools").symlink_to(ROOT / "tools")  # Files are left elsewhere.
     path = os.pathsep.join([*programs, os.environ["PATH"]])
     with running() as run:
