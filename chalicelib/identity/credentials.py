@@ -7,6 +7,7 @@ from typing import Final
 
 from chalicelib.domain.caller import Role
 from chalicelib.errors import Unauthorized
+from chalicelib.identity.http_client import PEM_START
 from chalicelib.settings import SettingError
 
 ROLES: Final = {
@@ -81,6 +82,8 @@ def read_method_settings(
     """
     values = {name: environ[name] for name in names if environ.get(name)}
     for name, text in values.items():
+        if text.startswith(PEM_START):
+            continue  # Certificates have several lines.
         if not text.isprintable() or text != text.strip():
             raise SettingError(
                 f"The setting {name} has a leading or trailing blank, or an"

@@ -23,6 +23,8 @@ WAIT_SECONDS_MAX: Final = 8.0
 RESPONSE_BYTES_MAX: Final = 1_000_000
 """Maximum size of a response's body, in bytes."""
 
+PEM_START: Final = "-----BEGIN CERTIFICATE-----"
+"""The start of certificates in PEM."""
 
 _NAME = r"[A-Za-z\d_](?:[\w-]*\w)?"
 _URL: Final = re.compile(
@@ -88,9 +90,11 @@ def new_deadline() -> float:
 
 
 @cache
-def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Return a TLS context that trusts the CAs of a file, or of the system."""
-    return ssl.create_default_context(cafile=ca_file)
+def tls_context(authorities: str | None) -> ssl.SSLContext:
+    """Return a TLS context that trusts the CAs of a file or in PEM, or the system's."""
+    if authorities and authorities.startswith(PEM_START):
+        return ssl.create_default_context(cadata=authorities)
+    return ssl.create_default_context(cafile=authorities)
 
 
 def send_request(  # noqa: PLR0913 - a request has that many parts
@@ -100,7 +104,7 @@ def send_request(  # noqa: PLR0913 - a request has that many parts
     headers: Mapping[str, str],
     deadline: float,
     document: Any = None,  # noqa: ANN401 - any JSON
-    ca_file: str | None = None,
+    authorities: str | None = None,
 ) -> Response:
     """Send a request on a new connection, and return its response before *deadline*.
 
@@ -119,7 +123,7 @@ def send_request(  # noqa: PLR0913 - a request has that many parts
         )
     if parts.scheme == "https":
         connection: HTTPConnection = HTTPSConnection(
-            parts.netloc, timeout=left, context=tls_context(ca_file)
+            parts.netloc, timeout=left, context=tls_context(authorities)
         )
     else:
         connection = HTTPConnection(parts.netloc, timeout=left)

@@ -32,7 +32,7 @@ from chalicelib.identity.http_client import (
 from chalicelib.identity.service_credentials import (
     SETTINGS,
     auth_url,
-    ca_file,
+    certificate_authorities,
     check_arn,
     sign_in_request,
 )
@@ -115,7 +115,7 @@ class Keystone:
             raise SettingError(
                 "The setting OS_AUTH_URL must start with https:// in Lambda."
             )
-        self._ca_file = ca_file(self._settings)
+        self._authorities = certificate_authorities(self._settings)
         self._secret = self._settings.get("KEYSTONE_CREDENTIAL")
         self._auth: Any = None
         self._signing_in = Lock()
@@ -221,7 +221,11 @@ class Keystone:
         }
         url = f"{self._url}/auth/tokens?nocatalog"
         return send_request(
-            "GET", url, headers=headers, deadline=deadline, ca_file=self._ca_file
+            "GET",
+            url,
+            headers=headers,
+            deadline=deadline,
+            authorities=self._authorities,
         )
 
     def _own_token(self, deadline: float, *, refused: str = "") -> str:
@@ -281,7 +285,7 @@ class Keystone:
             headers={"Content-Type": "application/json"},
             document=self._auth,
             deadline=deadline,
-            ca_file=self._ca_file,
+            authorities=self._authorities,
         )
 
     def _read_secret(self, deadline: float) -> Any:  # noqa: ANN401 - JSON, as Keystone takes it
@@ -289,11 +293,11 @@ class Keystone:
 
         arn = str(self._secret)
         values = call_with_deadline(deadline, arn, partial(read_secret, arn))
-        return sign_in_request(
-            read_method_settings(
-                "keystone", SETTINGS, {**self._settings.values, **values}
-            )
+        whole = read_method_settings(
+            "keystone", SETTINGS, {**self._settings.values, **values}
         )
+        self._authorities = certificate_authorities(whole)
+        return sign_in_request(whole)
 
 
 def _read(response: Response) -> tuple[_Identity, datetime]:

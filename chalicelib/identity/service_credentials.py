@@ -5,7 +5,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from chalicelib.identity.credentials import MethodSettings
-from chalicelib.identity.http_client import is_url, tls_context
+from chalicelib.identity.http_client import PEM_START, is_url, tls_context
 from chalicelib.settings import SettingError
 
 SETTINGS: Final = (
@@ -47,21 +47,23 @@ def auth_url(method_settings: MethodSettings) -> str:
     return url if has_version else f"{url}/v3"
 
 
-def ca_file(method_settings: MethodSettings) -> str | None:
-    """Return the path of the CA certificates for Keystone, or None for the system's.
+def certificate_authorities(method_settings: MethodSettings) -> str | None:
+    """Return the file or the PEM of Keystone's CAs, or None for the system's.
 
     Raises:
-        SettingError: The file is missing or has no certificates.
+        SettingError: There is no such file, or it or the PEM has no certificates.
     """
-    path = method_settings.get("OS_CACERT") or None
+    authorities = method_settings.get("OS_CACERT") or None
     try:
-        if path:
-            tls_context(path)
-    except OSError:  # An SSLError, too.
+        if authorities:
+            tls_context(authorities)
+    except (OSError, ValueError):  # An SSLError, too.
+        is_pem = str(authorities).startswith(PEM_START)
+        found = "damaged ones" if is_pem else repr(authorities)
         raise SettingError(
-            f"The setting OS_CACERT must name a file of certificates, not {path!r}."
+            f"The setting OS_CACERT must name a file of certificates, not {found}."
         ) from None
-    return path
+    return authorities
 
 
 def sign_in_request(method_settings: MethodSettings) -> dict[str, Any]:
