@@ -12,7 +12,9 @@ from chalice.package import TemplateDeepMerger, YAMLTemplateSerializer
 Template = dict[str, Any]
 
 INFRA: Final = Path(__file__).parents[1]
-PARTS: Final = ("resources", "functions", "settings", "api", "limits", "watch")
+PARTS: Final = (
+    *("resources", "functions", "settings", "api", "network", "limits", "watch"),
+)
 """The files that every stage has; that of the stage goes over them."""
 
 _TAGS_AS_MAP: Final = {"AWS::Serverless::Api", "AWS::Serverless::Function"}

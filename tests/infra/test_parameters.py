@@ -43,6 +43,15 @@ RESOURCE_NAME_BYTES_MAX = 200
 
 BARE = {"Auth": "oidc", "OidcIssuer": "https://id", "OidcAudience": "images"}
 
+INSIDE = {
+    "SubnetIds": "subnet-0a,subnet-0b",
+    "SecurityGroupIds": "sg-0",
+    "VpcEndpoints": "existing",
+}
+"""In a network whose endpoints are there."""
+
+CREATED = {"VpcEndpoints": "create", "VpcId": "vpc-0", "RouteTableIds": "rtb-0"}
+
 
 @pytest.fixture(scope="module")
 def template() -> Any:
@@ -138,6 +147,14 @@ def refusals(template: Any, given: dict[str, str]) -> list[str]:
         ({**BARE, "DomainName": "images.example.org"}, "CertificateArn"),
         ({**BARE, "BasePath": "images"}, "DomainName"),
         ({**BARE, "ExecuteApi": "off"}, "DomainName"),
+        ({**BARE, **INSIDE}, None),
+        ({**BARE, **INSIDE, "SecurityGroupIds": ""}, "SecurityGroupIds"),
+        ({**BARE, **INSIDE, "VpcEndpoints": ""}, "VpcEndpoints"),
+        ({**BARE, "SecurityGroupIds": "sg-0"}, "SubnetIds"),
+        ({**BARE, **INSIDE, **CREATED}, None),
+        ({**BARE, **INSIDE, **CREATED, "VpcId": ""}, "VpcId"),
+        ({**BARE, **INSIDE, **CREATED, "RouteTableIds": ""}, "RouteTableIds"),
+        ({**BARE, **CREATED}, "SubnetIds"),
         ({**BARE, "MonthlyBudget": "100"}, "AlarmEmail"),
     ],
 )

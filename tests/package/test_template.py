@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from infra.package.template import read
+from tests.infra.rights import granted
 from tests.package.packaged import ROOT, Package
 
 STATEFUL = ("DataBucket", "ImagesTable")
@@ -317,6 +318,45 @@ def test_every_role_has_the_boundary_that_is_set(package: Package) -> None:
     assert [one["PermissionsBoundary"] for one in roles.values()] == [boundary] * len(
         roles
     )
+
+
+def test_the_function_is_in_no_network_unless_set(package: Package) -> None:
+    """Then no endpoint costs anything, and its role has no right on networks."""
+    outside = {"IsInVpc": False}
+    resources = deployed(package.resources, outside)
+
+    assert "VpcConfig" not in resources["APIHandler"]["Properties"]
+    assert "ManagedPolicyArns" not in resources["ApiRole"]["Properties"]
+    made = {
+        name: one["Condition"]
+        for name, one in resources.items()
+        if one["Type"].startswith("AWS::EC2::")
+    }
+    assert made == {
+        "DynamoDbEndpoint": "CreatesEndpoints",
+        "S3Endpoint": "CreatesEndpoints",
+        "SecretEndpoint": "CreatesSecretEndpoint",
+        "SecretEndpointGroup": "CreatesSecretEndpoint",
+    }
+
+
+def test_a_private_keystone_is_reached_from_subnets(package: Package) -> None:
+    """And AWS by endpoints of each service that the API's function calls."""
+    resources = deployed(package.resources, {"IsInVpc": True})
+
+    network = resources["APIHandler"]["Properties"]["VpcConfig"]
+    assert network == {
+        name: {"Fn::Split": [",", {"Ref": name}]}
+        for name in ("SubnetIds", "SecurityGroupIds")
+    }
+    (managed,) = resources["ApiRole"]["Properties"]["ManagedPolicyArns"]
+    assert managed["Fn::Sub"].endswith("/AWSLambdaVPCAccessExecutionRole")
+    called = {action.partition(":")[0] for action, _ in granted()["api"]}
+    by_lambda = {"logs", "xray"}
+    # One endpoint is that of the credential: of Secrets Manager or of SSM.
+    assert called - by_lambda == {"dynamodb", "s3", "secretsmanager", "ssm"}
+    endpoints = package.of_type("AWS::EC2::VPCEndpoint")
+    assert set(endpoints) == {"DynamoDbEndpoint", "S3Endpoint", "SecretEndpoint"}
 
 
 def test_no_cors_unless_set(package: Package) -> None:
