@@ -11,7 +11,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.session import Session, get_session
 
-from chalicelib import aws_signing
+from chalicelib import aws_requests, aws_signing
 from chalicelib.aws_answers import Parsers
 from chalicelib.aws_http import Connections
 
@@ -27,6 +27,8 @@ def session() -> Session:
     """
     made = get_session()
     made.register_component("response_parser_factory", Parsers())
+    # Else botocore writes one for each request, of the features that the call uses.
+    made.set_default_client_config(Config(user_agent="cloud-images"))
     return made
 
 
@@ -38,6 +40,7 @@ def speed_up(client: Any) -> Connections:  # noqa: ANN401 - botocore's own
     ca_file = session().get_config_variable("ca_bundle")
     ca_file = os.environ.get("REQUESTS_CA_BUNDLE") if ca_file is None else ca_file
     events = client.meta.events
+    aws_requests.register(events)
     events.register("choose-signer.dynamodb", lambda **_: aws_signing.NAME)
     connections = Connections(client, ca_file)
     events.register("before-send.dynamodb", connections.send)

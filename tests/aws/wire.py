@@ -142,6 +142,7 @@ def client(url: str, *, is_ours: bool = True, read_timeout: float = 5) -> Iterat
         config=Config(
             retries={"mode": "standard", "total_max_attempts": 3},
             connect_timeout=1,
+            parameter_validation=not is_ours,  # As PynamoDB's client.
             read_timeout=read_timeout,
         ),
     )
