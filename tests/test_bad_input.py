@@ -429,6 +429,10 @@ def test_nothing_that_is_sent_makes_the_service_fail(  # noqa: PLR0913 - drawn
         ("POST", "/v2/images/{image}/actions/deactivate"),
         ("POST", "/v2/images/{image}/actions/reactivate"),
         ("DELETE", "/ext/v1/images/{image}/uploads/{image}"),
+        ("DELETE", "/ext/v1/incoming/{image}"),
+        ("DELETE", "/ext/v1/outgoing/{image}/consumer"),
+        ("DELETE", "/ext/v1/profile"),
+        ("DELETE", "/ext/v1/rules/consumer"),
     ],
 )
 def test_a_body_where_none_belongs_is_refused_before_anything_happens(
