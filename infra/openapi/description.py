@@ -63,7 +63,6 @@ _HEADERS: Final[dict[str, Json]] = {
     }.items()
 }
 _OF_STATUS: Final = {
-    201: "Location",
     307: "Location",
     401: "WWW-Authenticate",
     415: "Accept-Patch",
@@ -207,6 +206,8 @@ def _needs_token(path: str) -> bool:
 
 def _answer(method: str, path: str, status: int, name: str | None) -> Json:
     headers = _headers_of(status)
+    if (method, status) == ("POST", HTTPStatus.CREATED):  # A PUT creates at its URL.
+        headers.append("Location")
     if (method, path) == ("POST", "/v2/images"):
         headers += ["OpenStack-image-import-methods", "OpenStack-image-store-ids"]
     if name in (PAGE, FILE_OF_PAGE) or status == HTTPStatus.NOT_MODIFIED:
