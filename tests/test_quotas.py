@@ -243,6 +243,30 @@ def test_an_offer_is_counted_until_it_is_answered(
     assert usage_store.load_usage("producer").used["offer_count_total"] == 1
 
 
+def test_offers_of_the_extension_are_limited_too(
+    producer: Actor, pump: Pump, limit: Limit
+) -> None:
+    """One by one, and in a call of many: in a dry run, too."""
+    limit(offer_count_total=3, offer_count_per_consumer=1)
+    first, second = producer.make_image(), producer.make_image()
+    producer.share(first, "a")
+    pump.drain()
+    body = {"action": "share", "images": [second], "projects": ["a", "b", "c", "d"]}
+
+    one = producer.put(f"/ext/v1/outgoing/{second}/a", {})
+    runs = [
+        producer.post("/ext/v1/outgoing", body | {"dry_run": dry}).document["results"]
+        for dry in (True, False)
+    ]
+
+    assert (one.status, one.document["reason"]) == (413, "limit-exceeded")
+    for results in runs:
+        assert [result["result"] for result in results] == [
+            *("refused", "shared", "shared", "refused")
+        ]
+        assert {result.get("reason") for result in results} == {None, "limit-exceeded"}
+
+
 def test_a_record_that_is_delivered_again_is_not_counted_again(
     producer: Actor, limit: Limit
 ) -> None:

@@ -37,6 +37,7 @@ from chalicelib.api.schemas import Json
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image
+from chalicelib.domain.quotas import find_refused_offers
 from chalicelib.domain.sharing import Outcome, Result, Sharing, Wish, plan_shares
 from chalicelib.errors import (
     BadRequest,
@@ -60,7 +61,10 @@ UNKNOWN: Final = "unknown-recipient"
 _REFUSALS: Final = {
     "not-shared": (Forbidden, "The image is not shared at the moment."),
     "own-project": (Conflict, "An image cannot be shared with its own project."),
-    "limit-exceeded": (LimitExceeded, "The image has as many members as it may."),
+    "limit-exceeded": (
+        LimitExceeded,
+        "The image has all members, or your project all offers, that a limit allows.",
+    ),
 }
 """How the call that shares one image refuses it, by the reason."""
 
@@ -310,20 +314,24 @@ def _plan(
     Raises:
         NotFound: The image is not the caller's project's.
     """
-    image, held = outgoing_store.load_shares(
+    image, held, usages = outgoing_store.load_shares_and_offers(
         image_id,
         [wish.project_id for wish in wishes],
+        caller.project_id,
         notes=any(wish.has_note for wish in wishes),
     )
     image = policy.authorize_side(
         "share_image", caller, image, member=False, image_id=image_id
     )
+    known = {*held, *refused}
+    new = {one: usage for one, usage in usages.items() if one not in known}
+    over = dict.fromkeys(find_refused_offers(new), LimitExceeded.reason)
     outcomes = plan_shares(
         image,
         {project_id: share.note for project_id, share in held.items()},
         wishes,
         quota=settings.current.member_quota,
-        refused=refused,
+        refused={**over, **refused},
     )
     return _Plan(image, held, wishes, outcomes)
 

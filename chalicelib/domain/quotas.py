@@ -83,6 +83,16 @@ def check_own(
         check(image.owner, usage, deltas)
 
 
+def find_refused_offers(usages: Mapping[str, Usage]) -> list[str]:
+    """Return the projects to which no more offers may go, of new offers to each."""
+    refused: list[str] = []
+    for number, (project_id, usage) in enumerate(usages.items()):
+        more = number - len(refused) + 1
+        if _exceeded(usage, {OFFERS: more, OFFERS_TO_ONE: 1}):
+            refused.append(project_id)
+    return refused
+
+
 def check(project_id: str, usage: Usage, deltas: Mapping[str, int]) -> None:
     """Check that a project may use so much more, in bytes or pieces.
 
@@ -92,11 +102,22 @@ def check(project_id: str, usage: Usage, deltas: Mapping[str, int]) -> None:
     Raises:
         LimitExceeded: A quota would be exceeded.
     """
+    exceeded = _exceeded(usage, deltas)
+    if exceeded:
+        name, limit, used, more = exceeded
+        raise LimitExceeded(
+            f"Project {project_id} is over a limit for [Resource {name} is over limit"
+            f" of {limit} due to current usage {used} and delta {more}]"
+        )
+
+
+def _exceeded(
+    usage: Usage, deltas: Mapping[str, int]
+) -> tuple[str, int, int, int] | None:
+    """Return the first quota that is exceeded: its name, limit, usage and delta."""
     for name, delta in deltas.items():
         limit = usage.limit(name)
         used, more = usage.reported(name), delta // _UNITS.get(name, 1)
         if limit is not None and used + more > limit:
-            raise LimitExceeded(
-                f"Project {project_id} is over a limit for [Resource {name} is over"
-                f" limit of {limit} due to current usage {used} and delta {more}]"
-            )
+            return name, limit, used, more
+    return None

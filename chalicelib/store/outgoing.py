@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from chalicelib.domain.images import Image
 from chalicelib.domain.members import MemberStatus
+from chalicelib.domain.quotas import OFFER_QUOTAS, Usage, is_limited
 from chalicelib.domain.sharing import Sharing
 from chalicelib.errors import BadRequest
 from chalicelib.store import dynamodb
@@ -25,9 +26,12 @@ from chalicelib.store.keys import (
     member_key,
     membership_sort,
     note_key,
+    offers_key,
     owner_partition,
+    usage_key,
 )
 from chalicelib.store.mapping import Raw
+from chalicelib.store.usage import usage_of
 
 ROWS_MAX: Final = 5_000
 """Maximum number of memberships that a list with a filter looks at."""
@@ -58,12 +62,34 @@ def load_shares(
 
     It keeps what each write of the producer says about what was there.
     """
+    items = get_items(_share_keys(image_id, member_ids, notes=notes))
+    return _parse(items, image_id, member_ids)
+
+
+def load_shares_and_offers(
+    image_id: str, member_ids: Collection[str], owner: str, *, notes: bool
+) -> tuple[Image | None, dict[str, Sharing], dict[str, Usage]]:
+    """AP-54: as AP-41, with what the owner may offer to each, if a quota is set."""
+    if not is_limited(OFFER_QUOTAS):
+        return *load_shares(image_id, member_ids, notes=notes), {}
+    usage = usage_key(owner)
+    offers = {one: offers_key(owner, one) for one in member_ids}
+    keys = _share_keys(image_id, member_ids, notes=notes)
+    items = get_items([*keys, usage, *offers.values()])
+    usages = {
+        one: usage_of(items.get(usage), items.get(key)) for one, key in offers.items()
+    }
+    return *_parse(items, image_id, member_ids), usages
+
+
+def _share_keys(
+    image_id: str, member_ids: Collection[str], *, notes: bool
+) -> list[Key]:
     keys = [image_key(image_id)]
     keys += [member_key(image_id, member_id) for member_id in member_ids]
     if notes:
         keys += [note_key(image_id, member_id) for member_id in member_ids]
-    items = get_items(keys)
-    return _parse(items, image_id, member_ids)
+    return keys
 
 
 def load_all_shares(image_id: str) -> tuple[Image | None, dict[str, Sharing]]:
