@@ -20,6 +20,8 @@ class Bill:
     trips: list[list[str]] = field(default_factory=list)
     read_units: float = 0
     write_units: float = 0
+    unit_of_key: float = 1
+    """What a key of the latest BatchGetItem consumes at least."""
 
     @property
     def calls(self) -> str:
@@ -45,19 +47,21 @@ class Bill:
             for one in (consumed if isinstance(consumed, list) else [consumed])
         )
         if model.name == "BatchGetItem":
-            self.read_units -= sum(map(len, parsed["Responses"].values()))
+            found = sum(map(len, parsed["Responses"].values()))
+            self.read_units -= found * self.unit_of_key
         if model.name in ("BatchGetItem", "Query"):
             self.read_units += units
         else:
             self.write_units += units
 
     def note_keys(self, params: dict[str, Any], **_: Any) -> None:
-        """Note a unit for each key.
+        """Note a unit for each key, or half of it if eventually consistent.
 
         DynamoDB charges it for one that is not there as well; DynamoDB Local does not.
         """
         (wanted,) = params["RequestItems"].values()
-        self.read_units += len(wanted["Keys"])
+        self.unit_of_key = 1 if wanted.get("ConsistentRead") else 0.5
+        self.read_units += len(wanted["Keys"]) * self.unit_of_key
 
     def note_transaction(self, params: dict[str, Any], **_: Any) -> None:
         """Note what the parts of a transaction consume."""

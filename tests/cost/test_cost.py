@@ -45,6 +45,11 @@ def _begun(producer: Actor, image_id: str) -> str:
     return f"{_uploads(image_id)}/{BEGUN[producer.project, image_id]}"
 
 
+def _bulk(image_id: str) -> dict[str, Any]:
+    projects = [f"project-{number}" for number in range(48)]
+    return {"action": "share", "images": [image_id], "projects": projects}
+
+
 BEGUN: dict[tuple[str, str], str] = {}
 
 COSTS = table("Counted units", "docs/costs.md")
@@ -90,6 +95,26 @@ REQUESTS: dict[str, Request] = {
     ),
     "complete direct upload": lambda p, _, i: p.post(_begun(p, i) + "/complete"),
     "abort direct upload": lambda p, _, i: p.delete(_begun(p, i)),
+    "list incoming": lambda _, c, __: c.get("/ext/v1/incoming?status=accepted"),
+    "show incoming": lambda _, c, i: c.get(f"/ext/v1/incoming/{i}"),
+    "answer incoming": lambda _, c, i: c.put(
+        f"/ext/v1/incoming/{i}", {"status": "rejected"}
+    ),
+    "leave": lambda _, c, i: c.delete(f"/ext/v1/incoming/{i}"),
+    "list outgoing": lambda p, _, __: p.get("/ext/v1/outgoing"),
+    "show outgoing": lambda p, _, i: p.get(f"/ext/v1/outgoing/{i}"),
+    "share": lambda p, _, i: p.put(f"/ext/v1/outgoing/{i}/x"),
+    "share with a note": lambda p, _, i: p.put(
+        f"/ext/v1/outgoing/{i}/x", {"note": "hello"}
+    ),
+    "change a note": lambda p, _, i: p.put(
+        f"/ext/v1/outgoing/{i}/consumer", {"note": "hello"}
+    ),
+    "revoke": lambda p, _, i: p.delete(f"/ext/v1/outgoing/{i}/consumer"),
+    "share with 48 projects": lambda p, _, i: p.post("/ext/v1/outgoing", _bulk(i)),
+    "show recipient": lambda p, _, __: p.get("/ext/v1/recipients/x"),
+    "set profile": lambda p, _, __: p.put("/ext/v1/profile", {"display_name": "P"}),
+    "set rule": lambda _, c, __: c.put("/ext/v1/rules/producer", {"effect": "mute"}),
     "any request for an image that is hidden": lambda p, _, i: Actor(
         p.send, "stranger"
     ).get(f"/v2/images/{i}"),

@@ -351,3 +351,16 @@ def test_an_item_of_the_crowd_has_the_promised_size() -> None:
 
     assert 3_500 < len(text) < 4_600
     assert len(image.name or "") == 30
+
+
+@pytest.mark.usefixtures("on_crowd")
+def test_a_page_of_offers_with_counts_costs_little() -> None:
+    """60 units and 4 for each 100 offers, in two round trips."""
+    actor = Actor(in_process(service.app), consumer(10))
+    with counting() as bill:
+        response = actor.get("/ext/v1/incoming")
+
+    assert response.document["counts"]["pending"] == OFFERS
+    assert len(response.document["memberships"]) == 25
+    assert bill.round_trips == 2
+    assert bill.read_units <= 60 + 4 * OFFERS / 100
