@@ -8,11 +8,13 @@ copy has come to: the same command goes on there. Nothing in TO is ever written 
 import json
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session
 
 # The items' classes are read alone; no setting of them counts here.
@@ -121,9 +123,27 @@ def _put(client: Any, target: str, item: Raw) -> bool:  # noqa: ANN401 - botocor
     return True
 
 
-if __name__ == "__main__":
-    if len(sys.argv) != 3:  # noqa: PLR2004 - its name, and two words
-        sys.exit(__doc__)
-    source, target = sys.argv[1:]
-    count = copy_table(source, target, Path(f"copy-{source}-{target}.json"))
+def main(words: Sequence[str]) -> None:
+    """Do what the command line says; end in one line where that is not possible."""
+    if len(words) != 2 or not all(words) or words[0] == words[1]:  # noqa: PLR2004 - FROM TO
+        sys.exit(
+            "Usage: python -m infra.tools.copy_table FROM TO, where FROM is the old"
+            " table and TO that of the stack."
+        )
+    source, target = words
+    try:
+        count = copy_table(source, target, Path(f"copy-{source}-{target}.json"))
+    except (BotoCoreError, ClientError) as error:
+        sys.exit(
+            f"copy_table: {error} Check both names, the region and the credentials."
+        )
+    except ValueError:
+        sys.exit(
+            f"copy_table: copy-{source}-{target}.json is damaged. Remove it: the copy"
+            " then starts again and writes nothing twice."
+        )
     print(f"{count} items were copied.")  # noqa: T201 - for who ran it
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
