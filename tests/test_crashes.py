@@ -22,6 +22,7 @@ from chalicelib.aws import client
 from chalicelib.background import sweep, transfers
 from chalicelib.store import dynamodb, objects
 from chalicelib.store import uploads as upload_store
+from chalicelib.store.cursors import save_cursors
 from infra.local import backend
 from infra.local.worker import Pump
 from tests.actors import Actor, Response
@@ -145,7 +146,8 @@ def let_time_pass(days: float, pump: Pump, monkeypatch: pytest.MonkeyPatch) -> N
     with monkeypatch.context() as later:
         then = clock.now() + timedelta(days=days)
         later.setattr(clock, "now", lambda: then)
-        sweep.sweep()
+        save_cursors({})  # The round of a new day begins.
+        sweep.sweep(60)
         pump.drain()
 
 

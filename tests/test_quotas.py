@@ -302,9 +302,9 @@ def test_the_sweep_mends_what_was_counted_wrongly(
         return dict(usage_store.load_usage("producer").used)
 
     wrong = used()
-    sweep.sweep()
+    sweep.sweep(60)
     assert used() == wrong
-    sweep.sweep()
+    sweep.sweep(60)
     assert used() == {
         "image_count_total": 5,
         "image_stage_total": len(CONTENT),
@@ -313,14 +313,14 @@ def test_the_sweep_mends_what_was_counted_wrongly(
     }
     item = UsageItem(*usage_key("producer"))
     item.update(actions=[UsageItem.image_count_total.add(3)])
-    sweep.sweep()
+    sweep.sweep(60)
     assert used()["image_count_total"] == 8
     now = clock.now() + timedelta(hours=25)
     monkeypatch.setattr(clock, "now", lambda: now)
-    sweep.sweep()
+    sweep.sweep(60)
     item.update(actions=[UsageItem.image_count_total.add(1)])
-    sweep.sweep()
+    sweep.sweep(60)
     assert used()["image_count_total"] == 9
-    sweep.sweep()
+    sweep.sweep(60)
     assert used()["image_count_total"] == 5
     assert dynamodb.get_item(usage_key("producer")) is not None

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from chalicelib import clock, ids
-from chalicelib.background import functions
-from chalicelib.background.sweep import ABANDONED, IDLE, STREAM_LOST
+from chalicelib.background import functions, transfers
+from chalicelib.background import sweep as sweeps
+from chalicelib.background.sweep import ABANDONED, IDLE, ROUND, STREAM_LOST
 from chalicelib.store import dynamodb, objects
 from chalicelib.store import images as image_store
 from chalicelib.store import uploads as upload_store
 from infra.local.streams import MotoStream
-from infra.local.worker import Pump
+from infra.local.worker import Pump, _Context
 from tests.actors import Actor
+from tests.aws_faults import recording
 from tests.bucket_faults import multiparts, stored_objects
 from tests.scene import CONTENT
 
@@ -45,7 +47,7 @@ def sweep_in(monkeypatch: pytest.MonkeyPatch) -> Sweep:
         with monkeypatch.context() as patched:
             patched.setattr(clock, "now", lambda: then)
             functions.sweep(
-                event | {"detail-type": "Scheduled Event", "resources": []}, None
+                event | {"detail-type": "Scheduled Event", "resources": []}, _Context()
             )
 
     return sweep
@@ -54,7 +56,7 @@ def sweep_in(monkeypatch: pytest.MonkeyPatch) -> Sweep:
 def test_an_object_that_nobody_has_is_removed(
     producer: Actor, image_id: str, sweep_in: Sweep
 ) -> None:
-    """Once it is an hour old: before that, its request may still go on."""
+    """In the round of a day after it is an hour old: its request may still go on."""
     producer.upload(image_id, CONTENT)
     kept = stored_objects(image_id)
     for other in (image_id, OTHER):
@@ -63,7 +65,7 @@ def test_an_object_that_nobody_has_is_removed(
     sweep_in(SOON)
     assert len(stored_objects()) >= 3
 
-    sweep_in(LATER)
+    sweep_in(SOON + ROUND)
     assert stored_objects(image_id) == kept
     assert stored_objects(OTHER) == []
     assert producer.download(image_id).body == CONTENT
@@ -163,7 +165,7 @@ def test_a_deletion_whose_record_was_lost_is_ended(
     assert tombstone.keys() == {"pk", "sk", "deleted", "changed"}
 
     sweep_in(10 * STREAM_LOST)
-    assert pump.step() == 0
+    assert dynamodb.query_collection(image_id) == [tombstone]
 
 
 def test_a_deletion_that_was_ended_meanwhile_stays_so(
@@ -255,3 +257,72 @@ def test_one_upload_that_cannot_be_seen_to_keeps_no_other_from_it(
     assert states == ["open", "failure", "failure"]
     assert stored_objects("no-image") == ["no-image/of-ours"]
     objects.delete_data("no-image", "of-ours")
+
+
+def _begin_uploads(producer: Actor, count: int) -> list[Any]:
+    """Begin a direct upload into each of some images."""
+    begun = []
+    for _ in range(count):
+        image_id = producer.make_image(disk_format="raw", container_format="bare")
+        path = f"/ext/v1/images/{image_id}/uploads"
+        begun.append(producer.post(path, {"size": 10}).document)
+    return begun
+
+
+def test_uploads_that_wait_for_their_clients_cost_a_sweep_nothing(
+    producer: Actor, sweep_in: Sweep
+) -> None:
+    """They stand in a partition of their own, which is read from a week ago on."""
+    _begin_uploads(producer, 3)
+    sweep_in(LATER)  # The bucket was looked at.
+
+    with recording() as calls:
+        sweep_in(2 * LATER)
+
+    assert [name for name, _ in calls] == [
+        *("BatchGetItem", "Query", "UpdateItem", "Query", "UpdateItem"),
+        *("Query", "UpdateItem", "Query", "UpdateItem", "UpdateItem", "UpdateItem"),
+    ]
+
+
+def test_a_sweep_goes_on_where_the_last_one_ended(
+    producer: Actor, sweep_in: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each list, the bucket's too; after its end it begins again."""
+    begun = [one["id"] for one in _begin_uploads(producer, 5)]
+    for _ in range(3):
+        objects.put_data(OTHER, ids.new_id(), b"left over")
+    seen: list[str] = []
+    monkeypatch.setattr(sweeps, "_BATCH_SIZE", 2)
+    monkeypatch.setattr(transfers, "fail", lambda one, _: seen.append(one.id))
+    monkeypatch.setattr(functions, "RESERVE_SECONDS", 900)
+
+    left = []
+    for hour in range(3):
+        sweep_in(MUCH_LATER + timedelta(hours=hour))
+        left.append(len(stored_objects(OTHER)))
+    monkeypatch.setattr(functions, "RESERVE_SECONDS", 60)
+    sweep_in(MUCH_LATER + timedelta(hours=3))
+
+    assert seen == begun
+    assert left == [1, 0, 0]
+
+
+def test_a_bucket_is_looked_over_once_a_day(
+    producer: Actor, image_id: str, sweep_in: Sweep
+) -> None:
+    """An object costs a read a day, where each hour's run took two."""
+    producer.upload(image_id, CONTENT)
+
+    with recording() as calls:
+        for hour in range(1, 25):
+            sweep_in(LATER + timedelta(hours=hour))
+
+    keys = [
+        key
+        for name, asked in calls
+        if name == "BatchGetItem"
+        for key in asked["RequestItems"]["cloud-images-test"]["Keys"]
+    ]
+    assert keys.count({"pk": {"S": f"IMAGE#{image_id}"}, "sk": {"S": "IMAGE"}}) == 1
+    assert not any(key["pk"] == {"S": f"UPLOAD#{image_id}"} for key in keys)

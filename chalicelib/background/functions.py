@@ -46,13 +46,15 @@ def stream(event: DynamoDBEvent) -> dict[str, Any]:
 
 
 @functions.schedule(Rate(1, unit=Rate.HOURS), name="sweep")
-def sweep(_event: CloudWatchEvent) -> None:
+def sweep(event: CloudWatchEvent) -> None:
     """Resume or remove what crashes left, in the table and in the bucket."""
     from chalicelib.background.sweep import (  # noqa: PLC0415 - see above
         sweep as run_sweep,
     )
 
-    run_sweep()
+    context: Any = event.context
+    left = context.get_remaining_time_in_millis() / 1000
+    run_sweep(left - RESERVE_SECONDS)
 
 
 def _process_messages(event: SQSEvent) -> None:

@@ -1,10 +1,12 @@
 """The sweep: resume or remove what crashes left in the table and in the bucket."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 
 from chalicelib import clock
 from chalicelib.background import transfers
@@ -14,6 +16,7 @@ from chalicelib.store import images as image_store
 from chalicelib.store import objects, queue
 from chalicelib.store import uploads as upload_store
 from chalicelib.store import usage as usage_store
+from chalicelib.store.cursors import load_cursors, save_cursors
 from chalicelib.store.dynamodb import get_items
 from chalicelib.store.items import image_of, upload_of
 from chalicelib.store.keys import Key, image_key, upload_key
@@ -34,39 +37,72 @@ STREAM_LOST: Final = timedelta(hours=25)
 RECOUNTED: Final = timedelta(days=1)
 """Age of a count of what a project uses at which it is counted again."""
 
-_BATCH_SIZE = 50  # Each object needs two of the 100 keys of a BatchGetItem.
+ROUND: Final = timedelta(hours=23, minutes=30)
+"""Least time from one look over the bucket to the next: a day of hourly runs."""
+
+_BATCH_SIZE = 100
+_T = TypeVar("_T")
+_BEGUN = " begun"
 
 
-def sweep() -> None:
+@dataclass(frozen=True, slots=True)
+class _List(Generic[_T]):
+    """A list that the sweep goes through: how it is read from a place on, and used.
+
+    One of a *period* is begun once in that time.
+    """
+
+    name: str
+    find: Callable[[str], Iterator[tuple[str, _T]]]
+    use: Callable[[_T], None]
+    period: timedelta = timedelta(0)
+
+
+def sweep(seconds: float) -> None:
     """Resume or end each idle upload; remove data that no image needs.
 
     A deletion whose record was lost is written again: the stream's function ends it.
+    Each list has its share of the time, and goes on in the next run where it ended.
     """
     now = clock.now()
-    for image_id, upload_id in upload_store.query_unfinished(now - IDLE):
+    unfinished = partial(upload_store.query_unfinished, now - IDLE)
+    abandoned = partial(upload_store.query_open, now - ABANDONED)
+    deleted = partial(image_store.query_deleted, now - STREAM_LOST)
+    uncounted = partial(usage_store.query_uncounted, now - RECOUNTED)
+    lists: tuple[_List[Any], ...] = (
+        _List("unfinished", unfinished, _resume_or_end),
+        _List("open", abandoned, _resume_or_end),
+        _List("deleted", deleted, _repeat_deletion),
+        _List("uncounted", uncounted, _recount),
+        _List("multiparts", _idle_multiparts, _remove_unneeded, ROUND),
+        _List("objects", _idle_objects, _remove_unneeded, ROUND),
+    )
+    cursors = load_cursors()
+    for number, one in enumerate(lists, 1):
+        _go_on(one, cursors, now + timedelta(seconds=seconds * number / len(lists)))
+        save_cursors(cursors)
+
+
+def _go_on(one: _List[_T], cursors: dict[str, str], ends: datetime) -> None:
+    """Use a list from its cursor on, until its end or a time."""
+    if one.period and one.name not in cursors:
+        begun = cursors.get(one.name + _BEGUN)
+        if begun and clock.now() < datetime.fromisoformat(begun) + one.period:
+            return
+        cursors[one.name + _BEGUN] = clock.now().isoformat()
+    for place, found in one.find(cursors.pop(one.name, "")):
         try:
-            _resume_or_end(image_id, upload_id)
+            one.use(found)
         except Exception:  # One failure must not stop the others.
-            log.exception("Upload %s could not be resumed or ended", upload_id)
-    for image_id in image_store.query_deleted(now - STREAM_LOST):
-        log.warning("The clean-up of image %s is repeated", image_id)
-        try:
-            image_store.touch_tombstone(image_id)
-        except Exception:  # As above.
-            log.exception("The clean-up of image %s could not be repeated", image_id)
-    for project_id in usage_store.query_uncounted(now - RECOUNTED):
-        try:
-            if not usage_store.recount(project_id):
-                log.warning("What a project uses was counted wrongly, or lags")
-        except Exception:  # As above.
-            log.exception("What a project uses could not be counted")
-    for batch in _batches(_idle_data()):
-        _remove_unneeded(batch)
+            log.exception("The sweep failed at %s in its list %s", place, one.name)
+        if clock.now() >= ends:
+            cursors[one.name] = place
+            return
 
 
-def _resume_or_end(image_id: str, upload_id: str) -> None:
+def _resume_or_end(ids: tuple[str, str]) -> None:
     now = clock.now()
-    upload = upload_store.load_upload(image_id, upload_id)
+    upload = upload_store.load_upload(*ids)
     if upload is None or upload.is_over or upload.updated_at > now - IDLE:
         return
     if upload.state is not UploadState.OPEN:
@@ -77,27 +113,47 @@ def _resume_or_end(image_id: str, upload_id: str) -> None:
         )
 
 
-def _idle_data() -> Iterator[StoredData]:
+def _repeat_deletion(image_id: str) -> None:
+    log.warning("The clean-up of image %s is repeated", image_id)
+    image_store.touch_tombstone(image_id)
+
+
+def _recount(project_id: str) -> None:
+    if not usage_store.recount(project_id):
+        log.warning("What a project uses was counted wrongly, or lags")
+
+
+def _idle_multiparts(after: str) -> Iterator[tuple[str, list[StoredData]]]:
+    return _batches(objects.list_multiparts(after=after))
+
+
+def _idle_objects(after: str) -> Iterator[tuple[str, list[StoredData]]]:
+    return _batches(objects.list_objects(after=after))
+
+
+def _batches(
+    listing: Iterator[StoredData],
+) -> Iterator[tuple[str, list[StoredData]]]:
+    """Yield what is idle and of this service, some at a time, after the last key."""
     until = clock.now() - IDLE
-    for listing in (objects.list_multiparts(), objects.list_objects()):
-        yield from (
+    while batch := list(islice(listing, _BATCH_SIZE)):
+        idle = [
             data
-            for data in listing
+            for data in batch
             if data.created_at < until
             and is_image_id(data.image_id)
             and is_image_id(data.upload_id)
-        )
-
-
-def _batches(listing: Iterator[StoredData]) -> Iterator[list[StoredData]]:
-    while batch := list(islice(listing, _BATCH_SIZE)):
-        yield batch
+        ]
+        last = batch[-1]
+        yield objects.object_key(last.image_id, last.upload_id), idle
 
 
 def _remove_unneeded(batch: list[StoredData]) -> None:
     keys: set[Key] = set()
     for data in batch:
-        keys |= {image_key(data.image_id), upload_key(data.image_id, data.upload_id)}
+        keys.add(image_key(data.image_id))
+        if data.multipart_id:
+            keys.add(upload_key(data.image_id, data.upload_id))
     items = get_items(sorted(keys))
     for data in batch:
         if not _is_needed(data, items):

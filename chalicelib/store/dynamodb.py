@@ -151,21 +151,25 @@ def query_page(partition: str, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 
     return page
 
 
-def query_untouched(partition: str, until: datetime) -> Iterator[Key]:
-    """Yield the keys in a partition of `by-project` that were not touched since a time.
+def query_untouched(
+    partition: str, until: datetime, after: str
+) -> Iterator[tuple[str, Key]]:
+    """Yield what was not touched since a time, in a partition of `by-project`.
 
-    The oldest first, by its key in the table; the index may lag.
+    The oldest first, after a place: its place, and its key in the table. The index may
+    lag.
     """
     start: Raw | None = None
+    first = f"{after} " if after else "0"  # Places begin with digits, and end in ids.
     while True:
         answer = query_page(
             partition,
             index_name=ByProject.Meta.index_name,
-            range_key_condition=Item.project_sk < touched_sort(until),
+            range_key_condition=Item.project_sk.between(first, touched_sort(until)),
             exclusive_start_key=start,
         )
         for raw in answer["Items"]:
-            yield raw["pk"]["S"], raw["sk"]["S"]
+            yield raw["project_sk"]["S"], (raw["pk"]["S"], raw["sk"]["S"])
         start = answer.get("LastEvaluatedKey")
         if not start:
             return

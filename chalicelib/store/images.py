@@ -165,13 +165,13 @@ def delete_members(image_id: str) -> None:
     delete_items([key for key in keys if key[1].startswith((MEMBER, NOTE))])
 
 
-def query_deleted(until: datetime) -> Iterator[str]:
+def query_deleted(until: datetime, after: str) -> Iterator[tuple[str, str]]:
     """AP-20: the images deleted before a time that may have left something.
 
-    The index may lag.
+    Each as its place in the index, and its id; the index may lag.
     """
-    for partition, _ in query_untouched(DELETED, until):
-        yield image_id_in(partition)
+    for place, (partition, _) in query_untouched(DELETED, until, after):
+        yield place, image_id_in(partition)
 
 
 def is_unswept(image_id: str) -> bool:

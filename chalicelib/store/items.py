@@ -27,6 +27,7 @@ from chalicelib.domain.uploads import UPLOAD_KEPT, Upload, UploadState
 from chalicelib.store.keys import (
     DELETED,
     MEMBER,
+    OPEN,
     PART_OF,
     UNFINISHED,
     Key,
@@ -211,7 +212,8 @@ class AnsweredItem(Item):
 class UploadItem(Item):
     """An attempt to bring data into an image; it expires some days after its end.
 
-    While it is not over it stands in `by-project`, by the time it was last touched.
+    While it is not over it stands in `by-project`, by the time it was last touched;
+    while its client sends parts, in a partition of its own.
     """
 
     upload_id = UnicodeAttribute(null=True)
@@ -275,6 +277,15 @@ class CountedItem(Item):
     """The mark that a record of the stream was counted; it expires."""
 
     expires_at = NumberAttribute(null=True)
+
+
+class CursorsItem(Item):
+    """Where the sweep's lists go on: the last place that was looked at, by their names.
+
+    A list of the bucket also has the time at which its last round began.
+    """
+
+    cursors = JSONAttribute(null=True)
 
 
 class RecentChangeItem(Item):
@@ -372,7 +383,7 @@ def upload_item(upload: Upload) -> UploadItem:
     if upload.is_over:
         item.expires_at = int((upload.updated_at + UPLOAD_KEPT).timestamp())
     else:
-        item.project_pk = UNFINISHED
+        item.project_pk = OPEN if upload.state is UploadState.OPEN else UNFINISHED
         item.project_sk = touched_sort(upload.updated_at, upload.id)
     return item
 
@@ -380,6 +391,12 @@ def upload_item(upload: Upload) -> UploadItem:
 def upload_of(raw: Raw) -> Upload:
     """Parse an upload from its item."""
     return _UPLOAD.parse(raw)
+
+
+def cursors_of(raw: Raw | None) -> dict[str, str]:
+    """Parse the sweep's cursors from their item."""
+    cursors: dict[str, str] = json.loads(raw["cursors"]["S"]) if raw else {}
+    return cursors
 
 
 def claims_of(raw: Raw | None) -> tuple[int | None, dict[str, int]]:

@@ -37,7 +37,10 @@ takes 940 at most once it is escaped.
 """
 
 UNFINISHED: Final = "UNFINISHED"
-"""The partition of `by-project` that holds the uploads that are not over."""
+"""The partition of `by-project` that holds the uploads that wait for a run."""
+
+OPEN: Final = "OPEN"
+"""The partition of `by-project` that holds the uploads that wait for their client."""
 
 DELETED: Final = "DELETED"
 """The partition of `by-project` that holds tombstones until nothing is left."""
@@ -91,6 +94,11 @@ def upload_key(image_id: str, upload_id: str) -> Key:
 def upload_partition(image_id: str) -> str:
     """Return the partition of an image's uploads: `UPLOAD#6b1f…`."""
     return f"UPLOAD#{image_id}"
+
+
+def cursors_key() -> Key:
+    """Return the key of the sweep's cursors: `SWEEP`, `CURSORS`."""
+    return "SWEEP", "CURSORS"
 
 
 def claims_key(project_id: str) -> Key:
@@ -151,7 +159,7 @@ def visibility_partition(visibility: Visibility) -> str:
 
 
 def touched_sort(touched_at: datetime, item_id: str = "") -> str:
-    """Return the place of an upload in `UNFINISHED`, or of a tombstone in `DELETED`."""
+    """Return the place of an upload in `UNFINISHED` or `OPEN`, or of a tombstone."""
     return f"{moment(touched_at)}#{item_id}"
 
 

@@ -243,9 +243,9 @@ def delete_image_data(image_id: str) -> None:
             delete_data(one.image_id, one.upload_id)
 
 
-def list_objects(prefix: str = "") -> Iterator[StoredData]:
-    """Yield every object, or those of one image (`6b1f…/`)."""
-    more: dict[str, Any] = {}
+def list_objects(prefix: str = "", after: str = "") -> Iterator[StoredData]:
+    """Yield every object, or those of one image (`6b1f…/`), after a key."""
+    more: dict[str, Any] = {"StartAfter": after} if after else {}
     while True:
         response = _call("list_objects_v2", Prefix=prefix, **more)
         for one in response.get("Contents", []):
@@ -256,9 +256,9 @@ def list_objects(prefix: str = "") -> Iterator[StoredData]:
         more = {"ContinuationToken": response["NextContinuationToken"]}
 
 
-def list_multiparts(prefix: str = "") -> Iterator[StoredData]:
-    """Yield every open multipart upload, or those of one image."""
-    more: dict[str, Any] = {}
+def list_multiparts(prefix: str = "", after: str = "") -> Iterator[StoredData]:
+    """Yield every open multipart upload, or those of one image, after a key."""
+    more: dict[str, Any] = {"KeyMarker": after} if after else {}
     while True:
         response = _call("list_multipart_uploads", Prefix=prefix, **more)
         for one in response.get("Uploads", []):

@@ -48,6 +48,7 @@ from chalicelib.store.items import (
     upload_of,
 )
 from chalicelib.store.keys import (
+    OPEN,
     UNFINISHED,
     image_key,
     moment,
@@ -211,14 +212,29 @@ def forget_uploads(image_id: str) -> None:
         delete_items([upload_key(image_id, upload.id) for upload in some])
 
 
-def query_unfinished(until: datetime) -> Iterator[tuple[str, str]]:
-    """
-    AP-18: the uploads that are not over and were not touched since, the oldest first.
+Idle = tuple[str, tuple[str, str]]
+"""An idle upload: its place in the index, and the ids of its image and its own."""
 
-    Each as its image's id and its own; the index may lag.
+
+def query_unfinished(until: datetime, after: str) -> Iterator[Idle]:
+    """AP-18: the uploads whose run was last heard of before a time, the oldest first.
+
+    After a place; the index may lag.
     """
-    for partition, upload_id in query_untouched(UNFINISHED, until):
-        yield partition.removeprefix(upload_partition("")), upload_id
+    return _query_idle(UNFINISHED, until, after)
+
+
+def query_open(until: datetime, after: str) -> Iterator[Idle]:
+    """AP-57: the uploads whose client was last heard of before a time.
+
+    The oldest first, after a place; the index may lag.
+    """
+    return _query_idle(OPEN, until, after)
+
+
+def _query_idle(partition: str, until: datetime, after: str) -> Iterator[Idle]:
+    for place, (pk, upload_id) in query_untouched(partition, until, after):
+        yield place, (pk.removeprefix(upload_partition("")), upload_id)
 
 
 def _end(

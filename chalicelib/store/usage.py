@@ -217,10 +217,13 @@ def count_record(sequence_number: str, deltas: Deltas) -> None:
         reasons_of(exc, 1 + len(deltas))  # The record was counted before.
 
 
-def query_uncounted(until: datetime) -> Iterator[str]:
-    """AP-52: the projects whose usage was not counted anew since; the index may lag."""
-    for partition, _ in query_untouched(USAGE, until):
-        yield partition.removeprefix(project_partition(""))
+def query_uncounted(until: datetime, after: str) -> Iterator[tuple[str, str]]:
+    """AP-52: the projects whose usage was not counted anew since, after a place.
+
+    Each as its place in the index, and its id; the index may lag.
+    """
+    for place, (partition, _) in query_untouched(USAGE, until, after):
+        yield place, partition.removeprefix(project_partition(""))
 
 
 def recount(project_id: str) -> bool:

@@ -150,7 +150,7 @@ def _leave_and_sweep(send: Send, pump: Pump, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(clock, "now", lambda: later)
     event = {"version": "0", "source": "aws.events", "detail": {}}
     event |= dict.fromkeys(("account", "region", "time", "id", "detail-type"), "local")
-    functions.sweep({**event, "resources": []}, None)
+    functions.sweep({**event, "resources": []}, Context())
     pump.drain()
 
 
@@ -161,7 +161,7 @@ def test_what_a_function_may_not_do_is_found(
     query = ("dynamodb:Query", INDEXES)
     fewer = granted() | {"sweep": granted()["sweep"] - {query}}
 
-    sweep.sweep()
+    sweep.sweep(60)
 
     assert rights.excess == []
     with monkeypatch.context() as changed:
