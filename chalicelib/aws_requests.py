@@ -21,7 +21,8 @@ def register(events: Any) -> None:  # noqa: ANN401 - botocore's own
     """Register with the events of a client."""
     for operation in OPERATIONS:
         events.register(f"provide-client-params.dynamodb.{operation}", _keep)
-        events.register(f"before-call.dynamodb.{operation}", _write)
+    # Before whatever else reads the body.
+    events.register_first("before-call.dynamodb.*", _write)
 
 
 def _keep(params: dict[str, Any], context: dict[str, Any], **_: Any) -> dict[str, Any]:  # noqa: ANN401 - botocore's own
@@ -32,6 +33,9 @@ def _keep(params: dict[str, Any], context: dict[str, Any], **_: Any) -> dict[str
 
 def _write(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - botocore's own
     """Put the body in; with what botocore added, the token of a transaction."""
-    kept, added = context.pop(_KEPT), json.loads(params["body"])
+    kept = context.pop(_KEPT, None)
+    if kept is None:
+        return
+    added = json.loads(params["body"])
     new = {name: value for name, value in added.items() if name not in kept}
     params["body"] = json.dumps(kept | new).encode()

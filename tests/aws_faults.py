@@ -43,8 +43,12 @@ def recording() -> Iterator[list[Call]]:
     def note(model: Any, params: Any, **_: Any) -> None:
         calls.append((model.name, json.loads(params["body"])))
 
-    with on("before-call.dynamodb.*", note):
+    events = dynamodb.connection.connection.client.meta.events
+    events.register("before-call.dynamodb.*", note)
+    try:
         yield calls
+    finally:
+        events.unregister("before-call.dynamodb.*", note)
 
 
 @contextmanager
