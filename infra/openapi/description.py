@@ -20,8 +20,8 @@ from chalicelib.api.schemas import Json
 from chalicelib.domain.images import DATA_TYPE
 from chalicelib.errors import ERROR_TYPE, ApiError, error_page, title_of
 from infra.openapi.calls import CALLS, FILE_OF_PAGE, PAGE, TEXT, UPLOADS, Call
-from infra.openapi.documents import DATA, schemas
-from infra.openapi.examples import MESSAGES
+from infra.openapi.documents import DATA, DOCUMENTS
+from infra.openapi.examples import EXAMPLES, MESSAGES
 from infra.openapi.parameters import HEADERS, list_parameters, path_parameter
 from infra.openapi.sharing import SHARING_QUERIES
 
@@ -112,7 +112,7 @@ def described() -> Json:
         "security": [{"token": []}, {"bearer": []}],
         "paths": paths,
         "components": {
-            "schemas": schemas(),
+            "schemas": DOCUMENTS,
             "responses": dict(_refusals()),
             "headers": _HEADERS,
             "securitySchemes": {
@@ -167,9 +167,7 @@ def _operation(method: str, path: str, function: Any) -> Json:  # noqa: ANN401 -
         operation["requestBody"] = {
             "required": call.needs_body,
             "content": {
-                kind: _FORMS[name][kind]
-                if name in _FORMS
-                else {"schema": _schema(name)}
+                kind: _FORMS[name][kind] if name in _FORMS else _json_form(name)
                 for kind, name in call.bodies.items()
             },
         }
@@ -218,7 +216,7 @@ def _answer(method: str, path: str, status: int, name: str | None) -> Json:
     if name == DATA:
         answer["description"] += ": the data, from where the redirect leads to"
     if name is not None:
-        answer["content"] = _FORMS.get(name) or {JSON_TYPE: {"schema": _schema(name)}}
+        answer["content"] = _FORMS.get(name) or {JSON_TYPE: _json_form(name)}
     if headers:
         answer["headers"] = _header_refs(headers)
     return answer
@@ -230,6 +228,11 @@ def _headers_of(status: int) -> list[str]:
 
 def _header_refs(names: list[str]) -> Json:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _json_form(name: str) -> Json:
+    example = {"example": EXAMPLES[name]} if name in EXAMPLES else {}
+    return {"schema": _schema(name), **example}
 
 
 def _schema(name: str) -> Json:

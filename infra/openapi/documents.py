@@ -226,11 +226,3 @@ DOCUMENTS: Final[dict[str, Json]] = {
     "arrived-part": _object({"part_number": _COUNT, "size": _COUNT, "etag": _TEXT}),
 }
 """The schemas, by name."""
-
-
-def schemas() -> dict[str, Json]:
-    """Return the schemas of all documents, with their examples, by name."""
-    return {
-        name: {**schema, **({"examples": [EXAMPLES[name]]} if name in EXAMPLES else {})}
-        for name, schema in DOCUMENTS.items()
-    }

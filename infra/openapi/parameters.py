@@ -70,7 +70,7 @@ def _filter(name: str) -> Json:
         words = (
             f"The time, as 2026-11-24T08:00:00Z, after one of {operators} or nothing"
         )
-        return _parameter(name, _TEXT, words, example="gt:2026-11-24T08:00:00Z")
+        return _parameter(name, _TEXT, words)
     if name in listing.LISTABLE:
         words = f"The {name}, or several after in: and between commas"
         return _parameter(name, _TEXT, words)

@@ -108,6 +108,13 @@ def test_every_filter_is_described() -> None:
     }
 
 
+def test_no_filter_has_an_example() -> None:
+    """The page would fill it in, and a list that one tries would be empty."""
+    filters = openapi.DESCRIPTION["paths"]["/v2/images"]["get"]["parameters"]
+
+    assert [one["name"] for one in filters if "example" in one] == []
+
+
 def test_an_answer_that_is_not_described_is_found() -> None:
     """By its status, its media type or its form."""
     with pytest.raises(AssertionError, match="418 is not described"):
