@@ -153,6 +153,7 @@ QUERIES = {
     "id=in:" + "+" * 8000 + "%22a": NO_VALUES,
     "changes-since=2026-11-24": "changes-since is not supported; filter by updated_at.",
     "name=%FF": NO_UTF8,
+    "name=%EF%BF%BD": NO_UTF8,
     "name=%C3%BC&%E4=1": NO_UTF8,
 }
 

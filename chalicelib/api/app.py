@@ -48,7 +48,7 @@ SECURITY_HEADERS: Final = {
 }
 """The headers of every response."""
 
-_WITH_SLASH: Final = frozenset({"/", "/v2/"})
+_WITH_SLASH: Final = frozenset({"/", "/v2/", "/versions/"})
 _ATTEMPTS: Final = 2
 
 

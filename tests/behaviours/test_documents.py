@@ -214,7 +214,13 @@ def test_absolute_links_are_those_that_the_client_can_follow(
         names = {name.lower(): value for name, value in pairs}
         return Response(status, names, content)
 
-    for path, status in [("/", 300), ("/versions", 200), ("/v2", 200), ("/v2/", 200)]:
+    for path, status in [
+        ("/", 300),
+        ("/versions", 200),
+        ("/versions/", 200),
+        ("/v2", 200),
+        ("/v2/", 200),
+    ]:
         response = ask("GET", path)
         links = {
             link["href"]

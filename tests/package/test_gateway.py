@@ -66,6 +66,14 @@ def test_other_paths_and_methods_are_refused_by_us(
     assert not [name for name in names if name.startswith("access-control-")]
 
 
+@pytest.mark.parametrize("target", ["/", "/versions", "/healthcheck"])
+def test_monitors_may_ask_by_head(target: str, dev: Package, function: Lambda) -> None:
+    """API Gateway has the method, and the function answers it as GET."""
+    asked, got = (call(dev, function, method, target) for method in ("HEAD", "GET"))
+
+    assert asked["statusCode"] == got["statusCode"] in (200, 300)
+
+
 @pytest.mark.parametrize(("target", "status"), [("/v2/images", 200), ("/no", 404)])
 def test_a_page_of_an_allowed_origin_uses_the_api(
     target: str, status: int, dev: Package, aws: str
