@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 
+import boto3
 import pytest
 
 from infra.local import backend
@@ -20,7 +21,6 @@ backend.create_queues()
 
 
 import app as service
-from chalicelib import aws
 from chalicelib.background import functions
 from chalicelib.store import dynamodb
 from infra.local.streams import MotoStream
@@ -93,7 +93,7 @@ def pump(table: str) -> Pump:
     client = dynamodb.connection.connection.client
     specification = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
     client.update_table(TableName=table, StreamSpecification=specification)
-    client = aws.session().create_client("sqs")
+    client = boto3.client("sqs")
     for url in (backend.QUEUE_URL, backend.IMPORT_QUEUE_URL):
         client.delete_queue(QueueUrl=url)
     backend.create_queues()

@@ -13,10 +13,11 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
+import boto3
 import pytest
 import requests
 
-from chalicelib import aws, clock
+from chalicelib import clock
 from chalicelib.api import uploads
 from chalicelib.aws import client
 from chalicelib.background import sweep, transfers
@@ -128,7 +129,7 @@ def story(producer: Actor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
 @pytest.fixture
 def pump(pump: Pump) -> Pump:
     """Queues that give what a dead run had to another one at once."""
-    sqs = aws.session().create_client("sqs")
+    sqs = boto3.client("sqs")
     for url in (backend.QUEUE_URL, backend.IMPORT_QUEUE_URL):
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "0"})
     return pump

@@ -8,10 +8,10 @@ from typing import Any, Final
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
+import boto3
 import yaml
 from botocore.httpsession import URLLib3Session
 
-from chalicelib import aws
 from chalicelib.aws_http import Connections
 from infra.local.mended_moto import mended_moto
 
@@ -103,7 +103,7 @@ def _keys(table: dict[str, Any]) -> dict[str, Any]:
 
 def create_queues() -> None:
     """Create the queues of uploads and of imports."""
-    client = aws.session().create_client("sqs")
+    client = boto3.client("sqs")
     queues = {QUEUE_URL: "UploadQueue", IMPORT_QUEUE_URL: "ImportQueue"}
     for url, resource in queues.items():
         client.create_queue(
@@ -116,12 +116,12 @@ def create_queues() -> None:
 
 def create_bus(name: str) -> None:
     """Create a bus of events, under a name."""
-    aws.session().create_client("events").create_event_bus(Name=name)
+    boto3.client("events").create_event_bus(Name=name)
 
 
 def create_bucket(name: str) -> None:
     """Create the bucket of images' data, empty, under a name."""
-    aws.session().create_client("s3").create_bucket(Bucket=name)
+    boto3.client("s3").create_bucket(Bucket=name)
 
 
 @cache

@@ -8,7 +8,7 @@ import atexit
 import os
 from contextlib import ExitStack
 
-import botocore.session
+import boto3
 
 from infra.local import backend
 from infra.local.storage import storage
@@ -18,7 +18,5 @@ atexit.register(_started.close)
 
 backend.start()
 os.environ["AWS_ENDPOINT_URL_S3"] = _started.enter_context(storage())
-backend.create_table(
-    botocore.session.get_session().create_client("dynamodb"), os.environ["TABLE_NAME"]
-)
+backend.create_table(boto3.client("dynamodb"), os.environ["TABLE_NAME"])
 backend.create_bucket(os.environ["BUCKET_NAME"])

@@ -1,5 +1,8 @@
-"""
-moto's S3 server made to keep data in files: to put 1 GB together, it takes 4.5 GB.
+"""moto's S3 server, with the data of parts and objects in files instead of memory.
+
+Without it the server takes 4.5 times the size of an upload: 1,479 MiB for 320 MiB,
+where it takes 76 MiB here. `tests/local/test_storage.py` bounds that; `kept_storage`
+keeps the same files from run to run.
 """
 
 from collections.abc import Iterable, Iterator

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
+import boto3
 from botocore.exceptions import ClientError
-from botocore.session import get_session
 
 from infra.local.mended_moto import take_records
 
@@ -46,9 +46,8 @@ class LocalStream:
     """
 
     def __init__(self, table_name: str, file: Path) -> None:
-        session = get_session()
-        table = session.create_client("dynamodb").describe_table(TableName=table_name)
-        self._client = session.create_client("dynamodbstreams")
+        table = boto3.client("dynamodb").describe_table(TableName=table_name)
+        self._client = boto3.client("dynamodbstreams")
         self._stream = {"StreamArn": table["Table"]["LatestStreamArn"]}
         self._file = file
         self._kept = json.loads(file.read_text("utf-8")) if file.exists() else {}

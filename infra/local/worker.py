@@ -8,7 +8,8 @@ from functools import partial
 from threading import BoundedSemaphore, Event, Thread
 from typing import Any, Final
 
-from chalicelib import aws
+import boto3
+
 from infra.local.backend import IMPORT_QUEUE_URL, QUEUE_URL
 from infra.local.streams import Stream
 
@@ -43,7 +44,7 @@ class Pump:
         self._free = {url: BoundedSemaphore(SLOTS) for url in self._handlers}
         self._runs: list[Thread] = []
         self._records: list[dict[str, Any]] = []
-        self._queue = aws.session().create_client("sqs")
+        self._queue = boto3.client("sqs")
         self._context = _Context()
 
     def step(self) -> int:

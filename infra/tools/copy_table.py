@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import boto3
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.session import get_session
 
 # The items' classes are read alone; no setting of them counts here.
 for _name in ("TABLE_NAME", "BUCKET_NAME", "QUEUE_URL"):
@@ -48,7 +48,7 @@ def copy_table(source: str, target: str, reached: Path) -> int:
 
     *reached* is the file that holds the next page's start; it ends with the copy.
     """
-    client = get_session().create_client("dynamodb")
+    client = boto3.client("dynamodb")
     copied = 0
     start = json.loads(reached.read_text("utf-8")) if reached.exists() else None
     with ThreadPoolExecutor(WRITERS) as writers:

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import boto3
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.session import get_session
 
 MEBIBYTE: Final = 2**20
 UNITS: Final = {
@@ -34,7 +34,7 @@ def set_limits(
     Stored is the most that may be used, as what is used is in bytes or pieces; a part
     of a MiB does not count.
     """
-    client = get_session().create_client("dynamodb")
+    client = boto3.client("dynamodb")
     key = {"pk": {"S": f"PROJECT#{project_id}"}, "sk": {"S": "USAGE"}}
     for name, limit in limits.items():
         names = {"#most": f"{name}_most"}

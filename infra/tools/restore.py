@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
-from botocore.session import get_session
 
 BATCH: Final = 25
 """How many items DynamoDB takes at once."""
@@ -30,7 +30,7 @@ def restore(source: str, target: str, image_id: str | None = None) -> tuple[int,
     What TO still has is newer and stays, its ended shares and its data included. An
     image is put back once its deletion has come to its end, lest that go on with it.
     """
-    client = get_session().create_client("dynamodb")
+    client = boto3.client("dynamodb")
     ids = [image_id] if image_id else _images(client, source)
     done = [_put_back(client, source, target, one) for one in ids]
     return sum(done), len(done) - sum(done)

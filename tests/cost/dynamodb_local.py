@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import botocore.session
+import boto3
 import pytest
 
 from infra.local import dynamodb_local
@@ -22,7 +22,7 @@ def running() -> Iterator[Any]:
     except dynamodb_local.MissingError as missing:
         pytest.skip(str(missing))
     with dynamodb_local.running() as url:
-        yield botocore.session.get_session().create_client(
+        yield boto3.client(
             "dynamodb",
             region_name="us-east-1",
             endpoint_url=url,

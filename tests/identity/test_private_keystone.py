@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import botocore.session
+import boto3
 import pytest
 
 from chalicelib.errors import Unavailable
@@ -82,7 +82,7 @@ def test_a_private_ca_is_trusted_where_it_is_named(
         values["OS_CACERT"] = file.read_text("utf-8")
     elif place == "damaged":
         values["OS_CACERT"] = "-----BEGIN CERTIFICATE-----\nnone\n"
-    aws = botocore.session.get_session().create_client("secretsmanager", "us-east-1")
+    aws = boto3.client("secretsmanager", "us-east-1")
     secret = aws.create_secret(Name=f"ca-{place}", SecretString=json.dumps(values))
     environ["KEYSTONE_CREDENTIAL"] = secret["ARN"]
     identify = choose_identity("keystone", environ)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from threading import Event, Lock
 from typing import Any
 
-import botocore.session
+import boto3
 import pytest
 
 from chalicelib.errors import Unavailable
@@ -279,7 +279,7 @@ def proxy(keystone: Keystone) -> Iterator[FaultyProxy]:
 
 def keep(service: str, values: Any) -> str:
     """Have AWS keep a secret; return its ARN."""
-    client = botocore.session.get_session().create_client(service, "us-east-1")
+    client = boto3.client(service, "us-east-1")
     text = values if isinstance(values, str) else json.dumps(values)
     if service == "ssm":
         client.put_parameter(Name="/k", Value=text, Type="SecureString", Overwrite=True)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
-from botocore.session import get_session
 
 from infra.local import backend, dynamodb_local
 from infra.local.storage import storage
@@ -170,7 +170,7 @@ def local_table(
     """A client of DynamoDB Local that has an empty table `kept`."""
     for service in ("DYNAMODB", "DYNAMODB_STREAMS"):
         monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", local["endpoint_url"])
-    client = get_session().create_client("dynamodb")
+    client = boto3.client("dynamodb")
     assert backend.ensure_table(client, "kept")
     yield client
     client.delete_table(TableName="kept")

@@ -11,10 +11,10 @@ from hashlib import md5
 from itertools import count
 from typing import Any
 
+import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from botocore.session import get_session
 
 from infra.local.storage import storage
 from tests.local.service import ROOT
@@ -34,7 +34,7 @@ class Bucket:
     """A bucket, asked as the service does."""
 
     def __init__(self, url: str) -> None:
-        self._client: Any = get_session().create_client(
+        self._client: Any = boto3.client(
             "s3",
             endpoint_url=url,
             config=Config(

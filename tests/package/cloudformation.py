@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from botocore.session import get_session
+import boto3
 from samtranslator.translator.transform import transform
 
 from tests.package.packaged import Package
@@ -53,15 +53,14 @@ def stack(package: Package, name: str) -> Iterator[dict[str, str]]:
         for key, output in template["Outputs"].items()
         if "API" not in json.dumps(output) and "Condition" not in output
     }
-    session = get_session()
-    s3 = session.create_client("s3")
+    s3 = boto3.client("s3")
     s3.create_bucket(Bucket="artifacts")
     s3.put_object(
         Bucket="artifacts",
         Key="deployment.zip",
         Body=package.artifact.read_bytes(),
     )
-    client = session.create_client("cloudformation")
+    client = boto3.client("cloudformation")
     client.create_stack(
         StackName=name,
         TemplateBody=json.dumps(template),

@@ -18,7 +18,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
-from botocore.session import get_session
+import boto3
 from moto.server import ThreadedMotoServer
 
 from infra.local import backend, gateway, issuer, keystone
@@ -93,7 +93,7 @@ def main() -> None:
         server.start()
         stack.callback(server.stop)
         host, port = server.get_host_and_port()
-        backend.create_table(get_session().create_client("dynamodb"), TABLE)
+        backend.create_table(boto3.client("dynamodb"), TABLE)
         environ = {
             "TABLE_NAME": TABLE,
             "BUCKET_NAME": TABLE,

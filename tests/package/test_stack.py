@@ -5,8 +5,8 @@ A stack of the packaged template, as far as moto creates one, and the service on
 import json
 from typing import Any
 
+import boto3
 import pytest
-from botocore.session import get_session
 
 from tests.actors import Actor
 from tests.package.cloudformation import stack
@@ -22,9 +22,8 @@ def test_the_service_runs_on_what_the_template_makes(
     """
     package: Package = request.getfixturevalue(stage)
     dev: Package = request.getfixturevalue("dev")
-    session = get_session()
     with stack(package, f"images-{stage}") as outputs:
-        functions: Any = session.create_client("lambda").list_functions()["Functions"]
+        functions: Any = boto3.client("lambda").list_functions()["Functions"]
         ours = [
             one
             for one in functions
@@ -47,13 +46,11 @@ def test_the_service_runs_on_what_the_template_makes(
             listed, data = consumer.listed(), consumer.download(image_id)
 
     assert (uploaded.status, listed, data.body) == (204, [image_id], b"data")
-    table = session.create_client("dynamodb").describe_table(
-        TableName=outputs["Table"]
-    )["Table"]
+    table = boto3.client("dynamodb").describe_table(TableName=outputs["Table"])["Table"]
     assert table["ItemCount"] >= 2
     assert table["DeletionProtectionEnabled"] is (stage == "prod")
     assert table["StreamSpecification"]["StreamViewType"] == "NEW_AND_OLD_IMAGES"
-    bucket = session.create_client("s3").list_objects_v2(Bucket=outputs["Bucket"])
+    bucket = boto3.client("s3").list_objects_v2(Bucket=outputs["Bucket"])
     assert [one["Key"].partition("/")[0] for one in bucket["Contents"]] == [image_id]
 
 
