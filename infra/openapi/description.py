@@ -231,8 +231,13 @@ def _header_refs(names: list[str]) -> Json:
 
 
 def _json_form(name: str) -> Json:
-    example = {"example": EXAMPLES[name]} if name in EXAMPLES else {}
+    example = _example(EXAMPLES[name]) if name in EXAMPLES else {}
     return {"schema": _schema(name), **example}
+
+
+def _example(value: Any) -> Json:  # noqa: ANN401 - any JSON
+    # Not `example`: RapiDoc takes it for none, and makes one up.
+    return {"examples": {"example": {"value": value}}}
 
 
 def _schema(name: str) -> Json:
@@ -258,8 +263,8 @@ def _refusals() -> Iterator[tuple[str, Json]]:
             | {
                 "headers": _header_refs(headers),
                 "content": {
-                    JSON_TYPE: {"schema": _schema("error"), "example": error},
-                    HTML_TYPE: {"schema": _TEXT, "example": page},
+                    JSON_TYPE: {"schema": _schema("error"), **_example(error)},
+                    HTML_TYPE: {"schema": _TEXT, **_example(page)},
                 },
             },
         )
@@ -275,7 +280,7 @@ def _refusals() -> Iterator[tuple[str, Json]]:
             | {
                 "headers": _header_refs(headers),
                 "content": {
-                    PROBLEM_TYPE: {"schema": _schema("problem"), "example": problem}
+                    PROBLEM_TYPE: {"schema": _schema("problem"), **_example(problem)}
                 },
             },
         )
