@@ -29,8 +29,8 @@ help: ## List the targets
 run: $(RUNNABLE) ## Run the API on this machine [PORT= DATA= SERVER= BACKEND= and each setting]
 	@exec $(BIN)/python -m infra.local
 
-test: check ## Check, then run what needs no Java, Keystone or client (minutes)
-	@$(BIN)/python -m pytest -m "not (java or keystone or clients)"
+test: check ## Check, then run what needs no Java, Keystone, client or browser (minutes)
+	@$(BIN)/python -m pytest -m "not (java or keystone or clients or browser)"
 
 test-all: check ## Check, then run all tests, and measure what they cover
 	@$(BIN)/python -m pytest --cov --cov-report=term

@@ -1,0 +1,196 @@
+"""Walks through the console in Chromium, one browser context a side.
+
+Run in the environment of Playwright: `python walk.py URL CHROMIUM [SCREENSHOTS]`. It
+prints what it saw as JSON: a name and a value for each step.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+WIDE = "W" * 500
+HOSTILE_NAME = '<img src=x onerror="document.title=1">\u202eevil'
+HOSTILE_NOTE = f'<script>document.title=1</script> "{WIDE[:400]}'
+AXE = Axe()
+
+
+class Walk:
+    """A walk of both sides; it notes what each page reports."""
+
+    def __init__(self, browser: Browser, url: str, folder: Path | None) -> None:
+        self.browser, self.url, self.folder = browser, url, folder
+        self.seen: dict[str, Any] = {"errors": [], "elsewhere": [], "axe": {}}
+
+    def side(self, token: str, scheme: str = "light") -> Page:
+        """Open the console in a context of its own, and sign in."""
+        context = self.browser.new_context(
+            color_scheme=scheme, permissions=["clipboard-read", "clipboard-write"]
+        )
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: self.seen["errors"].append(str(error)))
+        page.on("console", self._note_console)
+        page.on("request", self._note_request)
+        page.goto(f"{self.url}/console")
+        if scheme == "light":
+            self.look(page, "sign-in")
+        page.get_by_role("button", name=token).click()
+        page.get_by_role("heading", level=1, name="Shared with me").wait_for()
+        return page
+
+    def _note_console(self, message: Any) -> None:
+        if "Content Security Policy" in message.text:
+            self.seen["errors"].append(message.text)
+
+    def _note_request(self, request: Any) -> None:
+        if not request.url.startswith((self.url, "data:")):
+            self.seen["elsewhere"].append(request.url)
+
+    def look(self, page: Page, name: str) -> None:
+        """Hold a page against axe's rules, and take a picture if asked."""
+        found = AXE.run(page).response["violations"]
+        self.seen["axe"][name] = [
+            f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in found
+        ]
+        if self.folder:
+            page.screenshot(path=self.folder / f"{name}.png", full_page=True)
+
+
+def go(page: Page, link: str) -> None:
+    """Follow a link of the page's head."""
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name=link).click()
+    page.get_by_role("heading", level=1, name=link).wait_for()
+
+
+def share(page: Page, image: str, projects: str, note: str) -> list[str]:
+    """Share by the dialog; return what its review says."""
+    page.get_by_role("button", name="Share images").click()
+    page.get_by_label(image, exact=True).check()
+    page.get_by_label("Project ids").fill(projects)
+    page.get_by_label("Note").fill(note)
+    page.get_by_role("button", name="Review").click()
+    dialog = page.get_by_role("dialog", name="Review")
+    dialog.get_by_role("table").wait_for()
+    rows = [row.inner_text() for row in dialog.get_by_role("row").all()[1:]]
+    dialog.get_by_role("button", name="Share", exact=True).click()
+    page.get_by_role("status").get_by_text("shared").wait_for()
+    return rows
+
+
+def walk(tour: Walk) -> None:
+    """Offer, accept, look, revoke; then what is hostile, and what expires."""
+    seen = tour.seen
+    producer = tour.side("alice:producer:member")
+    go(producer, "Shared by me")
+    review = share(producer, "fedora-43", "consumer\npartner", "Minimal install.")
+    seen["review"] = [" ".join(row.split()) for row in review]
+
+    consumer = tour.side("bob:consumer:member")
+    seen["banner"] = consumer.locator(".banner").inner_text()
+    tour.look(consumer, "incoming")
+    row = consumer.get_by_role("row").filter(has_text="fedora-43")
+    seen["offer"] = "Minimal install." in row.inner_text()
+    row.get_by_role("button", name="Accept", exact=True).click()
+    consumer.get_by_role("status").get_by_text("accepted").wait_for()
+    seen["accepted"] = consumer.get_by_role("status").inner_text()
+    consumer.get_by_role("button", name="Copy your project's id").click()
+    seen["copied"] = consumer.evaluate("navigator.clipboard.readText()")
+
+    producer.reload()
+    shared = producer.get_by_role("row").filter(has_text="fedora-43")
+    answered = shared.filter(has_text="accepted")
+    answered.wait_for()
+    seen["answered"] = answered.count()
+    tour.look(producer, "outgoing")
+    answered.get_by_role("link").click()
+    producer.get_by_role("heading", level=2, name="Members").wait_for()
+    tour.look(producer, "image")
+
+    keyboard(tour, consumer, producer)
+    hostile(tour, producer)
+    dark(tour)
+    expired(tour, consumer)
+
+
+def keyboard(tour: Walk, consumer: Page, producer: Page) -> None:
+    """Revoke by keyboard alone, while the other side looks at the image."""
+    consumer.get_by_role("navigation", name="Status").get_by_role(
+        "link", name="accepted"
+    ).click()
+    leave = consumer.get_by_role("row").filter(has_text="fedora-43")
+    leave.get_by_role("button", name="Reject").wait_for()
+    revoke = producer.get_by_role("row").filter(has_text="consumer")
+    revoke.get_by_role("button", name="Revoke").focus()
+    producer.keyboard.press("Enter")
+    producer.get_by_role("dialog").wait_for()
+    producer.keyboard.press("Enter")
+    producer.get_by_role("status").get_by_text("revoked").wait_for()
+    leave.get_by_role("button", name="Reject").click()
+    consumer.get_by_role("alert").locator("p").wait_for()
+    tour.seen["revoked"] = consumer.get_by_role("alert").inner_text()
+
+
+def hostile(tour: Walk, producer: Page) -> None:
+    """Names and notes of others are text, however they are written."""
+    go(producer, "Shared by me")
+    share(producer, HOSTILE_NAME, "victim", HOSTILE_NOTE)
+    victim = tour.browser.new_context().new_page()
+    victim.goto(f"{tour.url}/console")
+    victim.get_by_label("Token").fill("mallory:victim:member")
+    victim.get_by_role("button", name="Sign in").click()
+    row = victim.get_by_role("row").filter(has_text="onerror")
+    row.wait_for()
+    width = (
+        "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    )
+    tour.seen["hostile"] = {
+        "title": victim.title(),
+        "text": HOSTILE_NOTE in row.inner_text(),
+        "elements": victim.locator("img, main script").count(),
+        "fits": victim.evaluate(width),
+    }
+
+
+def dark(tour: Walk) -> None:
+    """Each page in dark colours, and the rules and the profile."""
+    page = tour.side("bob:consumer:member", "dark")
+    tour.look(page, "incoming-dark")
+    go(page, "Rules and profile")
+    page.get_by_label("Producer's project id").fill("producer")
+    page.get_by_role("button", name="Save rule").click()
+    page.get_by_role("row").filter(has_text="accept at once").wait_for()
+    page.get_by_label("Display name").fill("Consumer Inc.")
+    page.get_by_role("button", name="Save profile").click()
+    page.get_by_role("status").get_by_text("Profile saved.").wait_for()
+    tour.look(page, "rules-dark")
+    go(page, "Shared by me")
+    page.get_by_role("main").get_by_text("shares no image").wait_for()
+    tour.seen["empty"] = page.get_by_role("main").inner_text().split("\n")[-1]
+
+
+def expired(tour: Walk, consumer: Page) -> None:
+    """A token that is no longer good leads back to the sign-in, which says so."""
+    consumer.evaluate("sessionStorage.setItem('token', 'expired')")
+    consumer.reload()
+    consumer.get_by_role("alert").wait_for()
+    tour.seen["expired"] = consumer.get_by_role("alert").inner_text()
+
+
+def main(url: str, chromium: str, folder: str = "") -> None:
+    """Walk, and print what was seen."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"]
+        )
+        tour = Walk(browser, url, Path(folder) if folder else None)
+        walk(tour)
+        browser.close()
+    sys.stdout.write(json.dumps(tour.seen))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
