@@ -4,19 +4,26 @@ PynamoDB makes DynamoDB's client, from this session.
 """
 
 import os
-from functools import cache
+from functools import cache, partial
 from threading import Lock
 from typing import Any
 
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 from botocore.session import Session, get_session
 
-from chalicelib import aws_requests, aws_signing
+from chalicelib import aws_requests, aws_signing, deadline
 from chalicelib.aws_answers import Parsers
 from chalicelib.aws_http import Connections
 
 _made: dict[tuple[str, str | None], Any] = {}
 _making = Lock()
+
+
+class DeadlineError(BotoCoreError):  # type: ignore[misc] # botocore has no types
+    """The time of the request was over before a call; botocore does not retry it."""
+
+    fmt = "The time of the request is over."
 
 
 @cache
@@ -39,6 +46,7 @@ def speed_up(client: Any) -> Connections:  # noqa: ANN401 - botocore's own
     """
     ca_file = session().get_config_variable("ca_bundle")
     ca_file = os.environ.get("REQUESTS_CA_BUNDLE") if ca_file is None else ca_file
+    keep_deadline(client)
     events = client.meta.events
     aws_requests.register(events)
     events.register("choose-signer.dynamodb", lambda **_: aws_signing.NAME)
@@ -54,7 +62,21 @@ def client(service: str, region: str | None = None, **options: Any) -> Any:  # n
             retries = {"mode": "standard", "total_max_attempts": 3}
             timeouts = {"connect_timeout": 2, "read_timeout": 5}
             config = Config(**{"retries": retries, **timeouts, **options})
-            _made[service, region] = session().create_client(
-                service, region_name=region, config=config
-            )
+            made = session().create_client(service, region_name=region, config=config)
+            keep_deadline(made)
+            _made[service, region] = made
         return _made[service, region]
+
+
+def keep_deadline(client: Any) -> None:  # noqa: ANN401 - botocore's own
+    """Bound each attempt of a client's calls by what is left of the request's time."""
+    bound = partial(_bound, client.meta.config.read_timeout)
+    service = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.register_first(f"before-send.{service}", bound)
+
+
+def _bound(read_timeout: float, request: Any, **_: Any) -> None:  # noqa: ANN401 - botocore's own
+    left = deadline.seconds_left()
+    if left <= 0:
+        raise DeadlineError
+    request.context["read_timeout"] = min(read_timeout, left)

@@ -64,6 +64,8 @@ class Connections:
         connection = None
         try:
             connection = _pop_connected(idle) or self._connect(parts)
+            timeout = request.context.get("read_timeout", self._read_timeout)
+            connection.sock.settimeout(timeout)
             response, stays_open = _exchange(connection, message, url)
             if stays_open and len(idle) < self._kept_max:
                 idle.append(connection)
@@ -110,7 +112,6 @@ class Connections:
         except BaseException:
             connection.close()
             raise
-        connection.sock.settimeout(self._read_timeout)
         return connection
 
 

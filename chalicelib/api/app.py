@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from chalice.app import Chalice, Request, Response
 
-from chalicelib import ids, settings, telemetry
+from chalicelib import deadline, ids, settings, telemetry
 from chalicelib.api import cors
 from chalicelib.api.extension import is_off
 from chalicelib.api.requests import (
@@ -72,7 +72,8 @@ class App(Chalice):
             "requestContext": where,
         }
         handle = partial(super().__call__, decoded_event, context)
-        return telemetry.observed(handle, where["httpMethod"], where)
+        with deadline.within(deadline.REQUEST_SECONDS):
+            return telemetry.observed(handle, where["httpMethod"], where)
 
 
 def install(app: App, identify: Identify) -> None:

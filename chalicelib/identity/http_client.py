@@ -15,6 +15,8 @@ from threading import Lock, Thread
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
+from chalicelib.deadline import seconds_left
+
 T = TypeVar("T")
 
 WAIT_SECONDS_MAX: Final = 8.0
@@ -86,7 +88,7 @@ def is_query(text: str) -> bool:
 
 def new_deadline() -> float:
     """Return the deadline of a request that starts now, on the monotonic clock."""
-    return time.monotonic() + WAIT_SECONDS_MAX
+    return time.monotonic() + min(WAIT_SECONDS_MAX, seconds_left())
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from pynamodb.exceptions import PynamoDBException, TransactWriteError
 
-from chalicelib import aws, clock, telemetry
+from chalicelib import aws, clock, deadline, telemetry
 from chalicelib.domain.caller import Caller
 from chalicelib.errors import Unavailable
 from chalicelib.store.items import ByProject, Item
@@ -68,7 +68,7 @@ def in_parallel(*calls: Callable[[], _T]) -> list[_T]:
     if not calls:
         return []
     first, *others = calls
-    futures = [_pool.submit(call) for call in others]
+    futures = [_pool.submit(deadline.keeping(call)) for call in others]
     try:
         # The thread that waits anyway makes a call: a thread fewer to start.
         result = first()
@@ -239,7 +239,7 @@ def with_retries(call: Callable[[], _T]) -> _T:
 def _attempts() -> Iterator[None]:
     """Yield for each attempt, with a growing backoff between them, until a deadline."""
     delay = 0.02
-    give_up = time.monotonic() + CONFLICT_SECONDS
+    give_up = time.monotonic() + min(CONFLICT_SECONDS, deadline.seconds_left())
     yield
     while time.monotonic() < give_up:
         time.sleep(random.uniform(0, delay))  # noqa: S311 - jitter, not a secret

@@ -102,7 +102,7 @@ class Item(Model):
 
     class Meta:
         table_name = settings.current.table_name
-        # A call's four attempts end before API Gateway's 29 s.
+        # A request's deadline may end an attempt earlier.
         connect_timeout_seconds = 2
         read_timeout_seconds = 5
         max_retry_attempts = 3
