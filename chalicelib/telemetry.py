@@ -1,7 +1,8 @@
 """The cost of a request, counted and written in one line of the log.
 
-The line is JSON that CloudWatch makes metrics of (its embedded metric format). Counted
-is what a process does: Lambda gives it one request at a time.
+The line is JSON. Where it has something that wakes somebody, CloudWatch makes a metric
+of it (its embedded metric format); a metric costs more than the line. Counted is what a
+process does: Lambda gives it one request at a time.
 """
 
 import hmac
@@ -17,15 +18,14 @@ from typing import Any, Final
 from chalicelib import settings
 
 NAMESPACE: Final = "CloudImages"
-UNITS: Final = {
-    "Milliseconds": "Milliseconds",
-    "Calls": "Count",
-    "ReadUnits": "Count",
-    "WriteUnits": "Count",
-    "LostHints": "Count",
-    "Cold": "Count",
-}
-"""The metrics, and what each is counted in."""
+COUNTED: Final = ("Calls", "ReadUnits", "WriteUnits", "LostHints")
+"""What is counted of each request."""
+
+METRIC: Final = "LostHints"
+"""What an alarm watches: the metric of the lines in which it is not 0."""
+
+LINE_BYTES_MAX: Final = 500
+"""Maximum size of a request's line, in bytes; one with a lost hint is longer."""
 
 LINES: Final = ("cloud-images.requests", "cloud-images.events")
 """The logs whose lines are JSON, and stand as they are in Lambda's log."""
@@ -37,7 +37,7 @@ _READS: Final = ("BatchGetItem", "Query")
 _METRICS: Final = {
     "Namespace": NAMESPACE,
     "Dimensions": [["function"]],
-    "Metrics": [{"Name": name, "Unit": unit} for name, unit in UNITS.items()],
+    "Metrics": [{"Name": METRIC, "Unit": "Count"}],
 }
 
 
@@ -58,8 +58,7 @@ def observed(
     now = Counter(counted)
     now.subtract(before)
     caller = where.get("caller")
-    line = {
-        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [_METRICS]},
+    line: dict[str, Any] = {
         "function": os.environ.get(_FUNCTION, "local"),
         "request_id": answer["headers"].get("x-openstack-request-id"),
         "gateway_id": where.get("requestId"),
@@ -67,10 +66,13 @@ def observed(
         "route": where["resourcePath"],
         "status": answer["statusCode"],
         "project": named_project(caller.project_id) if caller else None,
-        **{name: now[name] for name in UNITS},
+        **{name: now[name] for name in COUNTED},
         "Milliseconds": round(milliseconds, 1),
         "Cold": 0 if counted["Requests"] else 1,
     }
+    if now[METRIC]:
+        stamp = int(time.time() * 1000)
+        line["_aws"] = {"Timestamp": stamp, "CloudWatchMetrics": [_METRICS]}
     counted["Requests"] += 1
     log.info("%s", json.dumps(line))
     return answer

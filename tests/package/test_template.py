@@ -121,11 +121,11 @@ def test_the_api_is_limited_and_traced(package: Package) -> None:
     (limits,) = api["MethodSettings"]
     assert (limits["HttpMethod"], limits["ResourcePath"]) == ("*", "/*")
     assert limits["ThrottlingBurstLimit"] >= limits["ThrottlingRateLimit"] > 0
-    assert api["TracingEnabled"] is True
+    assert api["TracingEnabled"] == {"Fn::If": ["IsTraced", True, False]}
     assert function["Timeout"] <= 29
     assert function["MemorySize"] >= 1024
     functions = package.of_type("AWS::Serverless::Function")
-    assert {one["Tracing"] for one in functions.values()} == {"Active"}
+    assert {one["Tracing"]["Ref"] for one in functions.values()} == {"Tracing"}
 
 
 @pytest.mark.parametrize(
