@@ -55,7 +55,7 @@ def recording() -> Iterator[list[Call]]:
 def second_writer(operation: str, act: Callable[[], Any]) -> Iterator[list[Any]]:
     """Let somebody else act when the first call of an operation is about to be sent.
 
-    Gives the list that holds the other's answer from then on.
+    Yield the list that then holds the other request's response.
     """
     turns = count()
     responses: list[Any] = []
@@ -124,7 +124,7 @@ def in_conflict(
 def one_at_a_time(operation: str) -> Iterator[list[str]]:
     """Refuse a call of an operation while another one is done: both share an item.
 
-    Gives the operation once for each refusal.
+    Yield the operation once for each refusal.
     """
     busy = Lock()
     refused: list[str] = []
@@ -191,7 +191,7 @@ def losing_responses(operation: str) -> Iterator[None]:
 def leaving_keys_unread(times: int | None = 1) -> Iterator[list[int]]:
     """Take an item out of the first answers of BatchGetItem, or all; its key is left.
 
-    Gives the number of each call.
+    Yield the number of each call.
     """
     calls: list[int] = []
 
@@ -212,7 +212,7 @@ def leaving_keys_unread(times: int | None = 1) -> Iterator[list[int]]:
 def leaving_deletions_undone(times: int) -> Iterator[list[int]]:
     """Take the last deletion out of the first calls of BatchWriteItem, and say so.
 
-    Gives how many each call asked for.
+    Yield how many items each call asked for.
     """
     asked: list[int] = []
 

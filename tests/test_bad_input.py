@@ -1,4 +1,4 @@
-"""Bad input: each is told what is wrong and what is allowed, and changes nothing."""
+"""Bad input: the error says what is wrong and what is allowed; nothing changes."""
 
 import json
 from typing import Any
@@ -260,7 +260,7 @@ def test_a_bad_field_of_a_body_is_named(
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_bad_query_is_refused(query: str, producer: Actor) -> None:
-    """A list's parameter that cannot be meant is told, never ignored."""
+    """A wrong parameter of a list is an error, never ignored."""
     assert bad(QUERIES[query]) == outcome(producer.get(f"/v2/images?{query}"))
 
 
@@ -296,7 +296,7 @@ def test_deep_nesting_is_refused_at_every_depth(producer: Actor) -> None:
 
 
 def test_an_id_in_use_is_refused_and_the_list_stays(producer: Actor) -> None:
-    """Whoever tries to take an id again still sees its images, each once."""
+    """A caller that tries to take an id again still sees its images, each once."""
     image_id = producer.make_image()
 
     response = producer.post("/v2/images", {"id": image_id})

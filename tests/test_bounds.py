@@ -1,5 +1,5 @@
 """
-What one request may read and answer: bounds that are settings, told and never silent.
+What one request may read and answer: bounds that are settings, and each an error.
 """
 
 import json

@@ -85,7 +85,7 @@ def test_a_page_of_an_allowed_origin_may_read_every_answer(
 def test_a_page_of_another_origin_may_not(
     origin: str | None, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And caches are told that the response to another one differs."""
+    """Vary says that the response to another origin differs."""
     allow(monkeypatch, PAGE)
     headers = {"Origin": origin} if origin else {}
 

@@ -101,7 +101,7 @@ def test_a_name_with_a_colon_is_found(producer: Actor) -> None:
 def test_a_patch_is_judged_by_what_it_makes_of_an_image(
     producer: Actor, admin: Actor
 ) -> None:
-    """To say again what is so needs no right that saying it anew would."""
+    """Setting a value that is already set needs no right of its own."""
     image_id = admin.make_image(owner="producer", visibility="public")
     path = f"/v2/images/{image_id}"
 

@@ -52,8 +52,8 @@ def test_an_item_says_who_changed_it_last(
         "MEMBER#consumer": made_by(added, "producer", owner="producer"),
     }
     answered = consumer.put(f"{path}/members/consumer", {"status": "accepted"})
-    told = made_by(answered, "consumer", owner="producer")
-    assert changes()["MEMBER#consumer"] == told
+    expected = made_by(answered, "consumer", owner="producer")
+    assert changes()["MEMBER#consumer"] == expected
     renamed = set_attribute(admin, image_id, "name", "new")
     assert changes()["IMAGE"] == made_by(renamed, "operators")
     removed = remove_member(producer, image_id, "consumer")

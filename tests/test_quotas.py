@@ -46,7 +46,7 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> Limit:
 
 
 def usage(actor: Actor) -> Any:
-    """Return what a project is told of its quotas."""
+    """Return the document of a project's quotas."""
     response = actor.get("/v2/info/usage")
     assert response.status == 200
     return response.document["usage"]

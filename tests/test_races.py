@@ -48,7 +48,7 @@ def _statuses(responses: list[Response]) -> dict[int, int]:
 def test_one_of_many_who_add_the_same_member_wins(
     producer: Actor, image_id: str
 ) -> None:
-    """Exactly one is told that it added it, and it is there once."""
+    """Exactly one request succeeds in adding it, and it is there once."""
     counts = [
         _statuses(at_once(*[partial(add_member, producer, image_id, project)] * 8))
         for project in "abcd"
@@ -95,7 +95,7 @@ def test_an_image_deleted_while_it_is_shared_leaves_only_its_tombstone(
     producer: Actor, image_id: str, pump: Pump
 ) -> None:
     """
-    Whoever was added just before is removed after it; who comes later finds nothing.
+    A member added just before is removed after it; one added later gets 404.
     """
     delete = partial(producer.delete, f"/v2/images/{image_id}")
     adds = [partial(add_member, producer, image_id, f"p{n}") for n in range(7)]
@@ -128,7 +128,7 @@ def test_fifty_projects_are_added_at_once(
 
 
 def test_no_tag_that_was_added_gets_lost(producer: Actor, image_id: str) -> None:
-    """Of tags put at once, each is there whose request was told so."""
+    """Of tags put at once, each is there whose request succeeded."""
     path = f"/v2/images/{image_id}"
 
     responses = at_once(*[partial(producer.put, f"{path}/tags/{n}") for n in range(6)])

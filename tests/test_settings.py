@@ -1,4 +1,4 @@
-"""The settings, read from an environment: a wrong one is told, and none is guessed."""
+"""Settings, read from the environment: a wrong one is an error, none is guessed."""
 
 import uuid
 
@@ -103,8 +103,8 @@ def test_an_unknown_way_of_identification_is_refused() -> None:
     with pytest.raises(SettingError) as wrong:
         choose_identity("none", {})
 
-    told = "The setting AUTH must be keystone, oidc or development, not 'none'."
-    assert str(wrong.value) == told
+    message = "The setting AUTH must be keystone, oidc or development, not 'none'."
+    assert str(wrong.value) == message
 
 
 def test_ordered_ids_sort_by_time_and_are_uuids(

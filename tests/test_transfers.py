@@ -217,7 +217,7 @@ def test_a_redirect_to_a_private_address_is_refused(
     producer: Actor, image_id: str, source: WebSource, pump: Pump, location: str
 ) -> None:
     """
-    At once, and without a word of where that was: whoever sees the image reads it.
+    At once, and the message has no address: all who see the image can read it.
     """
     source.location = location
     ask_import(producer, image_id, source)
@@ -296,7 +296,7 @@ def test_a_server_that_heals_is_asked_again(
 def test_what_is_not_there_is_a_failure_at_once(
     producer: Actor, image_id: str, source: WebSource, pump: Pump
 ) -> None:
-    """The message names neither host nor query: whoever sees the image reads it."""
+    """The message has no host and no query: all who see the image can read it."""
     source.statuses = [404]
     ask_import(producer, image_id, source)
 
@@ -425,7 +425,7 @@ def test_a_part_that_was_exchanged_is_never_part_of_the_data(  # noqa: PLR0913 -
 ) -> None:
     """S3's tag of the whole must be that of the bytes that were hashed.
 
-    What is exchanged before is sent anew; what S3 has put together is given up.
+    Parts exchanged before are sent again; a completed object is abandoned.
     """
     upload_id = ask_import(producer, image_id, source)
     name = "list_parts" if moment == "before" else "complete_multipart"
@@ -475,7 +475,7 @@ def test_a_late_run_never_writes_over_the_data(
 def test_what_was_stored_by_a_dead_run_is_not_taken_for_another(
     producer: Actor, image_id: str, source: WebSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The source changed since: it is told, and the image can be imported again."""
+    """The source changed since: the import fails, and another one may follow."""
     source.content, source.etag = b"first", None
     upload_id = ask_import(producer, image_id, source)
     save = upload_store.save_upload

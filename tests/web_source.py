@@ -1,4 +1,4 @@
-"""A web server that an image is imported from, and that misbehaves as it is told."""
+"""A web server that an image is imported from, and that misbehaves as a test says."""
 
 import re
 from collections.abc import Iterator

@@ -135,15 +135,15 @@ class Service:
             ToolError: No response came.
         """
         for number in range(1, tries + 1):
-            response, silence = self._once(method, path, document, anew=False)
+            response, failure = self._once(method, path, document, renew=False)
             if response and response.status == HTTPStatus.UNAUTHORIZED:
                 # A token may not last as long as the upload.
-                response, silence = self._once(method, path, document, anew=True)
+                response, failure = self._once(method, path, document, renew=True)
             if number == tries or (response and response.status not in RETRIED):
                 break
             pause(delay(number))
         if response is None:
-            raise ToolError(f"The Images service does not answer: {silence}.")
+            raise ToolError(f"The Images service does not answer: {failure}.")
         if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
             raise RefusedError(response.status, _message(response.body))
         try:
@@ -157,17 +157,17 @@ class Service:
         path: str,
         document: Any,  # noqa: ANN401 - any JSON
         *,
-        anew: bool,
+        renew: bool,
     ) -> tuple[Response | None, str]:
-        headers = {"X-Auth-Token": self._token(anew), "Accept": "application/json"}
+        headers = {"X-Auth-Token": self._token(renew), "Accept": "application/json"}
         body = None
         if document is not None:
             headers["Content-Type"] = "application/json"
             body = json.dumps(document).encode()
         try:
             return self.http.ask(method, self._root + path, headers, body), ""
-        except SilenceError as silence:
-            return None, str(silence)
+        except SilenceError as failure:
+            return None, str(failure)
 
 
 def connect(environ: Mapping[str, str] = os.environ) -> Service:
@@ -221,9 +221,9 @@ def _connect_by_keystone(endpoint: str | None) -> Service:
     if not endpoint:
         raise ToolError("The service catalog has no Images service (image).")
 
-    def token(anew: bool) -> str:  # noqa: FBT001 - whether the last one was refused
+    def token(renew: bool) -> str:  # noqa: FBT001 - whether the last one was refused
         try:
-            if anew:
+            if renew:
                 session.invalidate()
             return str(session.get_token())
         except Exception as error:  # noqa: BLE001 - as above

@@ -198,7 +198,7 @@ class Sending:
                 self._failures.append(failure)
                 self._ended.set()
 
-        # Whoever gives up does not wait for what is on its way.
+        # After giving up, do not wait for requests in flight.
         thread = Thread(target=run, daemon=True)
         thread.start()
         return thread

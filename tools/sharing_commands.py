@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         "sharing",
         description="See what is shared with your project and by it, and act.",
-        epilog="Who you are is told as to the openstack command: by the OS_* variables"
+        epilog="Credentials are read as by openstack: from the OS_* variables"
         " or a cloud of clouds.yaml (OS_CLOUD).",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         "upload",
         description="Send a file to S3, in parts, as the data of an image.",
-        epilog="Who you are is told as to the openstack command: by the OS_* variables"
+        epilog="Credentials are read as by openstack: from the OS_* variables"
         " or a cloud of clouds.yaml (OS_CLOUD). What was interrupted goes on by"
         " --image: only what S3 does not have is sent again.",
     )

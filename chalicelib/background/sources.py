@@ -389,8 +389,8 @@ def _check_rest(headers: Message, rest: _Rest) -> int:
         raise SourceRefused("The source sends another range than was requested.")
     # RFC 9110, 15.3.7: the ETag must be repeated, the date need not be.
     is_tag = rest.validator.startswith('"')
-    told = headers.get("ETag" if is_tag else "Last-Modified", None)
-    is_same = told == rest.validator or (told is None and not is_tag)
+    validator = headers.get("ETag" if is_tag else "Last-Modified", None)
+    is_same = validator == rest.validator or (validator is None and not is_tag)
     if not is_same or rest.length not in (None, length):
         raise SourceRefused("The source changed while it was read.")
     return length

@@ -253,7 +253,7 @@ class ClaimsItem(Item):
 class UsageItem(Item):
     """What a project uses of each quota, in bytes or pieces, and its own limits.
 
-    It stands in `by-project` by the time at which it was last counted anew. `drift` has
+    It stands in `by-project` by the time at which it was last recounted. `drift` has
     the differences that were found then. Or, with one attribute, how many offers a
     project has with one consumer.
     """

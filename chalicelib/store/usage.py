@@ -218,7 +218,7 @@ def count_record(sequence_number: str, deltas: Deltas) -> None:
 
 
 def query_uncounted(until: datetime, after: str) -> Iterator[tuple[str, str]]:
-    """AP-52: the projects whose usage was not counted anew since, after a place.
+    """AP-52: the projects whose usage was not recounted since, after a place.
 
     Each as its place in the index, and its id; the index may lag.
     """

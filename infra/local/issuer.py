@@ -53,7 +53,7 @@ class Issuer:
 
     def sign(self, claims: Json, key_id: str | None = None) -> str:
         """
-        Return the token that has these claims, by the oldest key unless told otherwise.
+        Return the token that has these claims, by the oldest key by default.
 
         Whatever the claims are: `jwt.encode` would refuse some.
         """

@@ -1,5 +1,5 @@
 """
-moto's S3 server made to find its objects again when it is started anew.
+moto's S3 server made to find its objects again after a restart.
 
 Each object has a record beside the files of its data. An upload of parts that nobody
 completed is gone when the server ends.

@@ -1,7 +1,7 @@
 """One SAM template and one artifact, out of the code and the files of `infra`.
 
 Chalice finds the functions, routes and dependencies; its template has the files of
-`infra` merged into it, and its artifact is made anew.
+`infra` merged into it, and its artifact is rebuilt.
 """
 
 import json

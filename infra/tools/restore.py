@@ -28,7 +28,7 @@ def restore(source: str, target: str, image_id: str | None = None) -> tuple[int,
     """Put lost images back with their members; return how many, and how many were left.
 
     What TO still has is newer and stays, its ended shares and its data included. An
-    image is put back once its deletion has come to its end, lest that go on with it.
+    image is put back once its deletion has ended, as that would remove it again.
     """
     client = boto3.client("dynamodb")
     ids = [image_id] if image_id else _images(client, source)

@@ -28,8 +28,8 @@ def image_id(producer: Actor) -> str:
 
 def data_of(document: Any) -> Any:
     """Return what an image's document says of its data."""
-    told = ("status", "size", "virtual_size", "checksum", "os_hash_algo")
-    return [document[name] for name in (*told, "os_hash_value")]
+    described = ("status", "size", "virtual_size", "checksum", "os_hash_algo")
+    return [document[name] for name in (*described, "os_hash_value")]
 
 
 def hashes(content: bytes) -> list[str]:
@@ -245,16 +245,16 @@ def test_a_store_that_is_not_there_is_refused(
 
 
 @pytest.mark.parametrize(
-    "told", [{"X-OpenStack-Image-Size": "13"}, {"X-OpenStack-Image-Size": "many"}]
+    "sent", [{"X-OpenStack-Image-Size": "13"}, {"X-OpenStack-Image-Size": "many"}]
 )
 def test_an_upload_that_is_not_as_large_as_told_is_refused(
-    producer: Actor, image_id: str, told: dict[str, str]
+    producer: Actor, image_id: str, sent: dict[str, str]
 ) -> None:
     """Nothing is kept, and the image waits on."""
-    headers = producer.signed() | {"Content-Type": "application/octet-stream"} | told
+    headers = producer.signed() | {"Content-Type": "application/octet-stream"} | sent
     response = producer.send("PUT", f"/v2/images/{image_id}/file", headers, CONTENT)
 
-    ((name, value),) = told.items()
+    ((name, value),) = sent.items()
     message = f"{name.lower()} is {value}, but the body has 12 bytes."
     assert (response.status, response.document) == error(400, "Bad Request", message)
     assert stored_objects(image_id) == []
@@ -275,7 +275,7 @@ def test_the_limit_is_a_setting(
 
 
 def test_what_was_staged_becomes_the_data(producer: Actor, image_id: str) -> None:
-    """Until the import it can't be downloaded; then it is there, and told as a task."""
+    """Until the import it can't be downloaded; then it can, and a task lists it."""
     staged = producer.upload(image_id, CONTENT, "stage")
     waiting = producer.get(f"/v2/images/{image_id}").document
     early = producer.download(image_id)

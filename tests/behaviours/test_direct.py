@@ -113,7 +113,7 @@ def test_a_url_is_for_one_part_and_some_minutes(producer: Actor, image_id: str) 
 
 
 def test_an_upload_is_found_again_and_resumed(producer: Actor, image_id: str) -> None:
-    """S3 knows what has arrived; URLs are given anew."""
+    """S3 lists what has arrived; URLs can be requested again."""
     upload = begin(producer, image_id)
     etag = send_part(upload["parts"][1])
 
@@ -143,12 +143,12 @@ def test_what_has_not_arrived_is_told(producer: Actor, image_id: str) -> None:
     wrong_tag = producer.post(complete, {"etags": [etag, etag, etag]})
     wrong_count = producer.post(complete, {"etags": [etag]})
 
-    told = [
+    outcome = [
         (response.status, response.document["detail"])
         for response in (missing, wrong_size, wrong_tag, wrong_count)
     ]
     two_tag = hashlib.md5(CONTENT[1000:2000], usedforsecurity=False).hexdigest()
-    assert told == [
+    assert outcome == [
         (409, "Part 2 of 3 has not arrived."),
         (409, "Part 2 has 10 bytes, not 1000."),
         (409, f"Part 2 has another ETag: {two_tag}."),
@@ -166,8 +166,8 @@ def test_another_hash_than_was_announced_is_a_failure(
     upload = begin(producer, image_id, **(wrong if when == "begun" else {}))
     for part in upload["parts"]:
         send_part(part)
-    told = wrong if when == "completed" else {}
-    assert producer.post(upload["self"] + "/complete", told).status == 202
+    outcome = wrong if when == "completed" else {}
+    assert producer.post(upload["self"] + "/complete", outcome).status == 202
     pump.drain()
 
     image = producer.get(f"/v2/images/{image_id}").document
@@ -180,7 +180,7 @@ def test_another_hash_than_was_announced_is_a_failure(
 
 
 @pytest.mark.parametrize(
-    ("told", "status"),
+    ("outcome", "status"),
     [
         ({"etags": "x"}, 400),
         ({"etags": [1]}, 400),
@@ -190,14 +190,14 @@ def test_another_hash_than_was_announced_is_a_failure(
     ],
 )
 def test_a_bad_completion_is_refused(
-    producer: Actor, image_id: str, told: Any, status: int
+    producer: Actor, image_id: str, outcome: Any, status: int
 ) -> None:
     """And the upload stays open."""
     upload = begin(producer, image_id, sha512=SHA512)
     for part in upload["parts"]:
         send_part(part)
 
-    assert producer.post(upload["self"] + "/complete", told).status == status
+    assert producer.post(upload["self"] + "/complete", outcome).status == status
     assert producer.get(upload["self"]).document["state"] == "open"
 
 
@@ -428,7 +428,7 @@ def test_it_is_for_those_who_may_upload(
     producer: Actor, consumer: Actor, stranger: Actor, admin: Actor, image_id: str
 ) -> None:
     """
-    A member is told so, to a stranger there is no image, to nobody another upload.
+    A member gets 403, a stranger 404; nobody sees another upload.
     """
     producer.share(image_id, "consumer")
     upload = begin(producer, image_id)

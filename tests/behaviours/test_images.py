@@ -130,7 +130,7 @@ def test_a_protected_image_is_not_deleted(producer: Actor, admin: Actor) -> None
 def test_only_the_owner_deletes(
     producer: Actor, consumer: Actor, stranger: Actor
 ) -> None:
-    """A member is told so; a stranger sees nothing to delete."""
+    """A member gets 403; a stranger gets 404."""
     producer.make_image(id=ID)
     producer.share(ID, "consumer")
 

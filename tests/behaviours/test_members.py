@@ -71,7 +71,7 @@ def test_only_who_sees_an_image_is_told_that_it_may_not_share_it(
     """To others, and for an id that never was or is none, there is no image."""
     body, image_id = {"member": "x"}, path.split("/")[3]
 
-    told = {
+    results = {
         "member": consumer.post(path, body),
         "stranger": stranger.post(path, body),
         "unknown": producer.post(f"/v2/images/{NO_ID}/members", body),
@@ -84,7 +84,9 @@ def test_only_who_sees_an_image_is_told_that_it_may_not_share_it(
         "stranger": error(404, "Not Found", f"No image found with ID {image_id}"),
         "unknown": error(404, "Not Found", f"No image found with ID {NO_ID}"),
         "no id": error(404, "Not Found", "No image found with ID ubuntu"),
-    } == {who: (response.status, response.document) for who, response in told.items()}
+    } == {
+        who: (response.status, response.document) for who, response in results.items()
+    }
 
 
 @pytest.mark.behaviour("M3")
@@ -127,8 +129,8 @@ def test_the_media_type_of_a_body_is_not_looked_at(
     kind: str, producer: Actor, path: str
 ) -> None:
     """As the reference takes it: the body is JSON, whatever its type says."""
-    told = {"Content-Type": kind} if kind else {}
-    typed = replace(producer, headers={**producer.headers, **told})
+    results = {"Content-Type": kind} if kind else {}
+    typed = replace(producer, headers={**producer.headers, **results})
 
     assert typed.post(path, b'{"member": "554433"}').status == 200
 
@@ -230,11 +232,11 @@ def test_an_answer_moves_the_time_of_the_update_alone(
 def test_nobody_answers_for_another(
     producer: Actor, stranger: Actor, send: Send, path: str
 ) -> None:
-    """The owner is told so; others do not know of the membership."""
+    """The owner gets 403; to others the membership is hidden."""
     producer.share(path.split("/")[3], "another")
     body, another = {"status": "accepted"}, Actor(send, "another")
 
-    told = {
+    results = {
         "owner": producer.put(f"{path}/consumer", body),
         "another": another.put(f"{path}/consumer", body),
         "stranger": stranger.put(f"{path}/consumer", body),
@@ -247,7 +249,9 @@ def test_nobody_answers_for_another(
         "another": hidden(path, "consumer"),
         "stranger": hidden(path, "consumer"),
         "no member": hidden(path, "nobody"),
-    } == {who: (response.status, response.document) for who, response in told.items()}
+    } == {
+        who: (response.status, response.document) for who, response in results.items()
+    }
 
 
 @pytest.mark.behaviour("M18", "M19", "M20")
@@ -293,9 +297,9 @@ def test_a_method_that_is_not_offered_is_told_those_that_are(
     methods = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
     others = sorted(methods - set(allowed.split(", ")))
 
-    told = [producer.ask(method, path + place) for method in others]
+    results = [producer.ask(method, path + place) for method in others]
 
-    assert {(405, allowed)} == {(one.status, one.headers["allow"]) for one in told}
+    assert {(405, allowed)} == {(one.status, one.headers["allow"]) for one in results}
     assert [member(path, "consumer")] == producer.get(path).document["members"]
 
 

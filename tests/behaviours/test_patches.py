@@ -21,9 +21,9 @@ def _image(producer: Actor) -> None:
 
 def patch_as(actor: Actor, kind: str | None, body: Any) -> Response:
     """Send a patch with a media type, or with none."""
-    told = {"Content-Type": kind} if kind else {}
+    typed = {"Content-Type": kind} if kind else {}
     raw = body if isinstance(body, bytes) else str(body).replace("'", '"').encode()
-    return replace(actor, headers={**actor.headers, **told}).ask("PATCH", PATH, raw)
+    return replace(actor, headers={**actor.headers, **typed}).ask("PATCH", PATH, raw)
 
 
 def of_image(actor: Actor, *names: str) -> list[Any]:
@@ -230,7 +230,7 @@ def test_a_base_attribute_is_not_removed(producer: Actor) -> None:
 def test_only_the_owner_changes_an_image(
     producer: Actor, consumer: Actor, stranger: Actor, admin: Actor
 ) -> None:
-    """A member is told so; a stranger sees nothing to change."""
+    """A member gets 403; a stranger gets 404."""
     producer.share(ID, "consumer")
     change = [{"op": "replace", "path": "/name", "value": "stolen"}]
 

@@ -146,7 +146,7 @@ def test_a_producer_cannot_accept_for_a_consumer(
 def test_a_consumer_neither_adds_nor_removes_anybody(
     producer: Actor, consumer: Actor, stranger: Actor, image_id: str
 ) -> None:
-    """A member is told so; to a project that is none, the image does not exist."""
+    """A member gets 403; to another project the image does not exist."""
     producer.share(image_id, "another")
     path = f"/v2/images/{image_id}/members"
 

@@ -41,28 +41,28 @@ def listed(who: Any, **query: Any) -> list[str]:
 
 
 producer, consumer = user("alice:producer:member"), user("bob:consumer:member")
-told: dict[str, Any] = {}
+report: dict[str, Any] = {}
 
 body = models.NewImage(name="fedora", tags=["a b"])
 image = call("images.create_image", client=producer, body=body)
-told["created"] = [image.name, image.tags, image.visibility.value]
+report["created"] = [image.name, image.tags, image.visibility.value]
 replace = models.SetOperationOp.REPLACE
 rename = models.SetOperation(op=replace, path="/name", value="fedora-43")
 call("images.update_image", image.id, client=producer, body=[rename])
 hidden = call("images.show_image", image.id, client=consumer)
-told["hidden"] = [type(hidden).__name__, hidden.code]
+report["hidden"] = [type(hidden).__name__, hidden.code]
 body = models.NewMember(member="consumer")
 member = call("members.create_member", image.id, client=producer, body=body)
-told["shared"] = [member.member_id, member.status.value]
-told["offered"] = listed(
+report["shared"] = [member.member_id, member.status.value]
+report["offered"] = listed(
     consumer,
     visibility=models.ListImagesVisibility.SHARED,
     member_status=models.ListImagesMemberStatus.PENDING,
 )
 body = models.MemberUpdate(status=models.MemberStatus.ACCEPTED)
 member = call("members.update_member", image.id, "consumer", client=consumer, body=body)
-told["accepted"] = member.status.value
-told["listed"] = listed(consumer, limit=5, tag=["a b"])
-told["removed"] = call("members.delete_member", image.id, "consumer", client=producer)
-told["left"] = listed(consumer)
-json.dump(told, sys.stdout)
+report["accepted"] = member.status.value
+report["listed"] = listed(consumer, limit=5, tag=["a b"])
+report["removed"] = call("members.delete_member", image.id, "consumer", client=producer)
+report["left"] = listed(consumer)
+json.dump(report, sys.stdout)

@@ -242,11 +242,11 @@ def test_the_page_of_an_error_is_read(sdk: Libraries) -> None:
     producer = sdk(PRODUCER)
     image_id = producer.do("image.create_image", "ubuntu")["id"]
 
-    told = producer.complaint("image.update_image", image_id, visibility="public")
+    message = producer.complaint("image.update_image", image_id, visibility="public")
 
-    assert told.startswith("ForbiddenException: 403: Client Error for url: ")
-    assert told.endswith("403 Forbidden: The owner of an image may not publish it.")
-    assert "<" not in told
+    assert message.startswith("ForbiddenException: 403: Client Error for url: ")
+    assert message.endswith("403 Forbidden: The owner of an image may not publish it.")
+    assert "<" not in message
 
 
 def test_tags_are_put_on_and_taken_off(sdk: Libraries) -> None:

@@ -88,11 +88,11 @@ def test_tempest_finds_nothing_wrong(tmp_path: Path) -> None:
         tempest("init", "workspace", cwd=tmp_path)
         workspace = tmp_path / "workspace"
         (workspace / "etc" / "tempest.conf").write_text(configuration, "utf-8")
-        told = tempest(
+        output = tempest(
             *("run", "--serial", "--regex", r"tempest\.api\.image\.v2"),
             *("--exclude-regex", NOT_SERVED),
             cwd=workspace,
         )
 
-    counts = dict(re.findall(r"(?m)^ - (Passed|Failed): (\d+)$", told))
-    assert counts == {"Passed": str(PASSED), "Failed": "0"}, told
+    counts = dict(re.findall(r"(?m)^ - (Passed|Failed): (\d+)$", output))
+    assert counts == {"Passed": str(PASSED), "Failed": "0"}, output

@@ -105,7 +105,7 @@ def test_nothing_is_remembered_beyond_the_tokens_end(
 def test_a_refusal_is_remembered_for_seconds(
     identify: Identify, proxy: FaultyProxy, clock: Clock
 ) -> None:
-    """Whoever repeats a bad token does not make us ask each time.
+    """A repeated bad token causes no request each time.
 
     As often the service makes sure that it is not its own that Keystone lost.
     """

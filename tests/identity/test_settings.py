@@ -393,7 +393,7 @@ def test_a_rotation_that_went_wrong_locks_nobody_out(
 def test_a_secret_that_is_none_is_503(
     text: str, proxy: FaultyProxy, keystone: Keystone
 ) -> None:
-    """What it holds instead is told nowhere."""
+    """No message quotes what it holds instead."""
     environ = {"OS_AUTH_URL": proxy.url, "KEYSTONE_CREDENTIAL": keep("ssm", text)}
     identify = choose_identity("keystone", environ)
 

@@ -44,8 +44,8 @@ def test_the_file_that_was_written_is_named(
 
     runpy.run_module("infra.openapi", run_name="__main__")
 
-    told = "Wrote the OpenAPI document: chalicelib/api/static/openapi.json\n"
-    assert capsys.readouterr().out == told
+    output = "Wrote the OpenAPI document: chalicelib/api/static/openapi.json\n"
+    assert capsys.readouterr().out == output
 
 
 def test_the_description_is_openapi() -> None:

@@ -48,7 +48,7 @@ def test_its_commands_print_what_it_says(tmp_path: Path) -> None:
         str(install(client))
         for client in ("python-openstackclient", "python-glanceclient")
     ]
-    told = [
+    examples = [
         *commands("Quickstart"),
         *commands("Clients"),
         *commands("Large files", "docs/data.md"),
@@ -57,7 +57,7 @@ def test_its_commands_print_what_it_says(tmp_path: Path) -> None:
     (tmp_path / "tools").symlink_to(ROOT / "tools")  # Files are left elsewhere.
     path = os.pathsep.join([*programs, os.environ["PATH"]])
     with running() as run:
-        script = f"\necho '{MARK}'\n".join(command for command, _ in told)
+        script = f"\necho '{MARK}'\n".join(command for command, _ in examples)
         done = subprocess.run(
             ["/bin/sh", "-euc", script.replace(ADDRESS, run.url)],
             cwd=tmp_path,
@@ -72,7 +72,7 @@ def test_its_commands_print_what_it_says(tmp_path: Path) -> None:
     printed = done.stdout.split(f"{MARK}\n")
     others = [
         (command, output)
-        for (command, wanted), output in zip(told, printed, strict=True)
+        for (command, wanted), output in zip(examples, printed, strict=True)
         if comparable(output) != comparable(wanted)
     ]
     assert others == []

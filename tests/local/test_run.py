@@ -60,7 +60,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Run]:
 
 
 def test_it_is_healthy_once_it_tells_its_address(service: Run) -> None:
-    """Whoever reads the address can call it."""
+    """The printed address can be called."""
     response = over_http(service.url)("GET", "/healthcheck", {}, b"")
 
     assert (response.status, response.body) == (200, b"OK")
@@ -202,12 +202,12 @@ def test_ctrl_c_ends_its_start_without_a_word() -> None:
                 if line.endswith(" chalice.app\n"):
                     process.send_signal(signal.SIGINT)
                     break
-            _, told = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=30)
         finally:
             process.kill()
 
     assert process.returncode == -signal.SIGINT
-    assert [line for line in told.splitlines() if "import time:" not in line] == []
+    assert [line for line in errors.splitlines() if "import time:" not in line] == []
 
 
 def test_its_start_leaves_the_terminal_alone() -> None:

@@ -30,7 +30,7 @@ def echo_app() -> Chalice:
         time.sleep(0.001)  # Let the other threads in.
         request = app.current_request
         assert request is not None
-        told = {
+        echoed = {
             "name": name,
             "method": request.method,
             "path": request.context["path"],
@@ -38,7 +38,7 @@ def echo_app() -> Chalice:
             "headers": dict(request.headers),
             "body": len(request.raw_body),
         }
-        return Response(json.dumps(told), headers={"X-Name": name})
+        return Response(json.dumps(echoed), headers={"X-Name": name})
 
     @app.route("/nothing")
     def nothing() -> Response:
@@ -89,12 +89,12 @@ def test_a_head_is_answered_without_a_body(url: str) -> None:
     head = connection.getresponse()
     nothing = head.read()
     connection.request("GET", "/echo/b")
-    told = json.loads(connection.getresponse().read())
+    echoed = json.loads(connection.getresponse().read())
     connection.close()
 
     assert (head.status, head.headers["X-Name"], nothing) == (200, "a", b"")
     assert int(head.headers["Content-Length"]) > 0
-    assert told["name"] == "b"
+    assert echoed["name"] == "b"
 
 
 def test_an_answer_may_be_empty(send: Send) -> None:
@@ -116,19 +116,19 @@ def test_an_answer_may_be_empty(send: Send) -> None:
 )
 def test_a_path_arrives_as_sent(sent: str, name: str, send: Send) -> None:
     """An encoded slash stays encoded, so that it separates nothing."""
-    told = json.loads(send("GET", f"/echo/{sent}?a%2Fb=c+d", {}, b"").body)
+    echoed = json.loads(send("GET", f"/echo/{sent}?a%2Fb=c+d", {}, b"").body)
 
-    assert told["name"] == name
-    assert told["path"] == f"/echo/{sent}"
-    assert told["query"] == {"a/b": "c d"}
+    assert echoed["name"] == name
+    assert echoed["path"] == f"/echo/{sent}"
+    assert echoed["query"] == {"a/b": "c d"}
 
 
 def test_a_target_may_name_the_host(send: Send) -> None:
     """A proxy's clients send the whole URL in the request line."""
     target = "/echo/a%2Fb?c=d"
-    told = json.loads(send("GET", f"http://images.example{target}", {}, b"").body)
+    echoed = json.loads(send("GET", f"http://images.example{target}", {}, b"").body)
 
-    assert (told["name"], told["query"]) == ("a%2Fb", {"c": "d"})
+    assert (echoed["name"], echoed["query"]) == ("a%2Fb", {"c": "d"})
 
 
 def test_headers_are_those_that_api_gateway_hands_over(url: str, send: Send) -> None:
@@ -150,19 +150,19 @@ def test_headers_are_those_that_api_gateway_hands_over(url: str, send: Send) -> 
 def test_a_body_arrives_whole(size: int, send: Send) -> None:
     """Up to the largest that, in base64, Lambda takes."""
     headers = {"Content-Type": "application/octet-stream"}
-    told = json.loads(send("PUT", "/echo/a", headers, bytes(size)).body)
+    echoed = json.loads(send("PUT", "/echo/a", headers, bytes(size)).body)
 
-    assert told["body"] == size
+    assert echoed["body"] == size
 
 
 def test_a_chunked_body_arrives_whole(url: str) -> None:
     """As python-glanceclient uploads: nobody says how long it is."""
     connection = connect(url)
     connection.request("PUT", "/echo/a", iter([b"cloud", b" ", b"images" * 100_000]))
-    told = json.loads(connection.getresponse().read())
+    echoed = json.loads(connection.getresponse().read())
     connection.close()
 
-    assert told["body"] == 600_006
+    assert echoed["body"] == 600_006
 
 
 @pytest.mark.parametrize("is_chunked", [True, False])
@@ -239,10 +239,10 @@ def test_requests_at_the_same_time_never_mix(url: str) -> None:
             name = f"{client}-{number}"
             connection.request("GET", f"/echo/{name}", headers={"X-Name": name})
             response = connection.getresponse()
-            told = json.loads(response.read())
+            echoed = json.loads(response.read())
             heard = {
-                told["name"],
-                told["headers"]["x-name"],
+                echoed["name"],
+                echoed["headers"]["x-name"],
                 response.headers["X-Name"],
             }
             own.append(heard == {name})

@@ -65,11 +65,11 @@ class Bucket:
 
     def put(self, upload: dict[str, Any], *parts: bytes) -> dict[str, Any]:
         """Send parts; return what completes them."""
-        told = []
+        listed = []
         for number, content in enumerate(parts, 1):
             response = self.do("upload_part", **upload, PartNumber=number, Body=content)
-            told.append({"PartNumber": number, "ETag": response["ETag"]})
-        return {"MultipartUpload": {"Parts": told}}
+            listed.append({"PartNumber": number, "ETag": response["ETag"]})
+        return {"MultipartUpload": {"Parts": listed}}
 
 
 @pytest.fixture(scope="module")

@@ -63,14 +63,14 @@ class Done:
 
     @property
     def image_id(self) -> str:
-        """The image that it told of."""
+        """The image that its output names."""
         found = re.search(r"(?m)^Image (\S{36}) was created\.$", self.err)
         assert found, self.err
         return found[1]
 
     @property
     def command(self) -> list[str]:
-        """The command to go on with, which it told last."""
+        """The command to resume with, printed last."""
         return shlex.split(self.err.splitlines()[-1])
 
 
@@ -226,7 +226,7 @@ def test_after_a_kill_it_sends_only_what_is_missing(
 
 
 def test_ctrl_c_tells_how_to_go_on(tool: Tool, owner: Actor, file: Path) -> None:
-    """The command that is told last finishes the upload."""
+    """The command printed last finishes the upload."""
     with proxied(passed=1) as proxy:
         process = tool.start(file, "--jobs", "2", http_proxy=proxy.url)
         assert proxy.holds.wait(30)
@@ -277,7 +277,7 @@ def test_what_may_heal_is_tried_again(tool: Tool, file: Path) -> None:
 
 
 def test_what_cannot_heal_ends_it(tool: Tool, file: Path) -> None:
-    """S3's name of the error is told."""
+    """The message has S3's code of the error."""
     with proxied(spoiled={2: ["400 InvalidRequest"]}) as proxy:
         done = tool.run(file, http_proxy=proxy.url)
 

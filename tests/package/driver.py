@@ -55,7 +55,7 @@ def main(folder: str) -> None:
                 }
             else:
                 response = {"result": load(call["handler"])(call["event"], Context())}
-        except Exception:  # noqa: BLE001 - the test is told of any
+        except Exception:  # noqa: BLE001 - reported to the test
             response = {"error": traceback.format_exc()}
         responses.write(json.dumps(response) + "\n")
         responses.flush()

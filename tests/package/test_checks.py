@@ -37,7 +37,7 @@ def test_cfn_lint_has_nothing_to_say(
 
 @pytest.mark.clients
 def test_checkov_finds_nothing_that_is_not_meant(prod: Package, tmp_path: Path) -> None:
-    """What it is told to skip stands with its reason in checkov.yaml."""
+    """Each check that is skipped has its reason in checkov.yaml."""
     template: Any = json.loads(json.dumps(prod.template))
     # It has no checks for paths, and takes long to read them.
     template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["paths"] = {}

@@ -22,7 +22,7 @@ def call(
     package: Package, function: Lambda, method: str, target: str, **changes: Any
 ) -> dict[str, Any]:
     """
-    Send one event, some of whose fields are as told; return the function's own result.
+    Send one event, with some fields replaced; return the function's own result.
     """
     headers = changes.pop("headers", TOKEN)
     prefix = changes.pop("prefix", "")
@@ -193,7 +193,7 @@ def test_what_api_gateway_refuses_looks_like_our_refusals(dev: Package) -> None:
 
 
 def test_data_is_binary_to_api_gateway(dev: Package) -> None:
-    """What it is not told of, it would take for text and spoil."""
+    """It would decode other media types as text and damage them."""
     body = dev.resources["RestAPI"]["Properties"]["DefinitionBody"]
 
     types = body["x-amazon-apigateway-binary-media-types"]

@@ -1,4 +1,4 @@
-"""Runs of Hypothesis in which each example is drawn anew."""
+"""Runs of Hypothesis in which each example is drawn again."""
 
 from collections.abc import Callable
 from typing import Final, TypeVar

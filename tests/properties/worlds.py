@@ -165,7 +165,7 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 def put(world: World) -> None:
-    """Make the table anew, with a world in it."""
+    """Recreate the table, with a world in it."""
     client, name = dynamodb.connection.connection.client, dynamodb.connection.table_name
     client.delete_table(TableName=name)
     backend.create_table(client, name)

@@ -187,13 +187,13 @@ def test_bulk_says_what_came_of_each_pair(
 
     assert untouched
     assert dry.document == real.document
-    told = results(real)
-    assert told[image_id, projects[3]] == "changed"
-    mine = [told[image_id, project] for project in projects]
+    outcomes = results(real)
+    assert outcomes[image_id, projects[3]] == "changed"
+    mine = [outcomes[image_id, project] for project in projects]
     assert [mine.count(one) for one in ("shared", "limit-exceeded")] == [59, 10]
-    assert {told[private, project] for project in projects} == {"not-shared"}
-    assert {told[foreign, one] for one in projects} == {"not-found"}
-    assert {told[absent, one] for one in projects} == {"not-found"}
+    assert {outcomes[private, project] for project in projects} == {"not-shared"}
+    assert {outcomes[foreign, one] for one in projects} == {"not-found"}
+    assert {outcomes[absent, one] for one in projects} == {"not-found"}
     assert len(producer.get(f"/v2/images/{image_id}/members").document["members"]) == 60
 
 

@@ -192,9 +192,9 @@ def test_a_producer_cannot_tell_that_it_is_muted(
             producer.get(f"/ext/v1/recipients/{member}"),
             producer.get(f"/v2/images/{image_id}/members/{member}"),
         ]
-        told = [one.body.replace(image_id.encode(), b"image") for one in answers]
+        texts = [one.body.replace(image_id.encode(), b"image") for one in answers]
         return [
-            _without_times(text.replace(member.encode(), b"member")) for text in told
+            _without_times(text.replace(member.encode(), b"member")) for text in texts
         ]
 
     consumer.put(f"{RULES}/producer", {"effect": "mute"})

@@ -118,7 +118,7 @@ def test_each_pair_of_conflicting_calls_leaves_a_sound_table(
 def test_bulk_shares_at_once_never_pass_the_quota(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each pair is told what came of it, and the image has as many as it may."""
+    """Each pair has a result, and the image has as many members as it may."""
     monkeypatch.setattr(settings, "current", replace(settings.current, member_quota=50))
     image_id = producer.make_image()
 
@@ -129,12 +129,16 @@ def test_bulk_shares_at_once_never_pass_the_quota(
 
     responses = at_once(*[bulk(number) for number in range(AT_ONCE)])
 
-    told = [one for response in responses for one in response.document["results"]]
-    shared = {one["project_id"] for one in told if one["result"] == "shared"}
+    results = [one for response in responses for one in response.document["results"]]
+    shared = {one["project_id"] for one in results if one["result"] == "shared"}
     (members,) = check_table().values()
     assert set(members) == shared
     assert len(members) <= 50
-    assert {one.get("reason") for one in told} <= {None, "limit-exceeded", "conflict"}
+    assert {one.get("reason") for one in results} <= {
+        None,
+        "limit-exceeded",
+        "conflict",
+    }
 
 
 @pytest.mark.parametrize("answer", ["accepted", "rejected", "pending"])

@@ -54,7 +54,7 @@ class Server:
                 client = self._accept()
                 if client is None:
                     return
-                # Whoever asks may leave in the middle.
+                # A client may disconnect in the middle.
                 with client, suppress(OSError):
                     client.settimeout(5)
                     self._secure_and_respond(client, response)

@@ -126,7 +126,7 @@ def test_a_slow_source_is_given_up(
 
 
 def test_each_read_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever reads may store what came in between, longer than opening may take."""
+    """A reader may store data between reads for longer than opening may take."""
     monkeypatch.setattr(sources, "OPEN_SECONDS", 0.3)
     with Server(response()) as server, server.open() as source:
         time.sleep(0.4)
@@ -235,7 +235,7 @@ def certificate(folder: Path, *, expired: bool = False) -> tuple[Path, ssl.SSLCo
 def test_https_is_read_with_the_name_that_was_asked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The server is told the name, and its certificate must be for it."""
+    """The client sends the name (SNI), and its certificate must be for it."""
     trusted, tls = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     names: list[str | None] = []

@@ -1,5 +1,5 @@
 """
-Going on where an earlier run ended: the rest of the same source, or all of it anew.
+Resuming where an earlier run ended: the rest of the same source, or all of it.
 """
 
 from typing import Any
@@ -51,7 +51,7 @@ def test_a_date_tells_that_a_source_is_unchanged() -> None:
     assert f"\r\nIf-Range: {DATE}\r\n" in server.requests[0]
 
 
-def test_a_changed_source_begins_anew() -> None:
+def test_a_changed_source_starts_again() -> None:
     """It answers 200, with all its data; so does one that knows no ranges."""
     other = DATA[::-1] + b"more"
     with Server(response(other, ETag='"v2"')) as server:
@@ -78,7 +78,7 @@ def test_no_part_is_asked_for_without_need_and_validator(
 
 
 @pytest.mark.parametrize("content_range", ["bytes */100", "bytes */50", None])
-def test_a_source_without_such_a_part_begins_anew(content_range: str | None) -> None:
+def test_a_source_without_such_a_part_starts_again(content_range: str | None) -> None:
     """416: it became shorter, or was read to its end without that being known."""
     headers: dict[str, Any] = {"Content_Range": content_range} if content_range else {}
     with Server(response(b"", "416 No", **headers), response(DATA[:50])) as server:
@@ -155,7 +155,7 @@ def test_a_part_of_another_length_is_refused() -> None:
 def test_a_part_in_chunks_is_as_long_as_it_says(
     chunks: list[bytes], end: bytes, kind: type[Exception], words: str
 ) -> None:
-    """Whoever reads no more than the length that is told finds out, too."""
+    """A reader of no more than the announced length detects it, too."""
     rest = chunked(
         *chunks, end=end, ETag=TAG, Content_Range=f"bytes 100-767/{len(DATA)}"
     ).replace(b"200 OK", b"206 Partial Content")

@@ -194,7 +194,7 @@ PRIVATE = [
 def test_no_private_address_is_connected_to(
     monkeypatch: pytest.MonkeyPatch, dialled: list[str], address: str
 ) -> None:
-    """Neither written in the URI nor by a name; what is told names neither."""
+    """Neither written in the URI nor by a name; the message names neither."""
     literal = f"[{address}]" if ":" in address else address
     assert refusal(f"http://{literal}/image?signature=s3cr3t") == (NOT_PUBLIC)
 
