@@ -65,7 +65,7 @@ def test_both_sides_see_and_act_in_a_browser() -> None:
     assert {name: found for name, found in seen["axe"].items() if found} == {}
     assert seen["review"] == [
         "fedora-43 consumer will be shared",
-        "fedora-43 partner not known to you: check the id will be shared",
+        "fedora-43 newcomer not known to you: check the id will be shared",
     ]
     assert seen["banner"] == "2 offers wait for your answer."
     assert seen["offer"] is True

@@ -86,7 +86,7 @@ def walk(tour: Walk) -> None:
     seen = tour.seen
     producer = tour.side("alice:producer:member")
     go(producer, "Shared by me")
-    review = share(producer, "fedora-43", "consumer\npartner", "Minimal install.")
+    review = share(producer, "fedora-43", "consumer\nnewcomer", "Minimal install.")
     seen["review"] = [" ".join(row.split()) for row in review]
 
     consumer = tour.side("bob:consumer:member")
@@ -102,7 +102,7 @@ def walk(tour: Walk) -> None:
 
     producer.reload()
     shared = producer.get_by_role("row").filter(has_text="fedora-43")
-    answered = shared.filter(has_text="accepted")
+    answered = shared.filter(has_text="consumer").filter(has_text="accepted")
     answered.wait_for()
     seen["answered"] = answered.count()
     tour.look(producer, "outgoing")

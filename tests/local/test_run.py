@@ -82,6 +82,21 @@ def test_the_examples_are_images_and_shares(service: Run) -> None:
     assert names(service.actor("stranger")) == ["rocky-10"]
 
 
+def test_the_examples_show_both_sides(service: Run) -> None:
+    """A verified producer, notes, an answer by a rule, a member of a private image."""
+    consumer, partner = service.actor("consumer"), service.actor("partner")
+    (offer,) = consumer.get("/ext/v1/incoming").document["memberships"]
+    (accepted, dormant) = partner.get("/ext/v1/incoming?status=all").document[
+        "memberships"
+    ]
+
+    assert offer["producer"]["verified"] is True
+    assert offer["note"] == "Hardened, CIS level 1."
+    assert (accepted["status"], accepted["usable"]) == ("accepted", True)
+    assert (dormant["status"], dormant["usable"]) == ("accepted", False)
+    assert f"{service.url}/console" in service.greeting
+
+
 def test_requests_at_the_same_time_never_mix(service: Run) -> None:
     """Eight projects work at once, and each sees its own images alone."""
 
