@@ -5,7 +5,10 @@ Four users of three projects: the producer's, two of the consumer's, and an oper
 """
 
 import json
+import os
+import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,8 +17,9 @@ import pytest
 from infra.local.keystone import PASSWORD, PEOPLE
 from tests.clients.environments import install
 from tests.clients.library import Library, started
-from tests.clients.terminal import Terminal
+from tests.clients.terminal import Terminal, environment
 from tests.identity.conftest import Cloud
+from tests.readme import ROOT
 
 pytestmark = [
     pytest.mark.clients,
@@ -149,3 +153,31 @@ def test_glanceclient_tells_the_story(
     assert consumer.refused("images.get", image_id) == "HTTPNotFound"
     admin.do("images.delete", image_id)
     assert producer.refused("images.get", image_id) == "HTTPNotFound"
+
+
+def test_the_documents_commands_work(cloud: Cloud, home: Path) -> None:
+    """Those of docs/identity.md, in the shell of a user who has another cloud."""
+    text = (ROOT / "docs" / "identity.md").read_text("utf-8")
+    (block,) = re.findall(r"```console\n(\$ unset .*?)```", text, re.DOTALL)
+    (offered,) = re.findall(r"image set --accept (\S+)\n", cloud.run.greeting)
+    (file,) = re.findall(r"export OS_CLIENT_CONFIG_FILE=(\S+)", cloud.run.greeting)
+    script = re.sub(r"(?m)^\$ ", "", block)
+    script = script.replace("<the file that it printed>", file)
+    script = script.replace("<image id>", offered)
+    # Other tests find the offer as it was.
+    script += f"openstack --os-cloud consumer image set --pending {offered}\n"
+
+    path = os.pathsep.join([str(install("python-openstackclient")), os.environ["PATH"]])
+    done = subprocess.run(
+        ["/bin/sh", "-euc", script],
+        cwd=home,
+        env=environment(home, OS_AUTH_TYPE="admin_token", OS_TOKEN="t", PATH=path),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "debian-13" in done.stdout
+    assert offered in done.stdout
