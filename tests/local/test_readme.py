@@ -43,7 +43,7 @@ def comparable(output: str) -> str:
 
 @pytest.mark.xdist_group("run")
 def test_its_commands_print_what_it_says(tmp_path: Path) -> None:
-    """The quickstart, the clients, then large files: each output is as it says."""
+    """Quickstart, clients, large files, the extension: each output is as it says."""
     programs = [
         str(install(client))
         for client in ("python-openstackclient", "python-glanceclient")
@@ -52,6 +52,7 @@ def test_its_commands_print_what_it_says(tmp_path: Path) -> None:
         *commands("Quickstart"),
         *commands("Clients"),
         *commands("Large files", "docs/data.md"),
+        *commands("The whole story, by curl", "docs/sharing.md"),
     ]
     (tmp_path / "ubuntu.qcow2").write_bytes(disks.qcow2())
     (tmp_path / "tools").symlink_to(ROOT / "tools")  # Files are left elsewhere.
