@@ -7,11 +7,9 @@ and the stream hand on what was not finished, and the sweep comes.
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
-from typing import Any
 
 import boto3
 import pytest
@@ -19,49 +17,20 @@ import requests
 
 from chalicelib import clock
 from chalicelib.api import uploads
-from chalicelib.aws import client
 from chalicelib.background import sweep, transfers
-from chalicelib.store import dynamodb, objects
+from chalicelib.store import dynamodb
 from chalicelib.store import uploads as upload_store
 from chalicelib.store.cursors import save_cursors
 from infra.local import backend
 from infra.local.worker import Pump
 from tests.actors import Actor, Response
 from tests.bucket_faults import multiparts, small_parts, stored_objects
+from tests.crashes import Death, dying_at
 from tests.web_source import WebSource, allow, serving
 
 CONTENT = bytes(range(256)) * 8
 PART = 1000
 GLANCE_DIRECT = {"method": {"name": "glance-direct"}}
-
-
-class Death(BaseException):
-    """The process is no more."""
-
-
-@contextmanager
-def dying_at(number: int, moment: str) -> Iterator[None]:
-    """
-    Die before a call of AWS is made, or after it was done; the first has number 0.
-    """
-    turns = count()
-
-    def die(**_: Any) -> None:
-        if next(turns) == number:
-            raise Death
-
-    clients = (
-        dynamodb.connection.connection.client,
-        objects._client(),  # noqa: SLF001 - for tests alone
-        client("sqs"),
-    )
-    for one in clients:
-        one.meta.events.register_first(f"{moment}.*.*", die)
-    try:
-        yield
-    finally:
-        for one in clients:
-            one.meta.events.unregister(f"{moment}.*.*", die)
 
 
 @dataclass
