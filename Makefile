@@ -98,7 +98,7 @@ clean: ## Remove what the other targets made
 	rm -rf .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .venv dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# uv installs in a tenth of pip's time. It knows no settings of pip, as that of an index:
+# uv installs faster than pip. It knows no settings of pip, as that of an index:
 # where it fails (`failed` carries its status past awk), pip does the rest.
 define set-up
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
