@@ -50,7 +50,8 @@ audit: $(READY) ## Look for known vulnerabilities in lock files, and for secrets
 	@git ls-files -z ':!.ci/secrets.json' ':!*-min.js' | xargs -0 .cache/audit/bin/detect-secrets-hook \
 		--baseline .ci/secrets.json
 
-bench: $(READY) ## Measure cold starts of what is deployed (needs Linux)
+bench: $(READY) ## Measure requests beside their floor, and cold starts (needs Linux)
+	@$(BIN)/python -m tests.bench.beside_floor
 	@$(BIN)/python -m tests.package.cold_start
 
 format: $(READY) ## Set the code in its form
