@@ -94,7 +94,7 @@ def test_a_quota_of_projects_may_be_off() -> None:
 def test_the_development_identity_never_starts_inside_lambda() -> None:
     """It believes whatever a token says."""
     assert choose_identity("development", {}) is identify_in_development
-    with pytest.raises(SettingError, match="never inside Lambda"):
+    with pytest.raises(SettingError, match="refused in Lambda"):
         choose_identity("development", {"AWS_LAMBDA_FUNCTION_NAME": "api"})
 
 
