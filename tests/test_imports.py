@@ -118,3 +118,24 @@ def test_the_api_imports_no_work_of_the_other_functions() -> None:
     )
 
     assert done.stdout.split() == ["chalicelib.background.functions"]
+
+
+def test_the_api_imports_no_heavy_module() -> None:
+    """None that costs its cold start tens of milliseconds, and that it can do without.
+
+    PyJWT and cryptography come with the identity that needs them.
+    """
+    heavy = (
+        *("asyncio", "boto3", "cryptography", "jsonschema", "jwt", "multiprocessing"),
+        *("pydantic", "requests", "sqlite3", "unittest", "yaml"),
+    )
+    code = f"import sys, app; print(*[one for one in {heavy} if one in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT.parent,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.split() == []
