@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import pytest
 
-from chalicelib import clock, settings
+from chalicelib import clock, settings, telemetry
 from chalicelib.api.app import App, install
 from chalicelib.api.requests import ANY_TYPE
 from chalicelib.api.responses import no_content
@@ -204,7 +204,8 @@ def test_a_lost_hint_spoils_nothing(
 
     request_id = added.headers["x-openstack-request-id"]
     messages = [one.message for one in caplog.records if one.name == "cloud-images"]
-    lost = f"{request_id}: A recent change of the list of consumer was lost"
+    project = telemetry.named_project("consumer")
+    lost = f"{request_id}: A recent change of the list of {project} was lost"
     assert messages == [lost]
     assert added.status == 200
     assert members() == ["consumer"]
