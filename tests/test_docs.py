@@ -198,6 +198,20 @@ def test_the_documents_have_every_room() -> None:
     assert all((ROOT / place).exists() for place in documented)
 
 
+def test_every_question_leads_to_a_name() -> None:
+    """Each row of a newcomer's questions names a file, and a word that is in it."""
+    rows = table("Find your place", "docs/architecture.md")
+
+    answers = [(row["place"].strip("`"), row["name in it"].strip("`")) for row in rows]
+    wrong = [
+        (place, name)
+        for place, name in answers
+        if not re.search(rf"\b{name}\b", (ROOT / place).read_text("utf-8"))
+    ]
+
+    assert wrong == []
+
+
 def test_every_setting_is_told() -> None:
     """With the default that it has."""
     rows = table("Settings", "docs/settings.md")

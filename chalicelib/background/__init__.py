@@ -1,1 +1,1 @@
-"""The functions beside the API's: stream, worker and sweep."""
+"""The functions beside the API's: stream, importer, worker and sweep."""
