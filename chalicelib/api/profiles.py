@@ -57,7 +57,8 @@ def set_profile() -> Response:
     wanted = parse_body(profiles, "profile")
     name, contact = wanted["display_name"], wanted.get("contact")
     check_text("/display_name", name)
-    if name != name.strip() or "\n" in name:
+    check_text("/contact", contact)
+    if name != name.strip() or name.splitlines() != [name]:
         raise BadRequest("/display_name must be one line without blanks at its ends.")
     if contact is not None and not is_contact(contact):
         raise BadRequest("/contact must be an https URL or an e-mail address.")

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from chalicelib import settings
 from chalicelib.background.events import Event, event_of, publish
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.members import MemberStatus
@@ -140,7 +141,7 @@ def accept_by_rule(record: Record) -> None:
     an offer that nobody has answered.
     """
     made = new_membership_of(record.old, record.new)
-    if made is None:
+    if made is None or settings.current.extension == "off":
         return
     producer_id, membership = made
     project_id = membership.member_id

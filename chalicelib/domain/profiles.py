@@ -12,7 +12,7 @@ CONTACT_MAX: Final = 254
 """Maximum length of a contact, in characters: that of an e-mail address (RFC 5321)."""
 
 _CONTACT: Final = re.compile(
-    r"https://[^\s/?#@]+\S*|[^\s@<>\"(),:;\[\]\\]+@[^\s@<>\"(),:;\[\]\\]+"
+    r"https://[^\s/?#@]+(?:[/?#]\S*)?|[^\s@<>\"(),:;\[\]\\]+@[^\s@<>\"(),:;\[\]\\]+"
 )
 
 

@@ -407,10 +407,13 @@ def claims_of(raw: Raw | None) -> tuple[int | None, dict[str, int]]:
 
 
 def new_membership_of(old: Raw | None, new: Raw | None) -> tuple[str, Member] | None:
-    """Return the membership that a change made, after its image's owner."""
+    """Return the membership that a change made, after its image's owner.
+
+    None where its item does not name the owner: older versions wrote such ones.
+    """
     if old is not None or new is None or not new["sk"]["S"].startswith(MEMBER):
         return None
-    return new["owner"]["S"], member_of(new)
+    return (new["owner"]["S"], member_of(new)) if "owner" in new else None
 
 
 def first_answer_of(old: Raw | None, new: Raw | None) -> tuple[str, str] | None:
@@ -422,11 +425,12 @@ def first_answer_of(old: Raw | None, new: Raw | None) -> tuple[str, str] | None:
     if old is None or new is None or not new["sk"]["S"].startswith(MEMBER):
         return None
     before, after = member_of(old), member_of(new)
-    changed = json.loads(new["changed"]["S"])
+    changed = json.loads(new["changed"]["S"]) if "changed" in new else {}
     if (
         before.status is not MemberStatus.PENDING
         or after.status is MemberStatus.PENDING
-        or changed["project_id"] != after.member_id
+        or changed.get("project_id") != after.member_id
+        or "owner" not in changed
     ):
         return None
     return changed["owner"], after.member_id

@@ -1,11 +1,16 @@
 """Profiles and offer rules: who a project is, and what it does with offers."""
 
+import json
 import re
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from chalicelib import settings
+from chalicelib.background import stream
+from chalicelib.background.stream import Record
 from chalicelib.domain import offer_rules
 from infra.local.worker import Pump
 from tests.actors import Actor
@@ -68,9 +73,14 @@ def test_an_administrators_word_is_on_what_it_read(
         {"display_name": "x" * 81},
         {"display_name": "\u202ex"},
         {"display_name": "a\nb"},
+        {"display_name": "a\u2028b"},
         {"display_name": "x", "contact": "http://acme.example"},
         {"display_name": "x", "contact": "javascript:alert(1)"},
         {"display_name": "x", "contact": "a@b c"},
+        {"display_name": "x", "contact": "https://acme.example:x@evil.example/"},
+        {"display_name": "x", "contact": "https://acme.example/\u202egnp"},
+        {"display_name": "x", "contact": "a@b\x00"},
+        {"display_name": "x", "contact": "a@\ud800"},
         {"display_name": "x", "verified": True},
     ],
 )
@@ -204,3 +214,40 @@ def test_a_producer_cannot_tell_that_it_is_muted(
 
 def _without_times(text: bytes) -> bytes:
     return re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b"time", text)
+
+
+def test_a_record_of_an_older_version_fails_no_stream(
+    producer: Actor, consumer: Actor
+) -> None:
+    """What it lacks is lacking: no rule acts, nobody is noted, and it is done with."""
+    consumer.put(f"{RULES}/*", {"effect": "accept"})
+    image_id = producer.make_image()
+    producer.share(image_id, "consumer")
+    (item,) = (one for one in stored() if one["sk"]["S"] == "MEMBER#consumer")
+    lacking = {"owner", "offered_at", "group_pk", "group_sk", "image_version"}
+    older = {name: item[name] for name in item.keys() - lacking}
+    answered = older | {"status": {"S": "accepted"}}
+    bare = {name: answered[name] for name in answered.keys() - {"changed"}}
+    noted = json.dumps(json.loads(older["changed"]["S"]) | {"project_id": "consumer"})
+    before = stored()
+
+    changes = [(None, older), (older, bare), (older, None)]
+    changes.append((older, answered | {"changed": {"S": noted.replace("owner", "x")}}))
+    done = stream.process_records(
+        Record(old, new, str(number)) for number, (old, new) in enumerate(changes)
+    )
+
+    assert done == {"batchItemFailures": []}
+    assert stored() == before
+
+
+def test_no_rule_acts_while_the_extension_is_off(
+    producer: Actor, consumer: Actor, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its project could not see or change it."""
+    consumer.put(f"{RULES}/*", {"effect": "accept"})
+    monkeypatch.setattr(settings, "current", replace(settings.current, extension="off"))
+    producer.share(producer.make_image(), "consumer")
+    pump.step()
+
+    assert consumer.listed() == []
