@@ -265,7 +265,8 @@ def parse_limit(query: Mapping[str, str]) -> int:
         BadRequest: It is not a number that it may be.
     """
     text = query.get("limit", str(LIMIT_DEFAULT))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LIMIT_MAX):
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(LIMIT_MAX))
+    if not (digits and 1 <= int(text) <= LIMIT_MAX):
         raise BadRequest(f"limit must be a number, 1 to {LIMIT_MAX}.")
     return int(text)
 

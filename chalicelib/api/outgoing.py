@@ -36,7 +36,8 @@ from chalicelib.api.responses import json_response, no_content
 from chalicelib.api.schemas import Json
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
-from chalicelib.domain.images import Image
+from chalicelib.domain.images import Image, is_image_id
+from chalicelib.domain.projects import is_project_id
 from chalicelib.domain.quotas import find_refused_offers
 from chalicelib.domain.sharing import Outcome, Result, Sharing, Wish, plan_shares
 from chalicelib.errors import (
@@ -78,13 +79,13 @@ def list_shares() -> Response:
         outgoing, "status", "member_id", "image_id", "limit", "marker", "project_id"
     )
     caller = acting(outgoing, "list_shares", parse_project(query, "project_id"))
-    after = decode_marker(query, str, str)
+    member_id = parse_project(query, "member_id")
     wanted = ShareQuery(
         owner=caller.project_id,
         status=parse_status(query, "all"),
-        member_id=parse_project(query, "member_id"),
+        member_id=member_id,
         limit=parse_limit(query),
-        after=SharePlace(*after) if after else None,
+        after=_parse_place(query, member_id),
     )
     if "image_id" in query:
         shares, following = _shares_of(query["image_id"], wanted)
@@ -96,6 +97,22 @@ def list_shares() -> Response:
             "next": next_page(OUTGOING, query, following),
         }
     )
+
+
+def _parse_place(query: Mapping[str, str], member_id: str | None) -> SharePlace | None:
+    """Parse where a page of shares begins, if it is not the first.
+
+    Raises:
+        BadRequest: It is no place of the list: DynamoDB would refuse to begin there.
+    """
+    after = decode_marker(query, str, str)
+    if after is None:
+        return None
+    place = SharePlace(*after)
+    is_place = is_project_id(place.member_id) and is_image_id(place.image_id)
+    if not is_place or member_id not in (None, place.member_id):
+        raise BadRequest("marker must be the marker of an earlier page's next.")
+    return place
 
 
 def _shares_of(

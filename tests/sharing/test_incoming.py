@@ -281,7 +281,15 @@ def test_a_body_that_is_wrong_is_refused_with_a_pointer(
 
 
 @pytest.mark.parametrize(
-    "query", ["?stauts=accepted", "?status=x", "?limit=0", "?marker=x", "?muted=1"]
+    "query",
+    [
+        "?stauts=accepted",
+        "?status=x",
+        "?limit=0",
+        "?limit=00000000199",
+        "?marker=x",
+        "?muted=1",
+    ],
 )
 def test_a_parameter_that_is_wrong_is_refused(query: str, consumer: Actor) -> None:
     """With what it may be."""

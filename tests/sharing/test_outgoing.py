@@ -14,6 +14,7 @@ from tests.aws_faults import stored
 from tests.scene import at
 
 OUTGOING = "/ext/v1/outgoing"
+ONE = "00000000-0000-4000-8000-000000000000"
 HIDING = (
     "/note must have no control characters and no characters that change the direction"
     " of text."
@@ -276,6 +277,21 @@ def test_the_list_is_narrowed(producer: Actor, consumer: Actor) -> None:
         (images[1], "consumer", None)
     ]
     assert listed(consumer) == []
+
+
+@pytest.mark.parametrize(
+    ("member_id", "image_id"),
+    [("x" * 2000, ONE), ("\ud800", ONE), ("", ONE), ("a", "y" * 3000), ("b", ONE)],
+)
+def test_a_forged_marker_is_refused(
+    member_id: str, image_id: str, producer: Actor
+) -> None:
+    """Also one of a list of another member: the index has no such place there."""
+    marker = extension.encode_marker(member_id, image_id)
+
+    answer = producer.get(f"{OUTGOING}?member_id=a&marker={marker}")
+
+    assert (answer.status, answer.document["reason"]) == (400, "invalid")
 
 
 def test_a_filter_that_finds_too_little_is_refused(
