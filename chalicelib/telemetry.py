@@ -18,14 +18,14 @@ from typing import Any, Final
 from chalicelib import settings
 
 NAMESPACE: Final = "CloudImages"
-COUNTED: Final = ("Calls", "ReadUnits", "WriteUnits", "LostHints")
+COUNTED: Final = ("Calls", "ReadUnits", "WriteUnits", "LostRecentChanges")
 """What is counted of each request."""
 
-METRIC: Final = "LostHints"
+METRIC: Final = "LostRecentChanges"
 """What an alarm watches: the metric of the lines in which it is not 0."""
 
 LINE_BYTES_MAX: Final = 500
-"""Maximum size of a request's line, in bytes; one with a lost hint is longer."""
+"""Maximum size of a request's line, in bytes; of a lost recent change, more."""
 
 LINES: Final = ("cloud-images.requests", "cloud-images.events")
 """The logs whose lines are JSON, and stand as they are in Lambda's log."""

@@ -187,7 +187,7 @@ def test_a_transaction_refused_for_another_reason_is_a_bug(
 
 
 @pytest.mark.parametrize("fault", [in_conflict, timing_out])
-def test_a_lost_hint_spoils_nothing(
+def test_a_lost_recent_change_spoils_nothing(
     fault: Callable[[str], AbstractContextManager[None]],
     producer: Actor,
     image_id: str,
@@ -195,7 +195,7 @@ def test_a_lost_hint_spoils_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """
-    A hint is never truth: the response is that of the change, and the log tells of it.
+    The write succeeds as usual, and the log has the loss.
     """
     monkeypatch.setattr(dynamodb, "CONFLICT_SECONDS", 1)
 

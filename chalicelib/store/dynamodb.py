@@ -253,7 +253,7 @@ def with_retries_or_log(write: Callable[[], Any], loss: str, caller: Caller) -> 
         with_retries(write)
     except (PynamoDBException, Unavailable):
         log.exception("%s: %s", caller.request_id, loss)
-        telemetry.counted["LostHints"] += 1
+        telemetry.counted["LostRecentChanges"] += 1
 
 
 def _codes(exc: PynamoDBException) -> set[str]:

@@ -56,8 +56,9 @@ class Range:
 class Row:
     """A candidate for a list: an image's place, and what its index row tells.
 
-    `known` is false for a hint and a membership, which carry no name. `is_offered` is
-    true if nothing but a hint that another project's offer may have left proposes it.
+    `known` is false for a recent change and a membership, which carry no name.
+    `is_offered` is true if only a recent change proposes it that another project's
+    offer may have left.
     """
 
     position: str
@@ -258,9 +259,9 @@ def drop_ended_offers(
 ) -> list[Row]:
     """AP-28: the candidates, without recent offers that ended or have another status.
 
-    Another project can leave thousands of hints of offers that it withdrew. The
-    membership is small, its image may be large: so it is read first, where only a hint
-    proposes it. Strongly consistent, as an offer is listed at once.
+    Another project can leave thousands of recent changes of offers that it withdrew.
+    The membership is small, its image may be large: so it is read first, where only a
+    recent change proposes it. Strongly consistent, as an offer is listed at once.
     """
     keys = [member_key(row.image_id, project_id) for row in rows if row.is_offered]
     wanted = {
@@ -277,7 +278,7 @@ def load_listed(
     """AP-11: the truth of a page's candidates, strongly consistent, by image id.
 
     With a project, its memberships come too, where the row may be one. What left a list
-    has no hint, so this read keeps revocation at once and hidden = absent.
+    has no recent change, so this read keeps revocation at once and hidden = absent.
     """
     pairs = [(row.image_id, row.is_membership) for row in rows]
     keys = [image_key(image_id) for image_id, _ in pairs]

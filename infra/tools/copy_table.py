@@ -79,7 +79,7 @@ class _Images:
     def converted(self, raw: Raw) -> Raw | None:
         """Return an item in the new layout; none for what is not copied.
 
-        Hints expire in an hour, and a deleted image's memberships are to be removed.
+        Recent changes expire soon; a deleted image's memberships are to be removed.
         """
         place = raw["sk"]["S"]
         if place.startswith(RECENT):

@@ -52,7 +52,7 @@ def test_a_request_is_told_in_one_line(
         "Calls": 1,
         "ReadUnits": line["ReadUnits"],
         "WriteUnits": 0,
-        "LostHints": 0,
+        "LostRecentChanges": 0,
         "Cold": 0,
     }
     assert line["ReadUnits"] > 0
@@ -79,7 +79,7 @@ def test_the_name_of_a_project_in_a_log_depends_on_the_key(
 def test_no_log_names_a_project(
     producer: Actor, pump: Pump, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither that of requests, nor that of events, nor what is said of lost hints."""
+    """Neither that of requests, nor that of events, nor that of lost recent changes."""
     for name in telemetry.LINES:
         caplog.set_level("INFO", name)
     image_id = producer.make_image()
@@ -137,7 +137,7 @@ def test_the_first_request_of_a_process_is_cold(
     assert [one["Cold"] for one in lines(caplog)] == [1, 0]
 
 
-def test_a_lost_hint_is_counted(
+def test_a_lost_recent_change_is_counted(
     producer: Actor, image_id: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The change itself succeeded; a list may lag behind it."""
@@ -150,12 +150,12 @@ def test_a_lost_hint_is_counted(
 
     (line,) = lines(caplog)
     assert renamed.status == 200
-    assert (line["LostHints"], line["Calls"]) == (1, 3)
+    assert (line["LostRecentChanges"], line["Calls"]) == (1, 3)
     assert line["_aws"]["CloudWatchMetrics"] == [
         {
             "Namespace": "CloudImages",
             "Dimensions": [["function"]],
-            "Metrics": [{"Name": "LostHints", "Unit": "Count"}],
+            "Metrics": [{"Name": "LostRecentChanges", "Unit": "Count"}],
         }
     ]
 
@@ -182,9 +182,9 @@ def test_alarms_and_dashboard_know_the_metrics() -> None:
     """By the names and the dimension that the line has."""
     resources = merged("prod")["Resources"]
     board = resources["Board"]["Properties"]["DashboardBody"]["Fn::Sub"]
-    alarm = resources["LostHints"]["Properties"]
+    alarm = resources["LostRecentChanges"]["Properties"]
 
     assert alarm["Namespace"] == telemetry.NAMESPACE
     assert alarm["MetricName"] == telemetry.METRIC
     assert [one["Name"] for one in alarm["Dimensions"]] == ["function"]
-    assert '"LostHints"' in board
+    assert '"LostRecentChanges"' in board
