@@ -21,16 +21,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 NAMES = sorted(path.stem for path in RECORDINGS.glob("*.json"))
 
-
-OVER_HTTP = sorted(set(NAMES) - {"list-sharing", "members-matrix", "visibility-matrix"})
-"""Those that call in more ways than one: a matrix repeats its calls for each caller."""
-
 BEHIND_A_STAGE = ("documents", "list-pages", "workflow")
 """Those whose responses have URLs or paths, which a stage begins."""
 
 WAYS = [
-    *(("in process", name) for name in NAMES),
-    *(("over HTTP", name) for name in OVER_HTTP),
+    *((way, name) for way in ("in process", "over HTTP") for name in NAMES),
     *(("behind a stage", name) for name in BEHIND_A_STAGE),
 ]
 
