@@ -18,7 +18,7 @@ from chalicelib.api.responses import json_response, present_time
 from chalicelib.api.schemas import Json
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
-from chalicelib.domain.images import Image, is_image_id
+from chalicelib.domain.images import Image, is_image_id, with_lower_case_ids
 from chalicelib.domain.members import MemberStatus
 from chalicelib.domain.offer_rules import RULES_MAX, Effect
 from chalicelib.domain.profiles import CONTACT_MAX, DISPLAY_NAME_MAX, Profile
@@ -228,14 +228,14 @@ def check_project_id(project_id: str) -> str:
 
 
 def check_image_id(image_id: str) -> str:
-    """Return the image's id of a path.
+    """Return an image's id as the table has it.
 
     Raises:
         NotFound: It cannot be one.
     """
     if not is_image_id(image_id):
         raise NotFound(f"No image found with ID {image_id[:_SHOWN]}")
-    return image_id
+    return with_lower_case_ids(image_id)
 
 
 def parse_query(blueprint: Blueprint, *allowed: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ from chalicelib.api.responses import json_response, no_content
 from chalicelib.api.schemas import Json
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
-from chalicelib.domain.images import Image, Visibility
+from chalicelib.domain.images import Image, Visibility, with_lower_case_ids
 from chalicelib.domain.members import ImageAndMembership, Member, MemberStatus
 from chalicelib.domain.sharing import Outcome, Result, Sharing
 from chalicelib.errors import ApiError, StaleError
@@ -119,7 +119,7 @@ def leave_image(image_id: str) -> Response:
     check_no_body(body(incoming))
     caller = acting(incoming, "leave_image")
     found = image_store.load_image(check_image_id(image_id), caller.project_id)
-    if found.image is not None and found.membership is not None:
+    if found.image and found.membership and found.image.owner != caller.project_id:
         member_store.leave_image(found.image, found.membership, caller)
     return no_content()
 
@@ -130,7 +130,10 @@ def answer_offers() -> Response:
     parse_query(incoming)
     caller = acting(incoming, "answer_offer")
     wanted = parse_body(incoming, "answers")
-    answers: list[Json] = wanted["answers"]
+    answers: list[Json] = [
+        one | {"image_id": with_lower_case_ids(one["image_id"])}
+        for one in wanted["answers"]
+    ]
     check_ids("/answers", [one["image_id"] for one in answers], of_images=True)
     deadline = bulk_deadline()
     loaded = incoming_store.load_memberships(
@@ -178,10 +181,10 @@ def _answer(
 def _plan_answer(
     caller: Caller, loaded: ImageAndMembership, status: MemberStatus | None
 ) -> Outcome:
-    membership = loaded.membership
+    image, membership = loaded.image, loaded.membership
     if status is None:
-        is_there = membership is not None and loaded.image is not None
-        return Outcome(Result.LEFT if is_there else Result.UNCHANGED)
+        is_offer = membership and image and image.owner != caller.project_id
+        return Outcome(Result.LEFT if is_offer else Result.UNCHANGED)
     try:
         _, membership = _authorize("answer_offer", caller, loaded)
     except ApiError as exc:

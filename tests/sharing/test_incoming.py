@@ -119,6 +119,12 @@ def test_the_list_holds_what_others_offer_alone(
 
     assert offered(consumer) == [image_id]
     assert consumer.get(f"{INCOMING}/{own}").status == 404
+    assert consumer.delete(f"{INCOMING}/{own}").status == 204
+    left = {"answers": [{"image_id": own.upper(), "leave": True}]}
+    assert consumer.post(INCOMING, left).document["results"] == [
+        {"image_id": own, "result": "unchanged"}
+    ]
+    assert len(consumer.get(f"/v2/images/{own}/members").document["members"]) == 1
 
 
 def test_the_list_follows_answers_of_either_api_at_once(
