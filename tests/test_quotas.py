@@ -267,6 +267,27 @@ def test_offers_of_the_extension_are_limited_too(
         assert {result.get("reason") for result in results} == {None, "limit-exceeded"}
 
 
+def test_one_call_for_many_images_obeys_the_quota_of_offers(
+    producer: Actor, limit: Limit
+) -> None:
+    """What it offered is counted at once; what it refuses for itself takes no place."""
+    limit(offer_count_total=3, offer_count_per_consumer=2)
+    images = [producer.make_image() for _ in range(3)]
+    body = {"action": "share", "images": images, "projects": ["producer", "a", "b"]}
+
+    dry, real = (
+        producer.post("/ext/v1/outgoing", body | {"dry_run": dry}).document
+        for dry in (True, False)
+    )
+
+    assert dry == real
+    assert [one.get("reason") for one in real["results"]] == [
+        *("own-project", None, None),
+        *("own-project", None, "limit-exceeded"),
+        *("own-project", "limit-exceeded", "limit-exceeded"),
+    ]
+
+
 def test_a_record_that_is_delivered_again_is_not_counted_again(
     producer: Actor, limit: Limit
 ) -> None:

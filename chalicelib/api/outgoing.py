@@ -1,8 +1,9 @@
 """The producer's side of the sharing extension: shares, notes, and their end."""
 
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
@@ -36,9 +37,9 @@ from chalicelib.api.responses import json_response, no_content
 from chalicelib.api.schemas import Json
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
-from chalicelib.domain.images import Image, is_image_id
+from chalicelib.domain.images import Image, is_image_id, with_lower_case_ids
 from chalicelib.domain.projects import is_project_id
-from chalicelib.domain.quotas import find_refused_offers
+from chalicelib.domain.quotas import Usage, find_refused_offers
 from chalicelib.domain.sharing import Outcome, Result, Sharing, Wish, plan_shares
 from chalicelib.errors import (
     BadRequest,
@@ -119,9 +120,8 @@ def _shares_of(
     image_id: str, wanted: ShareQuery
 ) -> tuple[list[Sharing], SharePlace | None]:
     """Return a page of the memberships in one image; none if it is not the owner's."""
-    image, held = outgoing_store.load_all_shares(check_image_id(image_id))
-    if image is None or image.owner != wanted.owner:
-        return [], None
+    image_id = check_image_id(image_id)
+    _, held = outgoing_store.load_all_shares(image_id, wanted.owner)
     fitting = [
         share
         for member_id, share in sorted(held.items())
@@ -140,7 +140,9 @@ def show_shares(image_id: str) -> Response:
     """Show whom an image of yours is shared with, also while it is not shared."""
     query = parse_query(outgoing, "project_id")
     caller = acting(outgoing, "show_shares", parse_project(query, "project_id"))
-    image, held = outgoing_store.load_all_shares(check_image_id(image_id))
+    image, held = outgoing_store.load_all_shares(
+        check_image_id(image_id), caller.project_id
+    )
     image = policy.authorize_side(
         "show_shares", caller, image, member=False, image_id=image_id
     )
@@ -163,18 +165,16 @@ def share_image(image_id: str, project_id: str) -> Response:
     check_text("/note", wanted.get("note"))
     check_project_id(project_id)
     wish = _wish(project_id, wanted)
-    deadline = bulk_deadline()
-    outcomes = _share(caller, check_image_id(image_id), [wish], {}, deadline)
-    outcome = outcomes[project_id]
+    call = _Call(caller=caller, deadline=bulk_deadline())
+    outcome = _share(call, check_image_id(image_id), [wish])[project_id]
     if outcome.result is Result.REFUSED:
         if outcome.reason not in _REFUSALS:
             raise StaleError
         refusal, message = _REFUSALS[outcome.reason]
         raise refusal(message)
-    known = profile_store.load_known(caller.project_id, [project_id])
     shared = outcome.result is Result.SHARED
     return json_response(
-        _present_result(image_id, project_id, outcome, known=project_id in known),
+        _present_result(image_id, project_id, outcome, known=project_id in call.known),
         HTTPStatus.CREATED if shared else HTTPStatus.OK,
     )
 
@@ -201,22 +201,25 @@ def set_members(image_id: str) -> Response:
     check_ids("/members", [one["project_id"] for one in members])
     for number, one in enumerate(members):
         check_text(f"/members/{number}/note", one.get("note"))
-    deadline = bulk_deadline()
+    call = _Call(caller=caller, deadline=bulk_deadline())
     wishes = [_wish(one["project_id"], one) for one in members]
-    image, held = outgoing_store.load_all_shares(check_image_id(image_id))
+    image, held = outgoing_store.load_all_shares(
+        check_image_id(image_id), caller.project_id
+    )
     policy.authorize_side("share_image", caller, image, member=False, image_id=image_id)
     outcomes: dict[str, Outcome] = {}
     following = None
     for project_id in sorted(held.keys() - {wish.project_id for wish in wishes}):
-        if time.monotonic() > deadline:
+        if time.monotonic() > call.deadline:
             following = {"image_id": image_id, "project_id": project_id}
             break
         outcomes[project_id] = _revoke(caller, image_id, project_id, dry=False)
     projects = [wish.project_id for wish in wishes]
     if following is None:
-        outcomes |= _share(caller, image_id, wishes, {}, deadline)
+        outcomes |= _share(call, image_id, wishes)
         following = _first_missing(image_id, projects, outcomes)
-    known = profile_store.load_known(caller.project_id, projects)
+    gone = outcomes.keys() - set(projects)
+    known = {*call.known, *profile_store.load_known(caller.project_id, gone)}
     return json_response(
         {
             "results": [
@@ -234,7 +237,8 @@ def share_many() -> Response:
     parse_query(outgoing)
     caller = acting(outgoing, "share_image")
     wanted = parse_body(outgoing, "bulk")
-    images, projects = wanted["images"], wanted["projects"]
+    images = [with_lower_case_ids(one) for one in wanted["images"]]
+    projects: list[str] = wanted["projects"]
     check_ids("/images", images, of_images=True)
     check_ids("/projects", projects)
     check_text("/note", wanted.get("note"))
@@ -243,14 +247,19 @@ def share_many() -> Response:
             f"images and projects make {len(images) * len(projects)} pairs; a call"
             f" takes {PAIRS_MAX} at most."
         )
-    deadline = bulk_deadline()
-    known = profile_store.load_known(caller.project_id, projects)
+    call = _Call(
+        caller=caller,
+        deadline=bulk_deadline(),
+        known_only=wanted.get("known_only", False),
+    )
+    if wanted["action"] == "revoke":
+        call.known = profile_store.load_known(caller.project_id, projects)
     results: list[Json] = []
     following = None
     for image_id in images:
-        outcomes = _act(caller, image_id, wanted, known, deadline)
+        outcomes = _act(call, image_id, wanted)
         results += [
-            _present_result(image_id, project_id, one, known=project_id in known)
+            _present_result(image_id, project_id, one, known=project_id in call.known)
             for project_id, one in outcomes.items()
         ]
         following = _first_missing(image_id, projects, outcomes)
@@ -285,32 +294,65 @@ def _first_missing(
     return None
 
 
-def _act(
-    caller: Caller,
-    image_id: str,
-    wanted: Json,
-    known: Collection[str],
-    deadline: float,
-) -> dict[str, Outcome]:
-    """Share one image with many projects, or stop; a bad pair stops no other."""
+@dataclass(slots=True, kw_only=True)
+class _Call:
+    """A call that shares: who makes it, and what it has read and done so far.
+
+    What the caller's project knows and uses is read once, with the first image. The
+    offers that the call made since are counted here: usage lags.
+    """
+
+    caller: Caller
+    deadline: float
+    known_only: bool = False
+    is_begun: bool = False
+    known: Collection[str] = ()
+    usages: Mapping[str, Usage] = field(default_factory=dict)
+    offered: Counter[str] = field(default_factory=Counter)
+
+    def load(
+        self, image_id: str, projects: Collection[str], *, notes: bool
+    ) -> tuple[Image | None, dict[str, Sharing]]:
+        """Load an image with these projects' memberships."""
+        if self.is_begun:
+            return outgoing_store.load_shares(image_id, projects, notes=notes)
+        image, held, self.usages, self.known = outgoing_store.load_shares_and_known(
+            image_id, projects, self.caller.project_id, notes=notes
+        )
+        self.is_begun = True
+        return image, held
+
+    def count(self, outcomes: Mapping[str, Outcome]) -> None:
+        """Count the offers among some outcomes."""
+        self.offered.update(
+            project_id
+            for project_id, outcome in outcomes.items()
+            if outcome.result is Result.SHARED
+        )
+
+
+def _act(call: _Call, image_id: str, wanted: Json) -> dict[str, Outcome]:
+    """Do what a bulk call wants with one image: the outcome of each that was in time.
+
+    An image that is not the caller's project's stops no other.
+    """
     projects = wanted["projects"]
     dry = wanted.get("dry_run", False)
     try:
         if wanted["action"] == "revoke":
             return {
-                project_id: _revoke(caller, image_id, project_id, dry=dry)
+                project_id: _revoke(call.caller, image_id, project_id, dry=dry)
                 for project_id in projects
-                if time.monotonic() < deadline
+                if time.monotonic() < call.deadline
             }
-        refused = {}
-        if wanted.get("known_only"):
-            refused = {one: UNKNOWN for one in projects if one not in known}
         wishes = [_wish(project_id, wanted) for project_id in projects]
-        if dry:
-            return _plan(caller, image_id, wishes, refused).outcomes
-        return _share(caller, image_id, wishes, refused, deadline)
+        if not dry:
+            return _share(call, image_id, wishes)
+        outcomes = _plan(call, image_id, wishes).outcomes
+        call.count(outcomes)
     except NotFound as exc:
         return dict.fromkeys(projects, Outcome(Result.REFUSED, exc.reason))
+    return outcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,43 +365,39 @@ class _Plan:
     outcomes: dict[str, Outcome]
 
 
-def _plan(
-    caller: Caller, image_id: str, wishes: Sequence[Wish], refused: Mapping[str, str]
-) -> _Plan:
+def _plan(call: _Call, image_id: str, wishes: Sequence[Wish]) -> _Plan:
     """Plan to share one image with projects; all but this is the same in a dry run.
 
     Raises:
         NotFound: The image is not the caller's project's.
     """
-    image, held, usages = outgoing_store.load_shares_and_offers(
-        image_id,
-        [wish.project_id for wish in wishes],
-        caller.project_id,
-        notes=any(wish.has_note for wish in wishes),
-    )
+    projects = [wish.project_id for wish in wishes]
+    notes = any(wish.has_note for wish in wishes)
+    image, held = call.load(image_id, projects, notes=notes)
     image = policy.authorize_side(
-        "share_image", caller, image, member=False, image_id=image_id
+        "share_image", call.caller, image, member=False, image_id=image_id
     )
-    known = {*held, *refused}
-    new = {one: usage for one, usage in usages.items() if one not in known}
-    over = dict.fromkeys(find_refused_offers(new), LimitExceeded.reason)
+    refused: dict[str, str] = {}
+    if call.known_only:
+        refused = {one: UNKNOWN for one in projects if one not in call.known}
+    others = {*held, *refused, image.owner}
+    new = {
+        one: call.usages[one]
+        for one in projects
+        if one in call.usages and one not in others
+    }
+    over = find_refused_offers(new, call.offered)
     outcomes = plan_shares(
         image,
         {project_id: share.note for project_id, share in held.items()},
         wishes,
         quota=settings.current.member_quota,
-        refused={**over, **refused},
+        refused={**dict.fromkeys(over, LimitExceeded.reason), **refused},
     )
     return _Plan(image, held, wishes, outcomes)
 
 
-def _share(
-    caller: Caller,
-    image_id: str,
-    wishes: Sequence[Wish],
-    refused: Mapping[str, str],
-    deadline: float,
-) -> dict[str, Outcome]:
+def _share(call: _Call, image_id: str, wishes: Sequence[Wish]) -> dict[str, Outcome]:
     """Share one image with projects; return the outcome of each that was in time.
 
     Raises:
@@ -368,11 +406,13 @@ def _share(
     done: dict[str, Outcome] = {}
     for _ in range(TRIES):
         left = [wish for wish in wishes if wish.project_id not in done]
-        plan = _plan(caller, image_id, left, refused)
+        plan = _plan(call, image_id, left)
         try:
-            for project_id in _carry_out(caller, plan):
-                done[project_id] = plan.outcomes[project_id]
-                if time.monotonic() > deadline:
+            for projects in _carry_out(call.caller, plan):
+                outcomes = {one: plan.outcomes[one] for one in projects}
+                call.count(outcomes)
+                done |= outcomes
+                if time.monotonic() > call.deadline:
                     break
         except (Conflict, LimitExceeded, StaleError):
             continue
@@ -385,8 +425,8 @@ def _share(
     return {wish.project_id: done.get(wish.project_id, refusal) for wish in wishes}
 
 
-def _carry_out(caller: Caller, plan: _Plan) -> Iterator[str]:
-    """Do what was planned; yield each project that is done with.
+def _carry_out(caller: Caller, plan: _Plan) -> Iterator[Collection[str]]:
+    """Do what was planned; yield the projects that are done with, as they are.
 
     Raises:
         Conflict, LimitExceeded, StaleError: Others changed what it was planned from.
@@ -402,14 +442,14 @@ def _carry_out(caller: Caller, plan: _Plan) -> Iterator[str]:
             for wish in new[start : start + member_store.ADDED_AT_ONCE]
         }
         member_store.add_members(plan.image, notes, caller)
-        yield from notes
+        yield notes
     for wish in plan.wishes:
         result = plan.outcomes[wish.project_id].result
         if result is Result.CHANGED:
             membership = plan.held[wish.project_id].membership
             member_store.set_note(plan.image, membership, wish.note, caller)
         if result is not Result.SHARED:
-            yield wish.project_id
+            yield [wish.project_id]
 
 
 def _revoke(caller: Caller, image_id: str, project_id: str, *, dry: bool) -> Outcome:

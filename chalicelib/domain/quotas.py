@@ -83,12 +83,19 @@ def check_own(
         check(image.owner, usage, deltas)
 
 
-def find_refused_offers(usages: Mapping[str, Usage]) -> list[str]:
-    """Return the projects to which no more offers may go, of new offers to each."""
+def find_refused_offers(
+    usages: Mapping[str, Usage], offered: Mapping[str, int]
+) -> list[str]:
+    """Return the projects to which no more offers may go, of new offers to each.
+
+    *offered* are offers that no usage counts yet, by project.
+    """
     refused: list[str] = []
+    before = sum(offered.values())
     for number, (project_id, usage) in enumerate(usages.items()):
-        more = number - len(refused) + 1
-        if _exceeded(usage, {OFFERS: more, OFFERS_TO_ONE: 1}):
+        more = before + number - len(refused) + 1
+        to_one = offered.get(project_id, 0) + 1
+        if _exceeded(usage, {OFFERS: more, OFFERS_TO_ONE: to_one}):
             refused.append(project_id)
     return refused
 

@@ -3,15 +3,16 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from chalicelib.domain.images import Image
 from chalicelib.domain.members import MemberStatus
+from chalicelib.domain.profiles import Profile
 from chalicelib.domain.quotas import OFFER_QUOTAS, Usage, is_limited
 from chalicelib.domain.sharing import Sharing
 from chalicelib.errors import BadRequest
 from chalicelib.store import dynamodb
-from chalicelib.store.dynamodb import get_items, query_collection, query_page
+from chalicelib.store.dynamodb import get_item, get_items, query_collection, query_page
 from chalicelib.store.items import (
     ByVisibilityOrOwner,
     image_of,
@@ -31,6 +32,7 @@ from chalicelib.store.keys import (
     usage_key,
 )
 from chalicelib.store.mapping import Raw
+from chalicelib.store.profiles import load_known
 from chalicelib.store.usage import usage_of
 
 ROWS_MAX: Final = 5_000
@@ -92,8 +94,32 @@ def _share_keys(
     return keys
 
 
-def load_all_shares(image_id: str) -> tuple[Image | None, dict[str, Sharing]]:
-    """AP-42: an image with all its memberships and notes, strongly consistent."""
+def load_shares_and_known(
+    image_id: str, member_ids: Collection[str], owner: str, *, notes: bool
+) -> tuple[
+    Image | None, dict[str, Sharing], dict[str, Usage], dict[str, Profile | None]
+]:
+    """AP-54 and AP-37, in one round trip."""
+    calls: list[Any] = [
+        partial(load_shares_and_offers, image_id, member_ids, owner, notes=notes),
+        partial(load_known, owner, member_ids),
+    ]
+    (image, shares, usages), known = dynamodb.in_parallel(*calls)
+    return image, shares, usages, known
+
+
+def load_all_shares(
+    image_id: str, owner: str | None
+) -> tuple[Image | None, dict[str, Sharing]]:
+    """AP-42: an image with all its memberships and notes, strongly consistent.
+
+    If an owner is named, those of another's image are not read: the time must not tell
+    how many there are.
+    """
+    raw = get_item(image_key(image_id))
+    image = image_of(raw) if raw else None
+    if image is None or owner not in (None, image.owner):
+        return None, {}
     items = {
         (raw["pk"]["S"], raw["sk"]["S"]): raw
         for raw in query_collection(image_id, notes=True)

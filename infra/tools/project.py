@@ -90,7 +90,7 @@ def who_sees(image_id: str) -> Iterator[str]:
     """Yield who sees an image: its owner, and each member with its status and note."""
     from chalicelib.store import outgoing  # noqa: PLC0415 - see `main`
 
-    image, shares = outgoing.load_all_shares(image_id)
+    image, shares = outgoing.load_all_shares(image_id, None)
     if image is None:
         sys.exit(f"project: there is no image {image_id}.")
     yield f"owner {image.owner}, visibility {image.visibility}"

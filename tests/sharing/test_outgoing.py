@@ -10,7 +10,7 @@ from chalicelib import settings
 from chalicelib.api import extension
 from infra.local.worker import Pump
 from tests.actors import Actor, Response
-from tests.aws_faults import stored
+from tests.aws_faults import recording, stored
 from tests.scene import at
 
 OUTGOING = "/ext/v1/outgoing"
@@ -229,6 +229,11 @@ def test_a_bulk_call_that_runs_out_of_time_says_where_to_go_on(
 
     assert answer.document["next"] == {"image_id": image_id, "project_id": projects[0]}
 
+    answer = producer.post(OUTGOING, bulk([image_id.upper()], projects))
+
+    assert answer.document["next"] == {"image_id": image_id, "project_id": projects[49]}
+    assert list(results(answer).values()) == ["shared"] * 49
+
 
 def test_only_known_projects_are_shared_with_if_asked(
     producer: Actor, consumer: Actor, image_id: str, pump: Pump
@@ -245,7 +250,9 @@ def test_only_known_projects_are_shared_with_if_asked(
 
     projects = ["consumer", "silent", "published", "hidden", "never"]
     answer = producer.post(OUTGOING, bulk([image_id], projects, known_only=True))
+    revoked = producer.put(f"{OUTGOING}/{first}", {"members": []}).document["results"]
 
+    assert [one["known"] for one in revoked] == [True, False]
     assert results(answer) == {
         (image_id, "consumer"): "shared",
         (image_id, "silent"): "unknown-recipient",
@@ -355,6 +362,11 @@ def test_only_the_owner_has_an_outgoing_side(
             assert hidden.body.replace(image_id.encode(), absent.encode()) == (
                 missing.body
             )
+    with recording() as calls:
+        for one in (image_id, absent):
+            stranger.get(f"{OUTGOING}/{one}")
+            stranger.get(f"{OUTGOING}?image_id={one}")
+    assert [name for name, _ in calls] == ["BatchGetItem"] * 4
     read = admin.get(f"{OUTGOING}/{image_id}?project_id=producer")
     assert [one["project_id"] for one in read.document["members"]] == ["consumer"]
     reader = producer.using("reader")
