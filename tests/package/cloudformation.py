@@ -39,10 +39,8 @@ def transformed(package: Package) -> dict[str, Any]:
     return plain
 
 
-@contextmanager
-def stack(package: Package, name: str) -> Iterator[dict[str, str]]:
-    """Create what moto can of a package; return the outputs, then delete it."""
-    template = transformed(package)
+def supported(template: dict[str, Any]) -> dict[str, Any]:
+    """Return what moto can make of a template."""
     template["Resources"] = {
         key: resource
         for key, resource in template["Resources"].items()
@@ -53,6 +51,13 @@ def stack(package: Package, name: str) -> Iterator[dict[str, str]]:
         for key, output in template["Outputs"].items()
         if "API" not in json.dumps(output) and "Condition" not in output
     }
+    return template
+
+
+@contextmanager
+def stack(package: Package, name: str) -> Iterator[dict[str, str]]:
+    """Create what moto can of a package; return the outputs, then delete it."""
+    template = supported(transformed(package))
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="artifacts")
     s3.put_object(
