@@ -40,10 +40,10 @@ TIMES = tuple(
 )
 IDS = tuple(
     f"{first}0000000-0000-4000-8000-00000000000{last}"
-    for first in "0aF"
-    for last in "09AFaf"
+    for first in "0af"
+    for last in "019abf"
 )
-"""Ids whose neighbours in a list differ at either end, in letters of both cases."""
+"""Ids whose neighbours in a list differ at either end."""
 NO_ID = "10000000-0000-4000-8000-000000000000"
 
 PROJECTS = ("producer", "consumer", "operators")
