@@ -70,6 +70,50 @@ WRITES: dict[str, tuple[str, Act]] = {
 }
 """Each write: the operation that does it, and how to ask for it."""
 
+_BULK: Any = {"action": "share", "projects": ["new", "other"], "note": "hello"}
+_OUTGOING = "/ext/v1/outgoing"
+EXTENSION_WRITES: dict[str, tuple[str, Act]] = {
+    "share with a note": (
+        TRANSACT,
+        lambda p, _, i: p.put(f"{_OUTGOING}/{i}/new", {"note": "hello"}),
+    ),
+    "change a note": (
+        TRANSACT,
+        lambda p, _, i: p.put(f"{_OUTGOING}/{i}/consumer", {"note": "hello"}),
+    ),
+    "share with many": (
+        TRANSACT,
+        lambda p, _, i: p.post(_OUTGOING, _BULK | {"images": [i]}),
+    ),
+    "share with exactly": (
+        TRANSACT,
+        lambda p, _, i: p.put(
+            f"{_OUTGOING}/{i}", {"members": [{"project_id": "new", "note": "hello"}]}
+        ),
+    ),
+    "revoke": (TRANSACT, lambda p, _, i: p.delete(f"{_OUTGOING}/{i}/consumer")),
+    "leave": (TRANSACT, lambda _, c, i: c.delete(f"/ext/v1/incoming/{i}")),
+    "answer": (
+        UPDATE,
+        lambda _, c, i: c.put(f"/ext/v1/incoming/{i}", {"status": "accepted"}),
+    ),
+    "answer many": (
+        UPDATE,
+        lambda _, c, i: c.post(
+            "/ext/v1/incoming", {"answers": [{"image_id": i, "status": "accepted"}]}
+        ),
+    ),
+    "set profile": (
+        PUT,
+        lambda p, _, i: p.put("/ext/v1/profile", {"display_name": i}),
+    ),
+    "set rule": (
+        PUT,
+        lambda _, c, i: c.put(f"/ext/v1/rules/{i}", {"effect": "accept"}),
+    ),
+}
+"""Each write of the sharing extension."""
+
 
 def shared_image(producer: Actor) -> str:
     """Make an image with a tag, a property and a member."""
