@@ -38,6 +38,8 @@ def walked(folder: str = "") -> Any:
         producer = run.actor("producer")
         producer.make_image(name="fedora-43")
         producer.make_image(name='<img src=x onerror="document.title=1">\u202eevil')
+        profile = {"display_name": "ACME (verified)", "published": True}
+        producer.put("/ext/v1/profile", profile)
         done = subprocess.run(
             [str(python), str(HERE / "walk.py"), run.url, browser, folder],
             capture_output=True,
@@ -78,6 +80,7 @@ def test_both_sides_see_and_act_in_a_browser() -> None:
         "text": True,
         "elements": 0,
         "fits": True,
+        "badge": "not verified",
     }
     assert seen["empty"].startswith("Your project shares no image.")
     assert seen["expired"] == "The token is missing, wrong or expired. Sign in again."

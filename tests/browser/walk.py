@@ -152,6 +152,7 @@ def hostile(tour: Walk, producer: Page) -> None:
         "text": HOSTILE_NOTE in row.inner_text(),
         "elements": victim.locator("img, main script").count(),
         "fits": victim.evaluate(width),
+        "badge": row.locator(".badge").inner_text(),
     }
 
 

@@ -43,6 +43,9 @@ const size = (bytes) => bytes === null ? "no data yet"
   : bytes < 1048576 ? `${bytes} bytes` : `${(bytes / 1048576).toFixed(1)} MiB`;
 const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
+// A name in a sentence: without characters that change the direction of the rest.
+const plain = (name) => name.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "");
+
 function Time({ at }) {
   return html`<time datetime=${at}>${new Date(at).toLocaleString()}</time>`;
 }
@@ -139,9 +142,9 @@ function SignIn({ config, message, signIn }) {
 
 function Producer({ producer }) {
   return html`<${Text}>${producer.display_name || producer.project_id}</${Text}>
-    ${producer.verified && html` <span>(verified)</span>`}
-    ${producer.display_name && html`<br /><code>${producer.project_id}</code>`}
-    ${producer.contact && html`<br /><span class="quiet">${producer.contact}</span>`}`;
+    ${producer.display_name && html`<br /><strong class="badge">${producer.verified ? "verified" : "not verified"}</strong>
+      <br /><code>${producer.project_id}</code>`}
+    ${producer.contact && html`<br /><span class="quiet"><${Text}>${producer.contact}</${Text}></span>`}`;
 }
 
 function Incoming({ status, tell, fail, ask }) {
@@ -153,7 +156,7 @@ function Incoming({ status, tell, fail, ask }) {
   const act = async (offer, words, method, body) => {
     try {
       await call(method, `/ext/v1/incoming/${offer.image_id}`, body);
-      tell(`${offer.image?.name || offer.image_id}: ${words}.`);
+      tell(`${plain(offer.image?.name || offer.image_id)}: ${words}.`);
       await reload();
     } catch (error) { fail(error); }
   };
@@ -167,12 +170,12 @@ function Incoming({ status, tell, fail, ask }) {
     title: effect === "mute" ? "Hide this producer's offers?" : "Accept this producer's offers?",
     verb: effect === "mute" ? "Hide" : "Accept",
     words: effect === "mute"
-      ? `Offers of ${offer.producer.project_id} leave this list. The producer cannot tell.`
-      : `Offers of ${offer.producer.project_id} that arrive from now on are accepted at once.`,
+      ? `Offers of ${plain(offer.producer.project_id)} leave this list. The producer cannot tell.`
+      : `Offers of ${plain(offer.producer.project_id)} that arrive from now on are accepted at once.`,
     act: async () => {
       try {
         await call("PUT", `/ext/v1/rules/${segment(offer.producer.project_id)}`, { effect });
-        tell(`Rule saved for ${offer.producer.project_id}.`);
+        tell(`Rule saved for ${plain(offer.producer.project_id)}.`);
         await reload();
       } catch (error) { fail(error); }
     },
@@ -295,11 +298,11 @@ function Shares({ shares, byProject, revoke }) {
 function useRevoke({ tell, fail, ask }, reload) {
   return (share) => ask({
     title: "Stop sharing?", verb: "Revoke",
-    words: `${share.project_id} loses access to ${share.image.name || share.image_id} at once.`,
+    words: `${plain(share.project_id)} loses access to ${plain(share.image.name || share.image_id)} at once.`,
     act: async () => {
       try {
         await call("DELETE", `/ext/v1/outgoing/${share.image_id}/${segment(share.project_id)}`);
-        tell(`${share.project_id}: revoked.`);
+        tell(`${plain(share.project_id)}: revoked.`);
         await reload();
       } catch (error) { fail(error); }
     },
