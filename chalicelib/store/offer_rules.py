@@ -19,21 +19,27 @@ from chalicelib.store.dynamodb import (
 )
 from chalicelib.store.items import OfferRuleItem
 from chalicelib.store.keys import OFFER_RULE, offer_rule_key, project_partition
+from chalicelib.store.mapping import Raw
 
 _EFFECT: Final = "effect"
 
 
 def query_rules(project_id: str, *, strongly: bool = False) -> OfferRules:
     """AP-32: all rules of a project; strongly consistent for who changes them."""
-    answer = query_page(
-        project_partition(project_id),
-        range_key_condition=OfferRuleItem.sk.startswith(OFFER_RULE),
-        consistent_read=strongly,
-    )
-    return {
-        raw["sk"]["S"].removeprefix(OFFER_RULE): Effect(raw[_EFFECT]["S"])
-        for raw in answer["Items"]
-    }
+    rules: dict[str, Effect] = {}
+    start: Raw | None = None
+    while True:
+        page = query_page(
+            project_partition(project_id),
+            range_key_condition=OfferRuleItem.sk.startswith(OFFER_RULE),
+            consistent_read=strongly,
+            exclusive_start_key=start,
+        )
+        for raw in page["Items"]:
+            rules[raw["sk"]["S"].removeprefix(OFFER_RULE)] = Effect(raw[_EFFECT]["S"])
+        start = page.get("LastEvaluatedKey")  # Long ids may take more than a page.
+        if not start:
+            return rules
 
 
 def load_effect(project_id: str, producer_id: str) -> Effect:

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from chalicelib import settings
 from chalicelib.background import stream
 from chalicelib.background.stream import Record
 from chalicelib.domain import offer_rules
+from chalicelib.store.dynamodb import query_page
 from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.aws_faults import stored
@@ -109,6 +111,21 @@ def test_rules_are_set_shown_and_removed(consumer: Actor) -> None:
     assert single == {"producer_id": "producer", "effect": "accept"}
     assert removed == [204, 204]
     assert consumer.get(f"{RULES}/producer").status == 404
+
+
+def test_no_rule_is_lost_where_they_take_more_than_a_page(
+    consumer: Actor, producer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of long ids may: what is muted stays muted."""
+    for one in ("a", "b", "producer"):
+        consumer.put(f"{RULES}/{one}", {"effect": "mute"})
+    producer.share(producer.make_image(), "consumer")
+    monkeypatch.setattr(
+        "chalicelib.store.offer_rules.query_page", partial(query_page, limit=1)
+    )
+
+    assert len(consumer.get(RULES).document["rules"]) == 3
+    assert consumer.get("/ext/v1/incoming").document["memberships"] == []
 
 
 def test_rules_have_a_bound(consumer: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
