@@ -38,6 +38,9 @@ from chalicelib.store.usage import usage_of
 ROWS_MAX: Final = 5_000
 """Maximum number of memberships that a list with a filter looks at."""
 
+_AT_ONCE: Final = 100
+"""How many memberships a list with a filter reads at once, however few it shows."""
+
 
 class SharePlace(NamedTuple):
     """A membership's place in the list: by the member, then by the image."""
@@ -140,7 +143,10 @@ def list_shares(query: ShareQuery) -> tuple[list[Sharing], SharePlace | None]:
     shares: list[Sharing] = []
     after, looked_at = query.after, 0
     while True:
-        places, has_next = _query_places(query, after)
+        rows = query.limit
+        if query.status is not None:
+            rows = min(_AT_ONCE, ROWS_MAX - looked_at)
+        places, has_next = _query_places(query, after, rows)
         found = _load(places, query.owner)
         for place in places:
             looked_at += 1
@@ -163,7 +169,7 @@ def list_shares(query: ShareQuery) -> tuple[list[Sharing], SharePlace | None]:
 
 
 def _query_places(
-    query: ShareQuery, after: SharePlace | None
+    query: ShareQuery, after: SharePlace | None, rows: int
 ) -> tuple[list[SharePlace], bool]:
     condition = None
     if query.member_id is not None:
@@ -183,7 +189,7 @@ def _query_places(
         partition,
         range_key_condition=condition,
         index_name=ByVisibilityOrOwner.Meta.index_name,
-        limit=query.limit,
+        limit=rows,
         exclusive_start_key=start,
     )
     places = [

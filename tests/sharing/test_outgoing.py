@@ -1,6 +1,7 @@
 """The producer's side of the extension: shares, notes, bulk, and their end."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -10,7 +11,7 @@ from chalicelib import settings
 from chalicelib.api import extension
 from infra.local.worker import Pump
 from tests.actors import Actor, Response
-from tests.aws_faults import recording, stored
+from tests.aws_faults import recording, second_writer, stored
 from tests.scene import at
 
 OUTGOING = "/ext/v1/outgoing"
@@ -311,6 +312,72 @@ def test_a_filter_that_finds_too_little_is_refused(
     answer = producer.get(f"{OUTGOING}?status=accepted&limit=2")
 
     assert (answer.status, answer.document["reason"]) == (400, "invalid")
+
+
+def test_a_filter_reads_many_at_once(producer: Actor, image_id: str) -> None:
+    """However few the page shows: 5,000 are to be looked at within a request."""
+    projects = [f"project-{number:02}" for number in range(30)]
+    assert producer.post(OUTGOING, bulk([image_id], projects)).status == 200
+
+    with recording() as calls:
+        assert listed(producer, "?status=accepted&limit=1") == []
+
+    assert [name for name, _ in calls].count("Query") == 1
+
+
+def test_an_image_that_is_deleted_meanwhile_ends_no_call(
+    producer: Actor, image_id: str
+) -> None:
+    """Its pairs are as those of one that never was; the others are shared."""
+    other = producer.make_image()
+    body = bulk([image_id, other], ["a", "b"])
+
+    delete = partial(producer.delete, f"/v2/images/{image_id}")
+    with second_writer("TransactWriteItems", delete) as done:
+        answer = producer.post(OUTGOING, body)
+
+    assert done[0].status == 204
+    assert list(results(answer).values()) == [
+        *("not-found", "not-found"),
+        *("shared", "shared"),
+    ]
+
+
+def test_an_image_given_away_takes_its_memberships_along(
+    producer: Actor, admin: Actor, image_id: str, pump: Pump
+) -> None:
+    """Also where its new owner is a member, which can end that."""
+    producer.put(f"{OUTGOING}/{image_id}/heir", {"note": "hello"})
+    heir = replace(producer, project="heir")
+    change(admin, image_id, "owner", "heir")
+    at_once = listed(producer)
+    pump.drain()
+
+    assert (at_once, listed(producer)) == ([], [])
+    assert listed(heir) == [(image_id, "heir", "hello")]
+    assert heir.get("/ext/v1/incoming").document["counts"]["pending"] == 0
+    assert heir.put(f"{OUTGOING}/{image_id}/heir").document["result"] == "unchanged"
+    assert heir.delete(f"{OUTGOING}/{image_id}/heir").status == 204
+    assert heir.put(f"{OUTGOING}/{image_id}/heir").status == 409
+
+
+def test_a_lowered_quota_refuses_new_members_alone(
+    producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are there stay, and may be declared; a dry run says the same."""
+    producer.share(image_id, "a", "b", "c")
+    monkeypatch.setattr(settings, "current", replace(settings.current, member_quota=1))
+    asked = bulk([image_id], ["a", "new"])
+
+    runs = [producer.post(OUTGOING, asked | {"dry_run": dry}) for dry in (True, False)]
+    members = [{"project_id": one} for one in ("a", "b", "new")]
+    declared = producer.put(f"{OUTGOING}/{image_id}", {"members": members})
+
+    for run in runs:
+        assert list(results(run).values()) == ["unchanged", "limit-exceeded"]
+    assert list(results(declared).values()) == [
+        *("revoked", "unchanged", "unchanged", "limit-exceeded")
+    ]
 
 
 @pytest.mark.parametrize(
