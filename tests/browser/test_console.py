@@ -38,8 +38,9 @@ def walked(folder: str = "") -> Any:
         producer = run.actor("producer")
         producer.make_image(name="fedora-43")
         producer.make_image(name='<img src=x onerror="document.title=1">\u202eevil')
-        profile = {"display_name": "ACME (verified)", "published": True}
-        producer.put("/ext/v1/profile", profile)
+        if not folder:
+            deceiving = {"display_name": "ACME (verified)", "published": True}
+            producer.put("/ext/v1/profile", deceiving)
         done = subprocess.run(
             [str(python), str(HERE / "walk.py"), run.url, browser, folder],
             capture_output=True,
