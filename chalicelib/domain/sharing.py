@@ -21,10 +21,11 @@ _LINES: Final = frozenset("\n")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """The producer's word on one offer: that of the membership created at that time."""
+    """The owner's word on one offer: the membership created at that time."""
 
     image_id: str
     member_id: str
+    owner: str
     text: str
     offered_at: datetime
 

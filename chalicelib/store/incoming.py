@@ -270,7 +270,7 @@ def _offer(
     return Sharing(
         membership=membership,
         image=image,
-        note=note_of(items.get(note_key(image_id, project_id)), membership),
+        note=note_of(items.get(note_key(image_id, project_id)), membership, image),
         profile=profile if profile and profile.published else None,
         muted=effect_on(rules, image.owner) is Effect.MUTE,
     )

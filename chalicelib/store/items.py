@@ -176,7 +176,7 @@ class MemberItem(Item):
 
 
 class NoteItem(Item):
-    """The producer's note on a membership, valid while its `offered_at` is the same.
+    """The owner's note on a membership, valid for the same `offered_at` and `owner`.
 
     `offered_at` is the membership's `created_at`: a note outlives its membership for a
     moment, and must not speak for the next one of the same project.
@@ -184,6 +184,7 @@ class NoteItem(Item):
 
     image_id = UnicodeAttribute(null=True)
     member_id = UnicodeAttribute(null=True)
+    owner = UnicodeAttribute(null=True)
     text = UnicodeAttribute(null=True)
     offered_at = UnicodeAttribute(null=True)
 
@@ -354,12 +355,16 @@ def note_item(note: Note) -> NoteItem:
     return NoteItem(*key, **_NOTE.attributes(note))
 
 
-def note_of(raw: Raw | None, membership: Member) -> str | None:
-    """Parse the note on a membership from its item, if that is about this very one."""
+def note_of(raw: Raw | None, membership: Member, image: Image) -> str | None:
+    """Parse the note of an image's owner on a membership, if it is about this very one.
+
+    The word of an earlier owner is none of the present one.
+    """
     if raw is None:
         return None
     note = _NOTE.parse(raw)
-    return note.text if note.offered_at == membership.created_at else None
+    same_offer = note.offered_at == membership.created_at
+    return note.text if same_offer and note.owner == image.owner else None
 
 
 def profile_item(project_id: str, profile: Profile) -> ProfileItem:

@@ -126,7 +126,7 @@ def add_members(
             for member in members:
                 note = notes[member.member_id]
                 if note is not None:
-                    transaction.save(_new_note(member, note, with_owner))
+                    transaction.save(_new_note(image, member, note, with_owner))
             transaction.update(
                 ImageItem(*image_key(image.id)),
                 actions=[
@@ -187,7 +187,7 @@ def set_note(image: Image, member: Member, note: str | None, caller: Caller) -> 
             if note is None:
                 transaction.delete(NoteItem(*key))
             else:
-                transaction.save(_new_note(member, note, changed))
+                transaction.save(_new_note(image, member, note, changed))
 
     try:
         with_retries(write)
@@ -210,11 +210,14 @@ def forget_note(member: Member) -> None:
             raise
 
 
-def _new_note(member: Member, text: str, changed: dict[str, str]) -> NoteItem:
+def _new_note(
+    image: Image, member: Member, text: str, changed: dict[str, str]
+) -> NoteItem:
     item = note_item(
         Note(
             image_id=member.image_id,
             member_id=member.member_id,
+            owner=image.owner,
             text=text,
             offered_at=member.created_at,
         )

@@ -229,6 +229,6 @@ def _parse(
         raw = items.get(member_key(image_id, member_id))
         if raw is not None:
             membership = member_of(raw)
-            note = note_of(items.get(note_key(image_id, member_id)), membership)
+            note = note_of(items.get(note_key(image_id, member_id)), membership, image)
             shares[member_id] = Sharing(membership=membership, image=image, note=note)
     return image, shares

@@ -471,6 +471,21 @@ def test_a_note_is_of_one_offer(
     assert consumer.get(f"/ext/v1/incoming/{image_id}").document["note"] is None
 
 
+def test_a_note_is_of_the_owner_who_wrote_it(
+    producer: Actor, consumer: Actor, admin: Actor, image_id: str
+) -> None:
+    """An image that is given away takes no word of its old owner along."""
+    share = f"{OUTGOING}/{image_id}/consumer"
+    producer.put(share, {"note": "ours"})
+    change(admin, image_id, "owner", "heir")
+    heir = replace(producer, project="heir")
+    before = consumer.get(f"/ext/v1/incoming/{image_id}").document["note"]
+    written = heir.put(share, {"note": "theirs"}).document["result"]
+
+    after = consumer.get(f"/ext/v1/incoming/{image_id}").document["note"]
+    assert (before, written, after) == (None, "changed", "theirs")
+
+
 def test_a_deleted_image_leaves_no_note(
     producer: Actor, image_id: str, pump: Pump
 ) -> None:
