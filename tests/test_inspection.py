@@ -294,7 +294,7 @@ def test_an_upload_hashed_in_several_runs_is_inspected_in_the_last(
     runs: list[str] = []
     transfer = transfers.transfer
 
-    def transfer_a_piece(image_id: str, upload_id: str, _: object) -> None:
+    def transfer_a_piece(image_id: str, upload_id: str, *_: object) -> None:
         runs.append(image_id)
         transfer(image_id, upload_id, lambda: True)
 
