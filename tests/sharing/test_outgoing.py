@@ -354,7 +354,7 @@ def test_an_image_given_away_takes_its_memberships_along(
     pump.drain()
 
     assert (at_once, listed(producer)) == ([], [])
-    assert listed(heir) == [(image_id, "heir", "hello")]
+    assert listed(heir) == [(image_id, "heir", None)]
     assert heir.get("/ext/v1/incoming").document["counts"]["pending"] == 0
     assert heir.put(f"{OUTGOING}/{image_id}/heir").document["result"] == "unchanged"
     assert heir.delete(f"{OUTGOING}/{image_id}/heir").status == 204
