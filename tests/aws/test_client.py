@@ -142,7 +142,11 @@ FRAMES = {
     + b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in (_JSON[:9], _JSON[9:]))
     + b"0\r\n\r\n",
     "to the end": b"HTTP/1.1 200 OK\r\nx-amzn-RequestId: 1\r\n\r\n" + _JSON + CLOSE,
-    "HTTP/1.0": GOOD.replace(b"HTTP/1.1", b"HTTP/1.0") + CLOSE,
+    "HTTP/1.0": GOOD.replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "HTTP/1.0, the last": answer(ANSWERED["query"], Connection="").replace(
+        b"HTTP/1.1", b"HTTP/1.0"
+    )
+    + CLOSE,
     "the last": answer(ANSWERED["query"], Connection="close") + CLOSE,
     "a header twice": answer(ANSWERED["query"], Via="1.1 a\r\nVia: 1.1 b"),
     "a folded header": answer(ANSWERED["query"], Via="1.1 a,\r\n 1.1 b"),
