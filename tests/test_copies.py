@@ -19,7 +19,7 @@ from chalicelib.errors import StaleError
 from chalicelib.store import dynamodb, queue
 from chalicelib.store import images as image_store
 from chalicelib.store import members as member_store
-from chalicelib.store.items import recopied_image_of
+from chalicelib.store.changes import recopied_image_of
 from chalicelib.store.keys import member_key
 from infra.local.mended_moto import take_records
 from infra.local.worker import Pump

@@ -17,7 +17,8 @@ from chalicelib import settings
 from chalicelib.aws import client
 from chalicelib.domain.images import Image, ImageStatus
 from chalicelib.domain.members import Member
-from chalicelib.store.items import image_id_of_tombstone, image_of, member_of
+from chalicelib.store.changes import image_id_of_tombstone
+from chalicelib.store.items import image_of, member_of
 from chalicelib.store.keys import IMAGE, MEMBER, NOTE, moment
 from chalicelib.store.mapping import Raw
 from chalicelib.telemetry import named_project

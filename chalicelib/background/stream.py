@@ -23,7 +23,7 @@ from chalicelib.store import members as member_store
 from chalicelib.store import objects, queue
 from chalicelib.store import uploads as upload_store
 from chalicelib.store import usage as usage_store
-from chalicelib.store.items import (
+from chalicelib.store.changes import (
     ended_membership_of,
     first_answer_of,
     new_membership_of,

@@ -14,6 +14,7 @@ from chalicelib.domain.images import Image, is_image_id
 from chalicelib.domain.members import ImageAndMembership
 from chalicelib.domain.projects import is_project_id
 from chalicelib.errors import Conflict, StaleError
+from chalicelib.store.changes import unswept_image_of
 from chalicelib.store.dynamodb import (
     change_by,
     condition_failed,
@@ -25,12 +26,7 @@ from chalicelib.store.dynamodb import (
     query_untouched,
     with_retries,
 )
-from chalicelib.store.items import (
-    ImageItem,
-    found_in,
-    image_item,
-    unswept_image_of,
-)
+from chalicelib.store.items import ImageItem, found_in, image_item
 from chalicelib.store.keys import (
     DELETED,
     MEMBER,
