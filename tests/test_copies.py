@@ -16,6 +16,7 @@ from chalicelib.background import copies
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.images import Image
 from chalicelib.errors import StaleError
+from chalicelib.store import copies as copy_store
 from chalicelib.store import dynamodb, queue
 from chalicelib.store import images as image_store
 from chalicelib.store import members as member_store
@@ -153,7 +154,7 @@ def test_no_other_change_makes_a_job(
 
 def test_a_job_has_500_memberships_at_most(image_id: str, table: str) -> None:
     """The next message goes on after them; each row is written once."""
-    count = 2 * member_store.COPIES_AT_ONCE + 1
+    count = 2 * copy_store.COPIES_AT_ONCE + 1
     image = load(image_id)
     client = dynamodb.connection.connection.client
     for number in range(count):
@@ -170,7 +171,7 @@ def test_a_job_has_500_memberships_at_most(image_id: str, table: str) -> None:
     written = []
     with (
         patch.object(queue, "send_copies", sent.append),
-        patch.object(member_store, "with_retries", lambda call: written.append(call())),
+        patch.object(copy_store, "with_retries", lambda call: written.append(call())),
     ):
         for number, job in enumerate(sent):
             copies.update_copies(job)
@@ -236,7 +237,7 @@ class Interleaving:
     def _work(self) -> None:
         while self.jobs or {"rename", "share"} - self.stage.done:
             if self.jobs:
-                member_store.update_copies(self.jobs.pop())
+                copy_store.update_copies(self.jobs.pop())
             else:
                 self.stage.wait()
 

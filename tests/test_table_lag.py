@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from chalicelib.store import copies as copy_store
 from chalicelib.store import dynamodb
-from chalicelib.store import members as member_store
 from chalicelib.store import uploads as upload_store
 from chalicelib.store.items import MemberItem
 from chalicelib.store.keys import image_key, member_key
@@ -157,7 +157,7 @@ def test_a_new_membership_is_not_missed_by_the_copies(
     with lagging_table():
         producer.share(image_id, "consumer")
         change(producer, image_id, "name", "new")
-        member_store.update_copies(image_id)
+        copy_store.update_copies(image_id)
         row = MemberItem.get(*member_key(image_id, "consumer"), consistent_read=True)
 
     assert row.name == "new"

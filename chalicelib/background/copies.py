@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from chalicelib.store import members, queue
+from chalicelib.store import copies, queue
 from chalicelib.store.queue import CopyMessage
 
 
@@ -11,6 +11,6 @@ def update_copies(job: CopyMessage) -> None:
 
     A message may arrive twice, or late: each row takes only a newer version.
     """
-    last = members.update_copies(job.image_id, job.after)
+    last = copies.update_copies(job.image_id, job.after)
     if last is not None:
         queue.send_copies(replace(job, after=last))

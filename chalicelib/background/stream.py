@@ -20,6 +20,7 @@ from chalicelib.domain.offer_rules import Effect
 from chalicelib.errors import StaleError, Unavailable
 from chalicelib.store import images as image_store
 from chalicelib.store import members as member_store
+from chalicelib.store import notes as note_store
 from chalicelib.store import objects, queue
 from chalicelib.store import uploads as upload_store
 from chalicelib.store import usage as usage_store
@@ -169,7 +170,7 @@ def forget_note(record: Record) -> None:
     """Remove the note on a membership that ended."""
     membership = ended_membership_of(record.old, record.new)
     if membership:
-        member_store.forget_note(membership)
+        note_store.forget_note(membership)
 
 
 HANDLERS: Final[tuple[Handler, ...]] = (

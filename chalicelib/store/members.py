@@ -3,21 +3,17 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 from pynamodb.exceptions import PynamoDBException, TransactWriteError
 from pynamodb.expressions.condition import Condition
-from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from chalicelib import clock, settings
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image, Visibility
 from chalicelib.domain.members import Member, MemberStatus
-from chalicelib.domain.sharing import Note
 from chalicelib.errors import Conflict, LimitExceeded, StaleError
-from chalicelib.store import dynamodb
 from chalicelib.store.dynamodb import (
     PASSED,
     change_by,
@@ -26,38 +22,29 @@ from chalicelib.store.dynamodb import (
     get_item,
     is_ours,
     query_collection,
-    query_page,
     reasons_of,
     with_retries,
 )
 from chalicelib.store.items import (
     ImageItem,
     MemberItem,
-    NoteItem,
     image_of,
     member_item,
     member_of,
-    note_item,
 )
 from chalicelib.store.keys import (
-    MEMBER,
     PART_OF,
     image_key,
     list_position,
     member_key,
     moment,
-    note_key,
-    owner_partition,
     project_sort,
 )
-from chalicelib.store.mapping import Raw
+from chalicelib.store.notes import new_note
 from chalicelib.store.recent_changes import write_and_record
 
 ADDED_AT_ONCE: Final = 49
 """Maximum number of members that a transaction adds with their notes: 99 items."""
-
-COPIES_AT_ONCE: Final = 500
-"""Maximum number of memberships that a job copies an image to."""
 
 
 def list_members(image: Image) -> list[Member]:
@@ -126,7 +113,7 @@ def add_members(
             for member in members:
                 note = notes[member.member_id]
                 if note is not None:
-                    transaction.save(_new_note(image, member, note, with_owner))
+                    transaction.save(new_note(image, member, note, with_owner))
             transaction.update(
                 ImageItem(*image_key(image.id)),
                 actions=[
@@ -166,64 +153,6 @@ def add_members(
             ) from exc
         raise StaleError from exc
     return members
-
-
-def set_note(image: Image, member: Member, note: str | None, caller: Caller) -> None:
-    """AP-29: write or remove the note on a membership, if that very one is there.
-
-    Raises:
-        StaleError: The project is no longer a member, or was added again.
-    """
-    key = note_key(image.id, member.member_id)
-    changed = change_by(caller) | {"owner": image.owner}
-
-    def write() -> None:
-        with TransactWrite(connection=connection.connection) as transaction:
-            transaction.condition_check(
-                MemberItem,
-                *member_key(image.id, member.member_id),
-                condition=MemberItem.created_at == moment(member.created_at),
-            )
-            if note is None:
-                transaction.delete(NoteItem(*key))
-            else:
-                transaction.save(_new_note(image, member, note, changed))
-
-    try:
-        with_retries(write)
-    except TransactWriteError as exc:
-        reasons_of(exc, 2)
-        raise StaleError from exc
-
-
-def forget_note(member: Member) -> None:
-    """AP-45: remove the note on a membership that ended; that of a later one stays."""
-    item = NoteItem(*note_key(member.image_id, member.member_id))
-    try:
-        with_retries(
-            lambda: item.delete(
-                condition=NoteItem.offered_at == moment(member.created_at)
-            )
-        )
-    except PynamoDBException as exc:
-        if not condition_failed(exc):
-            raise
-
-
-def _new_note(
-    image: Image, member: Member, text: str, changed: dict[str, str]
-) -> NoteItem:
-    item = note_item(
-        Note(
-            image_id=member.image_id,
-            member_id=member.member_id,
-            owner=image.owner,
-            text=text,
-            offered_at=member.created_at,
-        )
-    )
-    item.changed = changed
-    return item
 
 
 def set_member_status(
@@ -346,67 +275,6 @@ def _remove(
         # Not by the request alone: one may remove many members of an image.
         if latest is None or json.loads(latest["changed"]["S"]) != changed:
             raise StaleError from exc
-
-
-def update_copies(image_id: str, after: str = "") -> str | None:
-    """AP-25: copy an image's name, `os_hidden` and owner to its next memberships.
-
-    Those after a project's id, `COPIES_AT_ONCE` at most; return the last one's, if more
-    may follow. The image is read after them: a membership that came later copied it as
-    late. No version is written over a newer one, `changed` stays, and no event follows.
-    Strongly consistent, as a membership that this job misses is not copied to again.
-    """
-    partition, _ = image_key(image_id)
-    page = query_page(
-        partition,
-        range_key_condition=MemberItem.sk.startswith(MEMBER),
-        consistent_read=True,
-        exclusive_start_key=_raw_key(image_id, after) if after else None,
-        limit=COPIES_AT_ONCE,
-    )
-    raw_image = get_item(image_key(image_id))
-    image = image_of(raw_image) if raw_image else None
-    if image is None:
-        return None
-    items = [MemberItem.from_raw_data(raw) for raw in page["Items"]]
-    dynamodb.in_parallel(
-        *[
-            partial(_copy, image, item)
-            for item in items
-            if item.image_version is None or item.image_version < image.version
-        ]
-    )
-    return items[-1].member_id if page.get("LastEvaluatedKey") else None
-
-
-def _copy(image: Image, item: MemberItem) -> None:
-    older = MemberItem.image_version.does_not_exist() | (
-        MemberItem.image_version < image.version
-    )
-    name = MemberItem.name
-    actions: list[Action] = [
-        name.remove() if image.name is None else name.set(image.name),
-        MemberItem.os_hidden.set(image.os_hidden),
-        MemberItem.owner.set(image.owner),
-        MemberItem.group_pk.set(owner_partition(image.owner)),
-        MemberItem.image_version.set(image.version),
-    ]
-    try:
-        with_retries(
-            lambda: MemberItem(item.pk, item.sk).update(
-                actions=actions,
-                condition=older & (MemberItem.created_at == item.created_at),
-            )
-        )
-    except PynamoDBException as exc:
-        # Refused, it has a newer version, or is no longer the same membership.
-        if not condition_failed(exc):
-            raise
-
-
-def _raw_key(image_id: str, member_id: str) -> Raw:
-    pk, sk = member_key(image_id, member_id)
-    return {"pk": {"S": pk}, "sk": {"S": sk}}
 
 
 def _still_copied(image: Image) -> Condition:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from chalicelib import settings
-from chalicelib.store import members as member_store
+from chalicelib.store import copies as copy_store
 from tests.actors import Send
 from tests.aws_faults import truth
 from tests.crashes import Death, dying_at
@@ -68,7 +68,7 @@ class Disturbed(Sharing):
             getattr(self, call)(data)
         if call == "change":
             for image_id in self.things:
-                member_store.update_copies(image_id)  # As the worker does.
+                copy_store.update_copies(image_id)  # As the worker does.
 
     def die_in(self, data: st.DataObject, call: str, moment: str, number: int) -> None:
         """Make a call in which the process dies: it was done, or it was not."""
