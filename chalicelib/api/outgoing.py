@@ -1,19 +1,15 @@
 """The producer's side of the sharing extension: shares, notes, and their end."""
 
 import time
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
 from typing import Final
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import settings
 from chalicelib.api.bodies.json_body import check_no_body
 from chalicelib.api.extension import (
     PAIRS_MAX,
-    TRIES,
     acting,
     bulk_deadline,
     check_ids,
@@ -35,22 +31,18 @@ from chalicelib.api.extension import (
 from chalicelib.api.requests import ANY_TYPE, body
 from chalicelib.api.responses import json_response, no_content
 from chalicelib.api.schemas import Json
+from chalicelib.api.sharing import ShareCall, act_on_image, revoke, share, wish_of
 from chalicelib.domain import policy
-from chalicelib.domain.caller import Caller
-from chalicelib.domain.images import Image, is_image_id, with_lower_case_ids
+from chalicelib.domain.images import is_image_id, with_lower_case_ids
 from chalicelib.domain.projects import is_project_id
-from chalicelib.domain.quotas import Usage, find_refused_offers
-from chalicelib.domain.sharing import Outcome, Result, Sharing, Wish, plan_shares
+from chalicelib.domain.sharing import Outcome, Result, Sharing
 from chalicelib.errors import (
     BadRequest,
     Conflict,
     Forbidden,
     LimitExceeded,
-    NotFound,
     StaleError,
 )
-from chalicelib.store import members as member_store
-from chalicelib.store import notes as note_store
 from chalicelib.store import outgoing as outgoing_store
 from chalicelib.store import profiles as profile_store
 from chalicelib.store.outgoing import SharePlace, ShareQuery
@@ -164,9 +156,9 @@ def share_image(image_id: str, project_id: str) -> Response:
     wanted = parse_body(outgoing, "share", optional=True)
     check_text("/note", wanted.get("note"))
     check_project_id(project_id)
-    wish = _wish(project_id, wanted)
-    call = _Call(caller=caller, deadline=bulk_deadline())
-    outcome = _share(call, check_image_id(image_id), [wish])[project_id]
+    wish = wish_of(project_id, wanted)
+    call = ShareCall(caller=caller, deadline=bulk_deadline())
+    outcome = share(call, check_image_id(image_id), [wish])[project_id]
     if outcome.result is Result.REFUSED:
         if outcome.reason not in _REFUSALS:
             raise StaleError
@@ -186,7 +178,7 @@ def revoke_share(image_id: str, project_id: str) -> Response:
     check_no_body(body(outgoing))
     caller = acting(outgoing, "revoke_share")
     check_project_id(project_id)
-    outcome = _revoke(caller, check_image_id(image_id), project_id, dry=False)
+    outcome = revoke(caller, check_image_id(image_id), project_id, dry=False)
     if outcome.result is Result.REFUSED:
         raise StaleError
     return no_content()
@@ -201,8 +193,8 @@ def set_members(image_id: str) -> Response:
     check_ids("/members", [one["project_id"] for one in members])
     for number, one in enumerate(members):
         check_text(f"/members/{number}/note", one.get("note"))
-    call = _Call(caller=caller, deadline=bulk_deadline())
-    wishes = [_wish(one["project_id"], one) for one in members]
+    call = ShareCall(caller=caller, deadline=bulk_deadline())
+    wishes = [wish_of(one["project_id"], one) for one in members]
     image, held = outgoing_store.load_all_shares(
         check_image_id(image_id), caller.project_id
     )
@@ -213,10 +205,10 @@ def set_members(image_id: str) -> Response:
         if time.monotonic() > call.deadline:
             following = {"image_id": image_id, "project_id": project_id}
             break
-        outcomes[project_id] = _revoke(caller, image_id, project_id, dry=False)
+        outcomes[project_id] = revoke(caller, image_id, project_id, dry=False)
     projects = [wish.project_id for wish in wishes]
     if following is None:
-        outcomes |= _share(call, image_id, wishes)
+        outcomes |= share(call, image_id, wishes)
         following = _first_missing(image_id, projects, outcomes)
     gone = outcomes.keys() - set(projects)
     known = {*call.known, *profile_store.load_known(caller.project_id, gone)}
@@ -247,7 +239,7 @@ def share_many() -> Response:
             f"images and projects make {len(images) * len(projects)} pairs; a call"
             f" takes {PAIRS_MAX} at most."
         )
-    call = _Call(
+    call = ShareCall(
         caller=caller,
         deadline=bulk_deadline(),
         known_only=wanted.get("known_only", False),
@@ -257,7 +249,7 @@ def share_many() -> Response:
     results: list[Json] = []
     following = None
     for image_id in images:
-        outcomes = _act(call, image_id, wanted)
+        outcomes = act_on_image(call, image_id, wanted)
         results += [
             _present_result(image_id, project_id, one, known=project_id in call.known)
             for project_id, one in outcomes.items()
@@ -292,22 +284,6 @@ def _first_missing(
         if project_id not in outcomes:
             return {"image_id": image_id, "project_id": project_id}
     return None
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 
 
 def _present_share(share: Sharing) -> Json:
