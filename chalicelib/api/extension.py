@@ -1,29 +1,28 @@
-"""What the calls of the sharing extension share: bodies, parameters, documents."""
+"""What the calls of the sharing extension share: parameters, pages and documents."""
 
 import base64
 import json
 import time
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import fastjsonschema
 from chalice.app import Blueprint, Response
 
 from chalicelib import settings
-from chalicelib.api.bodies.json_body import parse_json
-from chalicelib.api.requests import ANY_TYPE, body, caller_of, query_params
+from chalicelib.api.bodies.sharing import SHOWN_MAX
+from chalicelib.api.requests import ANY_TYPE, caller_of, query_params
 from chalicelib.api.responses import json_response, present_time
 from chalicelib.api.schemas import Json
+from chalicelib.api.sharing_schemas import ANSWERS_MAX, IMAGES_MAX, PAIRS_MAX
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Image, is_image_id, with_lower_case_ids
 from chalicelib.domain.members import MemberStatus
-from chalicelib.domain.offer_rules import RULES_MAX, Effect
-from chalicelib.domain.profiles import CONTACT_MAX, DISPLAY_NAME_MAX, Profile
+from chalicelib.domain.offer_rules import RULES_MAX
+from chalicelib.domain.profiles import DISPLAY_NAME_MAX, Profile
 from chalicelib.domain.projects import is_project_id
-from chalicelib.domain.sharing import NOTE_MAX, Outcome, Sharing, is_plain_text
+from chalicelib.domain.sharing import NOTE_MAX, Outcome, Sharing
 from chalicelib.errors import BadRequest, NotFound
 
 LIMIT_MAX: Final = 100
@@ -32,15 +31,6 @@ LIMIT_MAX: Final = 100
 LIMIT_DEFAULT: Final = 25
 """Number of entries of a page where none is asked for."""
 
-PAIRS_MAX: Final = 500
-"""Maximum number of pairs of image and project in a call."""
-
-IMAGES_MAX: Final = 100
-"""Maximum number of images in a call."""
-
-ANSWERS_MAX: Final = 100
-"""Maximum number of answers in a call."""
-
 BULK_SECONDS: Final = 20.0
 """How long a call of many writes goes on, in seconds; Lambda's answer ends at 29."""
 
@@ -48,75 +38,6 @@ TRIES: Final = 5
 """How often one of many writes is tried, while others change what it needs."""
 
 EXTENSION: Final = "/ext/v1"
-
-_SHOWN: Final = 80
-_IMAGE_ID: Final = {"type": "string", "minLength": 36, "maxLength": 36}
-_PROJECT_ID: Final = {"type": "string", "minLength": 1, "maxLength": 255}
-_NOTE: Final = {"type": ["string", "null"], "maxLength": NOTE_MAX}
-_STATUS: Final = {"enum": [str(status) for status in MemberStatus]}
-_FLAG: Final = {"type": "boolean"}
-
-
-def _object(required: list[str], **properties: Json) -> Json:
-    return {
-        "type": "object",
-        "required": required,
-        "properties": properties,
-        "additionalProperties": False,
-    }
-
-
-def _array(items: Json, most: int, least: int = 1) -> Json:
-    return {"type": "array", "items": items, "minItems": least, "maxItems": most}
-
-
-SHARING_BODIES: Final[dict[str, Json]] = {
-    "answer": _object(["status"], status=_STATUS),
-    "answers": _object(
-        ["answers"],
-        answers=_array(
-            {
-                "type": "object",
-                "required": ["image_id"],
-                "properties": {
-                    "image_id": _IMAGE_ID,
-                    "status": _STATUS,
-                    "leave": {"enum": [True]},
-                },
-                "oneOf": [{"required": ["status"]}, {"required": ["leave"]}],
-                "additionalProperties": False,
-            },
-            ANSWERS_MAX,
-        ),
-        dry_run=_FLAG,
-    ),
-    "share": _object([], note=_NOTE),
-    "exact-members": _object(
-        ["members"],
-        members=_array(
-            _object(["project_id"], project_id=_PROJECT_ID, note=_NOTE), PAIRS_MAX, 0
-        ),
-    ),
-    "bulk": _object(
-        ["action", "images", "projects"],
-        action={"enum": ["share", "revoke"]},
-        images=_array(_IMAGE_ID, IMAGES_MAX),
-        projects=_array(_PROJECT_ID, PAIRS_MAX),
-        note=_NOTE,
-        known_only=_FLAG,
-        dry_run=_FLAG,
-    ),
-    "profile": _object(
-        ["display_name"],
-        display_name={"type": "string", "minLength": 1, "maxLength": DISPLAY_NAME_MAX},
-        contact={"type": ["string", "null"], "maxLength": CONTACT_MAX},
-        published=_FLAG,
-    ),
-    "verified": _object(["verified"], verified=_FLAG),
-    "offer-rule": _object(["effect"], effect={"enum": [str(one) for one in Effect]}),
-}
-"""The bodies of the sharing extension's requests, by the kind of request."""
-
 
 extension = Blueprint(__name__)
 
@@ -150,72 +71,6 @@ def is_off(path: str) -> bool:
     return path == EXTENSION or path.startswith(f"{EXTENSION}/")
 
 
-def parse_body(blueprint: Blueprint, kind: str, *, optional: bool = False) -> Json:
-    """Parse the body of the current request, which must be of a kind, to the last key.
-
-    Raises:
-        BadRequest: It is not; the message has a JSON pointer to what is wrong.
-    """
-    raw = body(blueprint)
-    document: Any = {} if optional and not raw.strip() else parse_json(raw)
-    try:
-        _validator(kind)(document)
-    except fastjsonschema.JsonSchemaValueException as exc:
-        raise BadRequest(_complaint(exc)) from exc
-    parsed: Json = document
-    return parsed
-
-
-@cache
-def _validator(kind: str) -> Any:  # noqa: ANN401 - a function of fastjsonschema
-    return fastjsonschema.compile(SHARING_BODIES[kind])
-
-
-def _complaint(exc: fastjsonschema.JsonSchemaValueException) -> str:
-    """Return what is wrong, and a JSON pointer to it (RFC 6901)."""
-    names = [str(name) for name in exc.path[1:]]
-    what = exc.message.removeprefix(exc.name or "").strip()
-    definition: Json = exc.definition or {}
-    if exc.rule == "additionalProperties" and isinstance(exc.value, dict):
-        names.append(next(iter(exc.value.keys() - definition["properties"].keys())))
-        what = "is not a key of this body"
-    elif exc.rule == "oneOf":
-        what = "must have either status or leave"
-    pointer = "".join(f"/{_escaped(name)}" for name in names)
-    return f"{pointer or 'The body'} {what}."
-
-
-def _escaped(name: str) -> str:
-    return name[:_SHOWN].replace("~", "~0").replace("/", "~1")
-
-
-def check_text(pointer: str, text: str | None) -> None:
-    """Check that a text has no character that hides or reorders what it says.
-
-    Raises:
-        BadRequest: It has one.
-    """
-    if text is not None and not is_plain_text(text):
-        raise BadRequest(
-            f"{pointer} must have no control characters and no characters that change"
-            " the direction of text."
-        )
-
-
-def check_ids(pointer: str, ids: list[str], *, of_images: bool = False) -> None:
-    """Check that each is an id, and none stands twice.
-
-    Raises:
-        BadRequest: One is not, or stands twice.
-    """
-    for number, one in enumerate(ids):
-        if not (is_image_id(one) if of_images else is_project_id(one)):
-            kind = "an image's id" if of_images else "a project's id"
-            raise BadRequest(f"{pointer}/{number} must be {kind}.")
-        if one in ids[:number]:
-            raise BadRequest(f"{pointer}/{number} is repeated: {one[:_SHOWN]}.")
-
-
 def check_project_id(project_id: str) -> str:
     """Return the project's id of a path.
 
@@ -223,7 +78,7 @@ def check_project_id(project_id: str) -> str:
         NotFound: It cannot be one.
     """
     if not is_project_id(project_id):
-        raise NotFound(f"No project can have the id {project_id[:_SHOWN]}.")
+        raise NotFound(f"No project can have the id {project_id[:SHOWN_MAX]}.")
     return project_id
 
 
@@ -234,7 +89,7 @@ def check_image_id(image_id: str) -> str:
         NotFound: It cannot be one.
     """
     if not is_image_id(image_id):
-        raise NotFound(f"No image found with ID {image_id[:_SHOWN]}")
+        raise NotFound(f"No image found with ID {image_id[:SHOWN_MAX]}")
     return with_lower_case_ids(image_id)
 
 
@@ -249,7 +104,7 @@ def parse_query(blueprint: Blueprint, *allowed: str) -> dict[str, str]:
         if name not in allowed:
             known = ", ".join(allowed) or "none"
             raise BadRequest(
-                f"{name[:_SHOWN]} is not a parameter of this call; its parameters:"
+                f"{name[:SHOWN_MAX]} is not a parameter of this call; its parameters:"
                 f" {known}."
             )
         if name in found:

@@ -6,15 +6,14 @@ from typing import Final
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.bodies.json_body import check_no_body
+from chalicelib.api.bodies.sharing import check_ids, parse_exactly
 from chalicelib.api.extension import (
     TRIES,
     acting,
     bulk_deadline,
-    check_ids,
     check_image_id,
     decode_marker,
     next_page,
-    parse_body,
     parse_flag,
     parse_limit,
     parse_project,
@@ -100,7 +99,7 @@ def answer_offer(image_id: str) -> Response:
     """Accept or reject one offer, or put it off."""
     parse_query(incoming)
     caller = acting(incoming, "answer_offer")
-    status = MemberStatus(parse_body(incoming, "answer")["status"])
+    status = MemberStatus(parse_exactly("answer", body(incoming))["status"])
     check_image_id(image_id)
     found = image_store.load_image(image_id, caller.project_id)
     image, membership = _authorize("answer_offer", caller, found)
@@ -129,7 +128,7 @@ def answer_offers() -> Response:
     """Answer many offers, or leave images, with a result for each."""
     parse_query(incoming)
     caller = acting(incoming, "answer_offer")
-    wanted = parse_body(incoming, "answers")
+    wanted = parse_exactly("answers", body(incoming))
     answers: list[Json] = [
         one | {"image_id": with_lower_case_ids(one["image_id"])}
         for one in wanted["answers"]

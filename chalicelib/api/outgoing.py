@@ -8,17 +8,14 @@ from typing import Final
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.bodies.json_body import check_no_body
+from chalicelib.api.bodies.sharing import check_ids, check_text, parse_exactly
 from chalicelib.api.extension import (
-    PAIRS_MAX,
     acting,
     bulk_deadline,
-    check_ids,
     check_image_id,
     check_project_id,
-    check_text,
     decode_marker,
     next_page,
-    parse_body,
     parse_limit,
     parse_project,
     parse_query,
@@ -32,6 +29,7 @@ from chalicelib.api.requests import ANY_TYPE, body
 from chalicelib.api.responses import json_response, no_content
 from chalicelib.api.schemas import Json
 from chalicelib.api.sharing import ShareCall, act_on_image, revoke, share, wish_of
+from chalicelib.api.sharing_schemas import PAIRS_MAX
 from chalicelib.domain import policy
 from chalicelib.domain.images import is_image_id, with_lower_case_ids
 from chalicelib.domain.projects import is_project_id
@@ -153,7 +151,7 @@ def share_image(image_id: str, project_id: str) -> Response:
     """Share an image of yours with a project, or change your note to it."""
     parse_query(outgoing)
     caller = acting(outgoing, "share_image")
-    wanted = parse_body(outgoing, "share", optional=True)
+    wanted = parse_exactly("share", body(outgoing), optional=True)
     check_text("/note", wanted.get("note"))
     check_project_id(project_id)
     wish = wish_of(project_id, wanted)
@@ -189,7 +187,7 @@ def set_members(image_id: str) -> Response:
     """Share an image of yours with exactly these projects."""
     parse_query(outgoing)
     caller = acting(outgoing, "share_image")
-    members: list[Json] = parse_body(outgoing, "exact-members")["members"]
+    members: list[Json] = parse_exactly("exact-members", body(outgoing))["members"]
     check_ids("/members", [one["project_id"] for one in members])
     for number, one in enumerate(members):
         check_text(f"/members/{number}/note", one.get("note"))
@@ -228,7 +226,7 @@ def share_many() -> Response:
     """Share many images with many projects, or stop, with a result for each pair."""
     parse_query(outgoing)
     caller = acting(outgoing, "share_image")
-    wanted = parse_body(outgoing, "bulk")
+    wanted = parse_exactly("bulk", body(outgoing))
     images = [with_lower_case_ids(one) for one in wanted["images"]]
     projects: list[str] = wanted["projects"]
     check_ids("/images", images, of_images=True)

@@ -7,11 +7,10 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import clock
 from chalicelib.api.bodies.json_body import check_no_body
+from chalicelib.api.bodies.sharing import check_text, parse_exactly
 from chalicelib.api.extension import (
     acting,
     check_project_id,
-    check_text,
-    parse_body,
     parse_project,
     parse_query,
     present_profile,
@@ -54,7 +53,7 @@ def set_profile() -> Response:
     """
     parse_query(profiles)
     caller = acting(profiles, "update_profile")
-    wanted = parse_body(profiles, "profile")
+    wanted = parse_exactly("profile", body(profiles))
     name, contact = wanted["display_name"], wanted.get("contact")
     check_text("/display_name", name)
     check_text("/contact", contact)
@@ -95,7 +94,7 @@ def verify_profile(project_id: str) -> Response:
     parse_query(profiles)
     caller = caller_of(profiles)
     policy.require_administrator("verify_profile", caller)
-    verified = parse_body(profiles, "verified")["verified"]
+    verified = parse_exactly("verified", body(profiles))["verified"]
     before = profile_store.load_profile(check_project_id(project_id))
     if before is None:
         raise NotFound(f"The project {project_id} has no profile.")
@@ -137,7 +136,7 @@ def set_rule(producer_id: str) -> Response:
     """Say what to do with the offers of a producer; `*` is every one without a rule."""
     parse_query(profiles)
     caller = acting(profiles, "update_rules")
-    effect = Effect(parse_body(profiles, "offer-rule")["effect"])
+    effect = Effect(parse_exactly("offer-rule", body(profiles))["effect"])
     producer_id = _producer(producer_id)
     changed = rule_store.set_rule(caller.project_id, producer_id, effect, caller)
     result = Result.CHANGED if changed else Result.UNCHANGED

@@ -2,8 +2,9 @@
 
 from typing import Any, Final
 
-from chalicelib.api.extension import LIMIT_MAX, SHARING_BODIES
+from chalicelib.api.extension import LIMIT_MAX
 from chalicelib.api.schemas import Json
+from chalicelib.api.sharing_schemas import SHARING_BODIES
 from chalicelib.domain.members import MemberStatus
 from chalicelib.domain.offer_rules import Effect
 from chalicelib.domain.sharing import Result

@@ -10,11 +10,13 @@ from typing import Any, Final, NoReturn
 import fastjsonschema
 
 from chalicelib.api.schemas import BODIES, Json
+from chalicelib.api.sharing_schemas import SHARING_BODIES
 from chalicelib.errors import BadRequest
 
 QUOTED_MAX: Final = 255
 """Maximum length of what a message quotes of a request, in characters."""
 
+_SCHEMAS: Final = {**BODIES, **SHARING_BODIES}
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 
@@ -71,7 +73,7 @@ def validator(kind: str) -> Callable[..., Any]:
 
     A cold start serves one request.
     """
-    validate: Callable[..., Any] = fastjsonschema.compile(BODIES[kind])
+    validate: Callable[..., Any] = fastjsonschema.compile(_SCHEMAS[kind])
     return validate
 
 
