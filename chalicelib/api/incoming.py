@@ -29,10 +29,10 @@ from chalicelib.api.responses import json_response, no_content
 from chalicelib.api.schemas import Json
 from chalicelib.domain import policy
 from chalicelib.domain.caller import Caller
-from chalicelib.domain.images import Image, Visibility, with_lower_case_ids
-from chalicelib.domain.members import ImageAndMembership, Member, MemberStatus
+from chalicelib.domain.images import Visibility, with_lower_case_ids
+from chalicelib.domain.members import ImageAndMembership, MemberStatus
 from chalicelib.domain.sharing import Outcome, Result, Sharing
-from chalicelib.errors import ApiError, StaleError
+from chalicelib.errors import ApiError, NotFound, StaleError
 from chalicelib.store import images as image_store
 from chalicelib.store import incoming as incoming_store
 from chalicelib.store import members as member_store
@@ -86,11 +86,12 @@ def show_offer(image_id: str) -> Response:
     caller = acting(incoming, "show_offer", parse_project(query, "project_id"))
     check_image_id(image_id)
     offer = incoming_store.load_offer(caller.project_id, image_id)
-    image = offer.image if offer else None
-    policy.authorize_side(
-        "show_offer", caller, image, member=offer is not None, image_id=image_id
+    if offer is None:
+        raise NotFound(f"No image found with ID {image_id}")
+    loaded = ImageAndMembership(
+        image_id, caller.project_id, offer.image, offer.membership
     )
-    assert offer is not None  # noqa: S101 - or it was not found
+    policy.authorize_offer("show_offer", caller, loaded)
     return json_response(present_offer(offer) | {"producer": _present_producer(offer)})
 
 
@@ -102,7 +103,7 @@ def answer_offer(image_id: str) -> Response:
     status = MemberStatus(parse_exactly("answer", body(incoming))["status"])
     check_image_id(image_id)
     found = image_store.load_image(image_id, caller.project_id)
-    image, membership = _authorize("answer_offer", caller, found)
+    image, membership = policy.authorize_offer("answer_offer", caller, found)
     result = Result.UNCHANGED
     if membership.status is not status:
         membership = member_store.set_member_status(image, membership, status, caller)
@@ -185,27 +186,12 @@ def _plan_answer(
         is_offer = membership and image and image.owner != caller.project_id
         return Outcome(Result.LEFT if is_offer else Result.UNCHANGED)
     try:
-        _, membership = _authorize("answer_offer", caller, loaded)
+        _, membership = policy.authorize_offer("answer_offer", caller, loaded)
     except ApiError as exc:
         reason = "not-shared" if exc.reason == "forbidden" else exc.reason
         return Outcome(Result.REFUSED, reason)
     same = membership.status is status
     return Outcome(Result.UNCHANGED if same else Result.CHANGED)
-
-
-def _authorize(
-    action: str, caller: Caller, loaded: ImageAndMembership
-) -> tuple[Image, Member]:
-    membership = loaded.membership
-    image = policy.authorize_side(
-        action,
-        caller,
-        loaded.image,
-        member=membership is not None,
-        image_id=loaded.image_id,
-    )
-    assert membership is not None  # noqa: S101 - or it was not found
-    return image, membership
 
 
 def present_offer(offer: Sharing) -> Json:

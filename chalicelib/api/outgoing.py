@@ -133,9 +133,7 @@ def show_shares(image_id: str) -> Response:
     image, held = outgoing_store.load_all_shares(
         check_image_id(image_id), caller.project_id
     )
-    image = policy.authorize_side(
-        "show_shares", caller, image, member=False, image_id=image_id
-    )
+    image = policy.authorize_owner("show_shares", caller, image, image_id)
     return json_response(
         {
             "image_id": image.id,
@@ -196,7 +194,7 @@ def set_members(image_id: str) -> Response:
     image, held = outgoing_store.load_all_shares(
         check_image_id(image_id), caller.project_id
     )
-    policy.authorize_side("share_image", caller, image, member=False, image_id=image_id)
+    policy.authorize_owner("share_image", caller, image, image_id)
     outcomes: dict[str, Outcome] = {}
     following = None
     for project_id in sorted(held.keys() - {wish.project_id for wish in wishes}):

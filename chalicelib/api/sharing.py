@@ -102,9 +102,7 @@ def _plan(call: ShareCall, image_id: str, wishes: Sequence[Wish]) -> _Plan:
     projects = [wish.project_id for wish in wishes]
     notes = any(wish.has_note for wish in wishes)
     image, held = call.load(image_id, projects, notes=notes)
-    image = policy.authorize_side(
-        "share_image", call.caller, image, member=False, image_id=image_id
-    )
+    image = policy.authorize_owner("share_image", call.caller, image, image_id)
     refused: dict[str, str] = {}
     if call.known_only:
         refused = {one: UNKNOWN for one in projects if one not in call.known}
@@ -188,9 +186,7 @@ def revoke(caller: Caller, image_id: str, project_id: str, *, dry: bool) -> Outc
     """
     for _ in range(TRIES):
         image, held = outgoing_store.load_shares(image_id, [project_id], notes=False)
-        image = policy.authorize_side(
-            "revoke_share", caller, image, member=False, image_id=image_id
-        )
+        image = policy.authorize_owner("revoke_share", caller, image, image_id)
         if project_id not in held:
             return Outcome(Result.UNCHANGED)
         if not dry:

@@ -189,10 +189,10 @@ def act_on_side(action: str, caller: Caller, project_id: str | None = None) -> C
     return replace(caller, project_id=project_id, role=Role.READER)
 
 
-def authorize_side(
-    action: str, caller: Caller, image: Image | None, *, member: bool, image_id: str
-) -> Image:
-    """Return the image if *caller*, its owner or its *member*, may do *action* to it.
+def authorize_offer(
+    action: str, caller: Caller, loaded: ImageAndMembership
+) -> tuple[Image, Member]:
+    """Return image and membership if *caller*, its member, may do *action* to it.
 
     A member's side stays its own while the image is not shared.
 
@@ -200,17 +200,36 @@ def authorize_side(
         NotFound: The image is not on that side of the caller.
         Forbidden: The image must be shared for this.
     """
-    rule = RULES[action]
-    relation = "other"
+    image, membership = loaded.image, loaded.membership
+    if image is None or membership is None or not _is_allowed(action, caller, loaded):
+        raise _hidden(action, loaded)
+    if RULES[action].unshared is DENY and image.visibility is not Visibility.SHARED:
+        raise Forbidden("The image is not shared at the moment.")
+    return image, membership
+
+
+def authorize_owner(
+    action: str, caller: Caller, image: Image | None, image_id: str
+) -> Image:
+    """Return the image if *caller*, its owner, may do *action* to it.
+
+    Raises:
+        NotFound: The image is not on that side of the caller.
+    """
+    loaded = ImageAndMembership(image_id, caller.project_id, image, None)
+    if image is None or not _is_allowed(action, caller, loaded):
+        raise _hidden(action, loaded)
+    return image
+
+
+def _is_allowed(action: str, caller: Caller, loaded: ImageAndMembership) -> bool:
+    """Return whether the rule of a side allows what the caller's project is to it."""
+    image = loaded.image
     if image is not None and image.owner == caller.project_id:
         relation = "owner"
-    elif member:
-        relation = "member"
-    if image is None or _verdict(rule, relation) is not ALLOW:
-        raise NotFound(f"No image found with ID {image_id}")
-    if rule.unshared is DENY and image.visibility is not Visibility.SHARED:
-        raise Forbidden("The image is not shared at the moment.")
-    return image
+    else:
+        relation = "member" if _is_member(caller, loaded) else "other"
+    return _verdict(RULES[action], relation) is ALLOW
 
 
 def require_administrator(action: str, caller: Caller) -> None:
