@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from chalicelib import clock, settings
-from chalicelib.background import functions, transfers
+from chalicelib.background import downloads, functions, runs
 from chalicelib.domain.uploads import Upload, UploadState
 from chalicelib.errors import StaleError
 from chalicelib.store import claims, objects, queue
@@ -324,9 +324,9 @@ def serving(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> Iterator[Service
             (upload_store, "end_upload", service.end),
             (claims, "get_item", service.load_claims),
             (claims, "_save", service.save_claims),
-            (transfers, "open_source", service.open_source),
-            (transfers, "PART_BYTES", transfers.PART_BYTES // SCALE),
-            (transfers, "_PIECE_BYTES", transfers._PIECE_BYTES // SCALE),  # noqa: SLF001 - to scale
+            (downloads, "open_source", service.open_source),
+            (downloads, "PART_BYTES", downloads.PART_BYTES // SCALE),
+            (runs, "PIECE_BYTES", runs.PIECE_BYTES // SCALE),
             (objects, "put_data", service.put_data),
             (objects, "etag_of", service.etag_of),
             (objects, "begin_multipart", lambda *_: "multipart"),

@@ -17,7 +17,7 @@ import requests
 
 from chalicelib import clock
 from chalicelib.api import uploads
-from chalicelib.background import sweep, transfers
+from chalicelib.background import downloads, sweep, transfers
 from chalicelib.store import dynamodb
 from chalicelib.store import uploads as upload_store
 from chalicelib.store.cursors import save_cursors
@@ -84,7 +84,7 @@ def story(producer: Actor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
     Requests of a producer, and a source on loopback; parts are small, retries soon.
     """
     small_parts(monkeypatch)
-    monkeypatch.setattr(transfers, "PART_BYTES", PART)
+    monkeypatch.setattr(downloads, "PART_BYTES", PART)
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
     monkeypatch.setattr("chalicelib.background.sources.SURPLUS_SECONDS", 0.01)
     monkeypatch.setattr(uploads, "PART_BYTES", PART)

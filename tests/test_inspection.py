@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from chalicelib import settings
-from chalicelib.background import transfers
+from chalicelib.background import runs, transfers
 from chalicelib.domain import formats
 from chalicelib.store import objects
 from infra.local.worker import Pump
@@ -291,14 +291,14 @@ def test_an_upload_hashed_in_several_runs_is_inspected_in_the_last(
     producer: Actor, pump: Pump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing of an inspection has to be kept between the runs of a worker."""
-    runs: list[str] = []
+    seen: list[str] = []
     transfer = transfers.transfer
 
     def transfer_a_piece(image_id: str, upload_id: str, *_: object) -> None:
-        runs.append(image_id)
+        seen.append(image_id)
         transfer(image_id, upload_id, lambda: True)
 
-    monkeypatch.setattr(transfers, "_PIECE_BYTES", 100_000)
+    monkeypatch.setattr(runs, "PIECE_BYTES", 100_000)
     monkeypatch.setattr(transfers, "transfer", transfer_a_piece)
     good, bad = make(producer, "qcow2"), make(producer, "qcow2")
     send_direct(producer, good, disks.qcow2())
@@ -306,6 +306,6 @@ def test_an_upload_hashed_in_several_runs_is_inspected_in_the_last(
 
     pump.drain()
 
-    assert [runs.count(image_id) for image_id in (good, bad)] == [4, 4]
+    assert [seen.count(image_id) for image_id in (good, bad)] == [4, 4]
     assert show(producer, good)["virtual_size"] == disks.DISK
     assert show(producer, bad)["status"] == "queued"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chalicelib import clock, settings
-from chalicelib.background import functions, sources, transfers
+from chalicelib.background import downloads, functions, runs, sources, transfers
 from chalicelib.domain.uploads import UploadState
 from chalicelib.store import claims, objects, queue
 from chalicelib.store import uploads as upload_store
@@ -35,8 +35,8 @@ NO_PORT = "The source's port must be 80 or 443 (IMPORT_ALLOW permits others)."
 def _small_and_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small parts; no pause before another try; sources on loopback."""
     small_parts(monkeypatch)
-    monkeypatch.setattr(transfers, "PART_BYTES", PART)
-    monkeypatch.setattr(transfers, "_PIECE_BYTES", 100)
+    monkeypatch.setattr(downloads, "PART_BYTES", PART)
+    monkeypatch.setattr(runs, "PIECE_BYTES", 100)
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
     allow(monkeypatch, "127.0.0.1")
 
@@ -174,7 +174,7 @@ def test_a_source_that_stays_broken_is_given_up(
         "Failed 5 times: The source closed the connection before the end of its data."
     )
     assert_failed(producer, image_id, message)
-    assert len(source.asked) == transfers.TRIES_MAX
+    assert len(source.asked) == runs.TRIES_MAX
     source.cut_at = []
     ask_import(producer, image_id, source)
     pump.drain()
@@ -342,8 +342,8 @@ def test_a_worker_that_always_dies_is_given_up(
         raise KeyboardInterrupt
 
     upload_id = ask_import(producer, image_id, source)
-    monkeypatch.setattr(transfers, "open_source", die)
-    for _ in range(transfers.TRIES_MAX):
+    monkeypatch.setattr(downloads, "open_source", die)
+    for _ in range(runs.TRIES_MAX):
         with pytest.raises(KeyboardInterrupt):
             transfers.transfer(image_id, upload_id, lambda: False)
 
@@ -559,8 +559,8 @@ def test_a_source_that_is_too_large_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Before its first byte is moved."""
-    monkeypatch.setattr(transfers, "PART_BYTES_MAX", PART)
-    monkeypatch.setattr(transfers, "PARTS_MAX", 2)
+    monkeypatch.setattr(downloads, "PART_BYTES_MAX", PART)
+    monkeypatch.setattr(downloads, "PARTS_MAX", 2)
     ask_import(producer, image_id, source)
 
     pump.drain()
@@ -658,7 +658,7 @@ def test_a_source_below_the_least_rate_is_given_up(
     pump.drain()
 
     assert_failed(producer, image_id, "Failed 5 times: The source is too slow.")
-    assert len(source.asked) == transfers.TRIES_MAX
+    assert len(source.asked) == runs.TRIES_MAX
 
 
 def test_an_import_beyond_its_projects_bound_waits_and_loses_no_try(

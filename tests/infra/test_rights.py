@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from chalicelib import clock, ids, settings
-from chalicelib.background import functions, sweep, transfers
+from chalicelib.background import downloads, functions, sweep, transfers
 from chalicelib.domain.quotas import IMAGE_QUOTAS, OFFER_QUOTAS
 from chalicelib.identity.http_client import UpstreamError
 from chalicelib.identity.secret import read_secret
@@ -38,7 +38,7 @@ def test_each_function_may_do_what_it_does_and_no_more(
 ) -> None:
     """Recorded conversations, every way of data, and what crashes leave."""
     small_parts(monkeypatch)
-    monkeypatch.setattr(transfers, "PART_BYTES", 500)
+    monkeypatch.setattr(downloads, "PART_BYTES", 500)
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
     allow(monkeypatch, "127.0.0.1")
     limited: dict[str, Any] = dict.fromkeys((*IMAGE_QUOTAS, *OFFER_QUOTAS), 1_000)
