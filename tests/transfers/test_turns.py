@@ -1,0 +1,173 @@
+"""Turns: how long an import may keep others waiting."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib import clock, settings
+from chalicelib.background import runs, sources, transfers
+from chalicelib.domain.uploads import UploadState
+from chalicelib.store import claims, queue
+from chalicelib.store import uploads as upload_store
+from infra.local.worker import Pump
+from tests.actors import Actor
+from tests.transfers.importing import (
+    ask_import,
+    assert_failed,
+    assert_imported,
+)
+from tests.web_source import WebSource
+
+
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let each piece of a source take some seconds."""
+    start, time = clock.now(), [0.0]
+    monkeypatch.setattr(clock, "now", lambda: start + timedelta(seconds=time[0]))
+    monkeypatch.setattr(sources, "SURPLUS_SECONDS", 0.01)
+
+    def pass_by(pause: float) -> None:
+        read = sources.Source.read
+
+        def read_slowly(source: sources.Source, n: int) -> bytes:
+            time[0] += pause
+            return read(source, n)
+
+        monkeypatch.setattr(sources.Source, "read", read_slowly)
+
+    return pass_by
+
+
+@pytest.fixture
+def any_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a source be as slow as it is."""
+    monkeypatch.setattr(
+        settings, "current", replace(settings.current, import_rate_min=1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("pause", "asked"),
+    [
+        (2.5, [None, "bytes=2000-"]),
+        (4, [None, "bytes=1000-", "bytes=2000-"]),
+        (7, [None, "bytes=1000-", "bytes=2000-"]),
+    ],
+)
+@pytest.mark.usefixtures("any_rate")
+def test_a_run_on_a_source_ends_after_a_minute_with_a_whole_part(  # noqa: PLR0913, PLR0917 - a row
+    producer: Actor,
+    image_id: str,
+    source: WebSource,
+    pump: Pump,
+    seconds: Callable[[float], None],
+    pause: float,
+    asked: list[str | None],
+) -> None:
+    """Another one goes on; where a part takes longer, the run takes as long."""
+    seconds(pause)
+    ask_import(producer, image_id, source)
+
+    pump.drain()
+
+    assert source.asked == asked
+    assert_imported(producer, image_id)
+
+
+@pytest.mark.usefixtures("any_rate")
+def test_a_source_that_cannot_be_resumed_is_read_in_one_run(
+    producer: Actor,
+    image_id: str,
+    source: WebSource,
+    pump: Pump,
+    seconds: Callable[[float], None],
+) -> None:
+    """The first run cannot know it; the next one reads from the first byte on."""
+    source.has_ranges = False
+    seconds(7)
+    ask_import(producer, image_id, source)
+
+    pump.drain()
+
+    assert source.asked == [None, "bytes=1000-"]
+    assert_imported(producer, image_id)
+
+
+def test_a_source_below_the_least_rate_is_given_up(
+    producer: Actor,
+    image_id: str,
+    source: WebSource,
+    pump: Pump,
+    seconds: Callable[[float], None],
+) -> None:
+    """After five runs of half a minute each."""
+    seconds(7)
+    ask_import(producer, image_id, source)
+
+    pump.drain()
+
+    assert_failed(producer, image_id, "Failed 5 times: The source is too slow.")
+    assert len(source.asked) == runs.TRIES_MAX
+
+
+def test_an_import_beyond_its_projects_bound_waits_and_loses_no_try(
+    producer: Actor,
+    image_id: str,
+    source: WebSource,
+    pump: Pump,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    Its message is sent again with a growing delay, and the sweep leaves it alone.
+    """
+    one = replace(settings.current, project_imports_max=1)
+    monkeypatch.setattr(settings, "current", one)
+    first = ask_import(producer, image_id, source)
+    other = producer.make_image(disk_format="raw", container_format="bare")
+    second = ask_import(producer, other, source)
+    pump.read_stream()
+    start = clock.now()
+    sent: list[Any] = []
+    with monkeypatch.context() as waiting:
+        waiting.setattr(queue, "send_upload", lambda *message: sent.append(message[1:]))
+        claimed = upload_store.load_upload(image_id, first)
+        assert claimed
+        assert claims.claim_import(claimed)
+        for waits, minutes in enumerate([0, 10, 20, 30]):
+            then = start + timedelta(minutes=minutes)
+            waiting.setattr(clock, "now", lambda then=then: then)
+            assert claims.claim_import(claimed)
+            transfers.transfer(other, second, lambda: False, waits)
+    waiting_upload = upload_store.load_upload(other, second)
+    pump.drain()
+
+    assert sent == [(30, 1), (60, 2), (120, 3), (240, 4)]
+    assert waiting_upload
+    assert (waiting_upload.state, waiting_upload.tries) == (UploadState.PENDING, 0)
+    assert waiting_upload.updated_at == start + timedelta(minutes=20)
+    assert_imported(producer, image_id)
+
+
+def test_a_claim_of_a_run_that_was_killed_ends_by_itself(
+    producer: Actor, image_id: str, source: WebSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When its message is seen again; until then it is counted."""
+    one = replace(settings.current, project_imports_max=1)
+    monkeypatch.setattr(settings, "current", one)
+    upload_id = ask_import(producer, image_id, source)
+    upload = upload_store.load_upload(image_id, upload_id)
+    assert upload
+    killed = replace(upload, id="killed")
+    assert claims.claim_import(killed)
+
+    claimed = [claims.claim_import(upload)]
+    later = clock.now() + claims.CLAIM + timedelta(seconds=1)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    claimed.append(claims.claim_import(upload))
+    claims.release_import(upload)
+    claimed.append(claims.claim_import(killed))
+
+    assert claimed == [False, True, True]
