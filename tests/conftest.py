@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import boto3
 import pytest
@@ -26,6 +27,7 @@ from chalicelib.store import dynamodb
 from infra.local.streams import MotoStream
 from infra.local.worker import Pump
 from tests.actors import Actor, Send, in_process
+from tests.cost import dynamodb_local
 from tests.infra.rights import Watch, watching
 
 
@@ -99,3 +101,21 @@ def pump(table: str) -> Pump:
     backend.create_queues()
     stream = MotoStream(table)
     return Pump(stream, functions.stream, functions.worker, functions.importer)
+
+
+@pytest.fixture(scope="module")
+def local_client() -> Iterator[Any]:
+    """DynamoDB Local, for all tests of a module."""
+    with dynamodb_local.running() as client:
+        yield client
+
+
+@pytest.fixture
+def on_dynamodb_local(
+    local_client: Any, table: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Put the service on DynamoDB Local, with an empty table."""
+    backend.create_table(local_client, table)
+    monkeypatch.setattr(dynamodb.connection.connection, "_client", local_client)
+    yield
+    local_client.delete_table(TableName=table)

@@ -97,6 +97,18 @@ def test_a_tool_of_users_needs_nothing_of_the_service(path: Path) -> None:
         }
 
 
+def printed(code: str) -> list[str]:
+    """Return the words that some code prints in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT.parent,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()
+
+
 def test_the_api_imports_no_work_of_the_other_functions() -> None:
     """Its cold start pays for no module of the worker, the stream or the sweep.
 
@@ -109,15 +121,8 @@ def test_the_api_imports_no_work_of_the_other_functions() -> None:
         " print(*opened, *sorted(m for m in sys.modules if m.startswith("
         "('chalicelib.background.', 'chalicelib.domain.formats'))))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT.parent,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
 
-    assert done.stdout.split() == ["chalicelib.background.functions"]
+    assert printed(code) == ["chalicelib.background.functions"]
 
 
 def test_the_api_imports_no_heavy_module() -> None:
@@ -130,12 +135,5 @@ def test_the_api_imports_no_heavy_module() -> None:
         *("pydantic", "requests", "sqlite3", "unittest", "yaml"),
     )
     code = f"import sys, app; print(*[one for one in {heavy} if one in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT.parent,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
 
-    assert done.stdout.split() == []
+    assert printed(code) == []

@@ -1,6 +1,6 @@
 """What each request costs, counted: the table of docs/costs.md is what is measured."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +10,7 @@ import requests
 import app as service
 from chalicelib import aws, settings
 from chalicelib.domain.quotas import IMAGE_QUOTAS, OFFER_QUOTAS
-from chalicelib.store import dynamodb
-from infra.local import backend
 from tests.actors import Actor, Response, in_process
-from tests.cost import dynamodb_local
 from tests.cost.meter import Bill, counting
 from tests.readme import table
 from tests.scene import CONTENT
@@ -123,24 +120,6 @@ REQUESTS: dict[str, Request] = {
     ),
 }
 """Each request, made on one shared image that its consumer accepted."""
-
-
-@pytest.fixture(scope="module")
-def local_client() -> Iterator[Any]:
-    """DynamoDB Local, for all tests of this module."""
-    with dynamodb_local.running() as client:
-        yield client
-
-
-@pytest.fixture
-def on_dynamodb_local(
-    local_client: Any, table: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """Put the service on DynamoDB Local, with an empty table."""
-    backend.create_table(local_client, table)
-    monkeypatch.setattr(dynamodb.connection.connection, "_client", local_client)
-    yield
-    local_client.delete_table(TableName=table)
 
 
 def _measure(request: str) -> Bill:

@@ -1,9 +1,8 @@
 """Calls of both sides at once, on DynamoDB Local; the whole table is compared after."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -11,38 +10,21 @@ import app as service
 from chalicelib import settings
 from chalicelib.background import stream
 from chalicelib.background.stream import Record
-from chalicelib.store import dynamodb
-from infra.local import backend
 from infra.local.server import per_thread
 from tests.actors import Actor, Response, Send, in_process
 from tests.aws_faults import at_once, stored
-from tests.cost import dynamodb_local
 
 ROUNDS = 4
 AT_ONCE = 16
 """How many calls of each kind: a storm has 32."""
 
-pytestmark = [pytest.mark.java, pytest.mark.xdist_group("dynamodb-local-storms")]
+pytestmark = [
+    pytest.mark.java,
+    pytest.mark.xdist_group("dynamodb-local-storms"),
+    pytest.mark.usefixtures("on_dynamodb_local"),
+]
 
 Act = Callable[[], Response]
-
-
-@pytest.fixture(scope="module")
-def local_client() -> Iterator[Any]:
-    """DynamoDB Local, for all tests of this module."""
-    with dynamodb_local.running() as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-def on_dynamodb_local(
-    local_client: Any, table: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """Put the service on DynamoDB Local, with an empty table."""
-    backend.create_table(local_client, table)
-    monkeypatch.setattr(dynamodb.connection.connection, "_client", local_client)
-    yield
-    local_client.delete_table(TableName=table)
 
 
 @pytest.fixture
