@@ -21,6 +21,7 @@ from chalicelib.store import dynamodb, queue
 from chalicelib.store import images as image_store
 from chalicelib.store import members as member_store
 from chalicelib.store.changes import recopied_image_of
+from chalicelib.store.items import MemberItem
 from chalicelib.store.keys import member_key
 from infra.local.mended_moto import take_records
 from infra.local.worker import Pump
@@ -137,6 +138,22 @@ def test_an_image_that_is_given_away_takes_its_memberships_along(
     ],
     ids=["patch", "tag", "share", "delete"],
 )
+def test_a_membership_without_copies_gets_its_place_under_the_owner(
+    producer: Actor, image_id: str
+) -> None:
+    """One of an older version, which no list of shares has."""
+    producer.share(image_id, "consumer")
+    older = MemberItem(*member_key(image_id, "consumer"))
+    places = (MemberItem.group_pk, MemberItem.group_sk, MemberItem.image_version)
+    older.update(actions=[attribute.remove() for attribute in places])
+    before = producer.get("/ext/v1/outgoing").document["memberships"]
+
+    copy_store.update_copies(image_id)
+
+    (share,) = producer.get("/ext/v1/outgoing").document["memberships"]
+    assert (before, share["project_id"]) == ([], "consumer")
+
+
 def test_no_other_change_makes_a_job(
     producer: Actor, image_id: str, pump: Pump, act: Callable[..., Any]
 ) -> None:

@@ -15,7 +15,13 @@ from chalicelib.store.dynamodb import (
     with_retries,
 )
 from chalicelib.store.items import MemberItem, image_of
-from chalicelib.store.keys import MEMBER, image_key, member_key, owner_partition
+from chalicelib.store.keys import (
+    MEMBER,
+    image_key,
+    member_key,
+    membership_sort,
+    owner_partition,
+)
 from chalicelib.store.mapping import Raw
 
 COPIES_AT_ONCE: Final = 500
@@ -63,6 +69,7 @@ def _copy(image: Image, item: MemberItem) -> None:
         MemberItem.os_hidden.set(image.os_hidden),
         MemberItem.owner.set(image.owner),
         MemberItem.group_pk.set(owner_partition(image.owner)),
+        MemberItem.group_sk.set(membership_sort(item.member_id, image.id)),
         MemberItem.image_version.set(image.version),
     ]
     try:
