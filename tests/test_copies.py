@@ -128,16 +128,6 @@ def test_an_image_that_is_given_away_takes_its_memberships_along(
     assert copied(image_id) == ["other", "OWNER#other", "ubuntu", False]
 
 
-@pytest.mark.parametrize(
-    "act",
-    [
-        lambda p, i: change(p, i, min_disk=3),
-        lambda p, i: p.put(f"/v2/images/{i}/tags/lts"),
-        lambda p, i: p.share(i, "other"),
-        lambda p, i: p.delete(f"/v2/images/{i}"),
-    ],
-    ids=["patch", "tag", "share", "delete"],
-)
 def test_a_membership_without_copies_gets_its_place_under_the_owner(
     producer: Actor, image_id: str
 ) -> None:
@@ -154,6 +144,16 @@ def test_a_membership_without_copies_gets_its_place_under_the_owner(
     assert (before, share["project_id"]) == ([], "consumer")
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda p, i: change(p, i, min_disk=3),
+        lambda p, i: p.put(f"/v2/images/{i}/tags/lts"),
+        lambda p, i: p.share(i, "other"),
+        lambda p, i: p.delete(f"/v2/images/{i}"),
+    ],
+    ids=["patch", "tag", "share", "delete"],
+)
 def test_no_other_change_makes_a_job(
     producer: Actor, image_id: str, pump: Pump, act: Callable[..., Any]
 ) -> None:
