@@ -30,7 +30,7 @@ run: $(RUNNABLE) ## Run the API on this machine [PORT= DATA= SERVER= BACKEND= an
 	@exec $(BIN)/python -m infra.local
 
 test: check ## Check, then run what needs no Java, Keystone, client or browser (minutes)
-	@$(BIN)/python -m pytest -m "not (java or keystone or clients or browser)"
+	@$(BIN)/python -m pytest -m "not (java or keystone or clients or browser or thorough)"
 
 test-all: check ## Check, then run all tests, and measure what they cover
 	@$(BIN)/python -m pytest --cov --cov-report=term

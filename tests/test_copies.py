@@ -31,6 +31,7 @@ from tests.events.stream import sending
 from tests.interleaving import Stage, stepping
 
 COPIED = ("owner", "group_pk", "name", "os_hidden")
+THOROUGH = pytest.mark.thorough
 
 
 def row(image_id: str, member_id: str = "consumer") -> dict[str, Any]:
@@ -271,7 +272,10 @@ def caller() -> Caller:
     return Caller("producer", "alice", Role.MEMBER, str(uuid4()))
 
 
-@pytest.mark.parametrize("first", range(0, 1000, 100))
+@pytest.mark.parametrize(
+    "first",
+    [0, 100, *(pytest.param(one, marks=THOROUGH) for one in range(200, 1000, 100))],
+)
 @pytest.mark.usefixtures("pump")
 def test_no_order_of_a_share_and_renames_leaves_a_wrong_name(
     first: int, image_id: str, table: str

@@ -30,6 +30,7 @@ from tests.web_source import WebSource, allow, serving
 
 CONTENT = bytes(range(256)) * 8
 PART = 1000
+MOMENTS = ["before-call", pytest.param("after-call", marks=pytest.mark.thorough)]
 GLANCE_DIRECT = {"method": {"name": "glance-direct"}}
 
 
@@ -136,7 +137,7 @@ def assert_all_or_nothing(producer: Actor, image_id: str) -> str:
     return str(image["status"])
 
 
-@pytest.mark.parametrize("moment", ["before-call", "after-call"])
+@pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("way", ["upload", "stage", "web", "parts"])
 def test_an_image_gets_all_of_its_data_or_none(
     way: str, moment: str, story: Story, pump: Pump, monkeypatch: pytest.MonkeyPatch
@@ -165,7 +166,7 @@ def test_an_image_gets_all_of_its_data_or_none(
     assert number > 2
 
 
-@pytest.mark.parametrize("moment", ["before-call", "after-call"])
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_deletion_takes_everything_or_nothing(
     moment: str, story: Story, pump: Pump, monkeypatch: pytest.MonkeyPatch
 ) -> None:

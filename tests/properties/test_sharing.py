@@ -342,7 +342,15 @@ class Sharing(RuleBasedStateMachine):
         self.ask(status or 200, STRANGER, "GET", f"/{image_id}")
 
 
-@pytest.mark.parametrize(("number", "lag"), [(0, 0), (1, 60), (2, 0), (3, 60)])
+@pytest.mark.parametrize(
+    ("number", "lag"),
+    [
+        (0, 0),
+        (1, 60),
+        pytest.param(2, 0, marks=pytest.mark.thorough),
+        pytest.param(3, 60, marks=pytest.mark.thorough),
+    ],
+)
 def test_any_sequence_of_calls_keeps_the_promises_of_sharing(
     number: int, lag: int, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
