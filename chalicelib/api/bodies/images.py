@@ -11,6 +11,7 @@ from chalicelib.api.bodies.json_body import (
     QUOTED_MAX,
     parse_object,
     validator,
+    what_it_must,
 )
 from chalicelib.api.schemas import BASE, PROJECT_ID, Json
 from chalicelib.domain.images import Image, ImageStatus, Visibility, with_lower_case_ids
@@ -37,7 +38,8 @@ ALLOWED_ON_CREATE: Final = frozenset({"id", *_IGNORED_ON_CREATE})
 _INTEGERS: Final = frozenset({"min_disk", "min_ram"})
 
 NAME_MAX: Final = 255
-_MESSAGE_MAX: Final = 300
+_NAME_SHOWN_MAX: Final = 300
+"""Maximum length of the name of a field in a message, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ def check_image(document: Json) -> None:
     try:
         validator("new-image")(document, name_prefix="image")
     except fastjsonschema.JsonSchemaValueException as exc:
-        raise BadRequest(exc.message[:_MESSAGE_MAX]) from exc
+        name = (exc.name or "image")[:_NAME_SHOWN_MAX]
+        raise BadRequest(f"{name} {what_it_must(exc)}.") from exc
     if any(len(name) > NAME_MAX for name in document):
         raise BadRequest(
             f"The name of a property must have at most {NAME_MAX} characters."

@@ -19,6 +19,21 @@ QUOTED_MAX: Final = 255
 _SCHEMAS: Final = {**BODIES, **SHARING_BODIES}
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
+_TYPES: Final = {
+    "null": "null",
+    "string": "a string",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "array": "an array",
+    "object": "an object",
+}
+_BOUNDS: Final = {
+    "pattern": "must be a UUID",
+    "maxLength": "must have at most {} characters",
+    "minimum": "must be {} or more",
+    "maximum": "must be {} or less",
+}
+
 
 def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
     """Parse JSON, more strictly than the standard library does.
@@ -88,6 +103,23 @@ def _requirement(schema: Json, path: list[str]) -> str:
         names.append(name)
         schema = schema["properties"][name]
     return f"{'.'.join(names)}{optional} must be {schema['description']}."
+
+
+def what_it_must(exc: fastjsonschema.JsonSchemaValueException) -> str:
+    """Return what a value must be that is not what its schema describes."""
+    rule = exc.rule_definition
+    if exc.rule == "type":
+        types = [rule] if isinstance(rule, str) else rule
+        return f"must be {' or '.join(_TYPES[name] for name in types)}"
+    if exc.rule == "enum":
+        words = [word if isinstance(word, str) else _text(word) for word in rule]
+        return f"must be one of {', '.join(words)}"
+    if exc.rule == "required":
+        missing = [name for name in rule if name not in exc.value]
+        return f"must have the keys {', '.join(missing)}"
+    if exc.rule in _BOUNDS:
+        return _BOUNDS[exc.rule].format(rule)
+    return exc.message.removeprefix(exc.name or "").strip()
 
 
 def check_no_body(raw: bytes) -> None:
