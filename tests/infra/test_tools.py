@@ -204,7 +204,7 @@ class _OtherService(BaseHTTPRequestHandler):
     [
         (201, "smoke: URL answers, but not as this API does. Check URL."),
         (404, "Check URL and the log of the service."),
-        (None, "Check URL and the network."),
+        (None, "smoke: No answer: Connection refused. Check URL and the network."),
     ],
 )
 def test_a_smoke_test_of_something_else_is_one_line(
