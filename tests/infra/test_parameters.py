@@ -182,13 +182,15 @@ def made(
     """Run make with programs that only write down how they were called."""
     log = tmp_path / "log"
     log.touch()
+    ready = tmp_path / "ready"
+    ready.touch()
     for name in ("aws", "python"):
         program = tmp_path / name
         response = "echo the-bucket" if name == "aws" else ":"
         program.write_text(f'#!/bin/sh\necho {name} "$@" >> {log}\n{response}\n')
         program.chmod(0o755)
     done = subprocess.run(
-        ["make", "-o", ".venv/ready", f"BIN={tmp_path}", *words],  # noqa: S607 - any make
+        ["make", f"READY={ready}", f"BIN={tmp_path}", *words],  # noqa: S607 - any make
         cwd=ROOT,
         env={"PATH": f"{tmp_path}:/usr/local/bin:/usr/bin:/bin"},
         capture_output=True,
