@@ -88,7 +88,7 @@ IMAGES = [
     ({"a b": {}}, "image.a b must be a string."),
     ({"locations": {}}, "image.locations must be an array."),
     ({"locations": [5]}, "image.locations[0] must be an object."),
-    ({"locations": [{}]}, "image.locations[0] must have the keys url, metadata."),
+    ({"locations": [{}]}, 'image.locations[0] must have "url", "metadata".'),
 ]
 
 MEMBERS = [

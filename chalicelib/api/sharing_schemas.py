@@ -20,7 +20,7 @@ ANSWERS_MAX: Final = 100
 """Maximum number of answers in a call."""
 
 
-_IMAGE_ID: Final = {"type": "string", "minLength": 36, "maxLength": 36}
+IMAGE_ID: Final = {"type": "string", "minLength": 36, "maxLength": 36}
 
 
 _PROJECT_ID: Final = {"type": "string", "minLength": 1, "maxLength": 255}
@@ -57,7 +57,7 @@ SHARING_BODIES: Final[dict[str, Json]] = {
                 "type": "object",
                 "required": ["image_id"],
                 "properties": {
-                    "image_id": _IMAGE_ID,
+                    "image_id": IMAGE_ID,
                     "status": _STATUS,
                     "leave": {"enum": [True]},
                 },
@@ -78,7 +78,7 @@ SHARING_BODIES: Final[dict[str, Json]] = {
     "bulk": _object(
         ["action", "images", "projects"],
         action={"enum": ["share", "revoke"]},
-        images=_array(_IMAGE_ID, IMAGES_MAX),
+        images=_array(IMAGE_ID, IMAGES_MAX),
         projects=_array(_PROJECT_ID, PAIRS_MAX),
         note=_NOTE,
         known_only=_FLAG,

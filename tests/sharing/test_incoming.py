@@ -260,8 +260,8 @@ def test_a_call_that_runs_out_of_time_says_where_to_go_on(
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({}, "The body must contain ['answers'] properties."),
-        ({"answers": []}, "/answers must contain at least 1 items."),
+        ({}, 'The body must have "answers".'),
+        ({"answers": []}, "/answers must have 1 or more items."),
         (
             {"answers": [{"image_id": "x" * 36, "status": "accepted"}]},
             "/answers/0 must be an image's id.",

@@ -383,7 +383,7 @@ def test_a_lowered_quota_refuses_new_members_alone(
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (bulk([], ["a"]), "/images must contain at least 1 items."),
+        (bulk([], ["a"]), "/images must have 1 or more items."),
         (bulk(["x" * 36], ["a"]), "/images/0 must be an image's id."),
         (bulk([str(uuid4())], ["a", "a"]), "/projects/1 is repeated: a."),
         (
@@ -392,7 +392,7 @@ def test_a_lowered_quota_refuses_new_members_alone(
         ),
         (
             bulk([str(uuid4())], ["a"], note="x" * 501),
-            "/note must be shorter than or equal to 500 characters.",
+            "/note must have at most 500 characters.",
         ),
         (
             bulk([str(uuid4()) for _ in range(6)], [f"p{n}" for n in range(100)]),

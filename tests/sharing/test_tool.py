@@ -111,6 +111,6 @@ def test_a_wrong_use_ends_in_one_line(consumer: Actor, tool: Tool) -> None:
     """Of the command line, and what the service refuses."""
     status, printed = tool(consumer, "accept", "no-id")
     assert (status, printed.count("\n")) == (1, 1)
-    assert "must be longer than or equal to 36 characters" in printed
+    assert "must be an image's id" in printed
     with pytest.raises(SystemExit):
         tool(consumer, "share", "x")

@@ -29,7 +29,10 @@ _TYPES: Final = {
 }
 _BOUNDS: Final = {
     "pattern": "must be a UUID",
+    "minLength": "must have {} or more characters",
     "maxLength": "must have at most {} characters",
+    "minItems": "must have {} or more items",
+    "maxItems": "must have at most {} items",
     "minimum": "must be {} or more",
     "maximum": "must be {} or less",
 }
@@ -115,8 +118,8 @@ def what_it_must(exc: fastjsonschema.JsonSchemaValueException) -> str:
         words = [word if isinstance(word, str) else _text(word) for word in rule]
         return f"must be one of {', '.join(words)}"
     if exc.rule == "required":
-        missing = [name for name in rule if name not in exc.value]
-        return f"must have the keys {', '.join(missing)}"
+        missing = [_text(name) for name in rule if name not in exc.value]
+        return f"must have {', '.join(missing)}"
     if exc.rule in _BOUNDS:
         return _BOUNDS[exc.rule].format(rule)
     return exc.message.removeprefix(exc.name or "").strip()

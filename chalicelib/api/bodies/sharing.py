@@ -4,8 +4,9 @@ from typing import Any, Final
 
 import fastjsonschema
 
-from chalicelib.api.bodies.json_body import parse_json, validator
+from chalicelib.api.bodies.json_body import parse_json, validator, what_it_must
 from chalicelib.api.schemas import Json
+from chalicelib.api.sharing_schemas import IMAGE_ID
 from chalicelib.domain.images import is_image_id
 from chalicelib.domain.projects import is_project_id
 from chalicelib.domain.sharing import is_plain_text
@@ -35,13 +36,15 @@ def parse_exactly(kind: str, raw: bytes, *, optional: bool = False) -> Json:
 def _complaint(exc: fastjsonschema.JsonSchemaValueException) -> str:
     """Return what is wrong, and a JSON pointer to it (RFC 6901)."""
     names = [str(name) for name in exc.path[1:]]
-    what = exc.message.removeprefix(exc.name or "").strip()
+    what = what_it_must(exc)
     definition: Json = exc.definition or {}
     if exc.rule == "additionalProperties" and isinstance(exc.value, dict):
         names.append(next(iter(exc.value.keys() - definition["properties"].keys())))
         what = "is not a key of this body"
     elif exc.rule == "oneOf":
         what = "must have either status or leave"
+    elif definition == IMAGE_ID:
+        what = "must be an image's id"
     pointer = "".join(f"/{_escaped(name)}" for name in names)
     return f"{pointer or 'The body'} {what}."
 
