@@ -9,20 +9,17 @@ and what a request took of the processor and by the clock. Nothing is asserted.
 import json
 import logging
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from botocore import xform_name
 from botocore.config import Config
 from botocore.session import get_session
 
-from tests.bench.responder import ENVIRONMENT
+from tests.bench.playing import playing
 
 ROUNDS = 30
 IN_ROUND = 10
@@ -75,35 +72,11 @@ def _measure(recorded: dict[str, Any]) -> None:
 
 def main() -> None:
     """Record, start the responder, and measure in a process of its own."""
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "recorded.json"
-        subprocess.run(
-            [sys.executable, "-m", "tests.bench.record", str(file)],
-            env=os.environ | ENVIRONMENT,
-            check=True,
-        )
-        responder = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.responder", str(file)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        with responder:
-            assert responder.stdout
-            port = responder.stdout.readline().strip()
-            for name in [name for name in os.environ if name.startswith("AWS_")]:
-                del os.environ[name]
-            os.environ.update(
-                ENVIRONMENT,
-                AWS_ACCESS_KEY_ID="local",
-                AWS_SECRET_ACCESS_KEY="local",
-                AWS_DEFAULT_REGION="us-east-1",
-                AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}",
-            )
-            try:
-                _measure(json.loads(file.read_text("utf-8")))
-            finally:
-                responder.kill()
+    with playing() as (recorded, environment):
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            del os.environ[name]
+        os.environ.update(environment)
+        _measure(recorded)
 
 
 if __name__ == "__main__":
