@@ -16,7 +16,6 @@ from chalicelib import settings
 from chalicelib.background.events import Event, event_of, publish
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.members import MemberStatus
-from chalicelib.domain.offer_rules import Effect
 from chalicelib.errors import StaleError, Unavailable
 from chalicelib.store import images as image_store
 from chalicelib.store import members as member_store
@@ -33,7 +32,7 @@ from chalicelib.store.changes import (
     unswept_image_of,
 )
 from chalicelib.store.mapping import Raw
-from chalicelib.store.offer_rules import load_effect
+from chalicelib.store.offer_rules import accepts_offer
 from chalicelib.store.profiles import note_answer
 from chalicelib.store.queue import CopyMessage
 
@@ -136,17 +135,17 @@ def clean_up_deleted_image(record: Record) -> None:
 
 
 def accept_by_rule(record: Record) -> None:
-    """Accept an offer that has just arrived, if a rule of its consumer says so.
+    """Accept an offer that has arrived, if a rule of its consumer said so by then.
 
     Once, and never over an answer of the consumer itself: the write is conditional on
-    an offer that nobody has answered.
+    that very offer, and on that nobody has answered it.
     """
     made = new_membership_of(record.old, record.new)
     if made is None or settings.current.extension == "off":
         return
     producer_id, membership = made
     project_id = membership.member_id
-    if load_effect(project_id, producer_id) is not Effect.ACCEPT:
+    if not accepts_offer(project_id, producer_id, membership.created_at):
         return
     found = image_store.load_image(membership.image_id, project_id)
     if found.image is None or found.image.owner != producer_id:

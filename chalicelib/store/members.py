@@ -174,6 +174,7 @@ def set_member_status(
     """
     condition = MemberItem.created_at == moment(member.created_at)
     if unanswered:
+        condition &= MemberItem.status == MemberStatus.PENDING
         condition &= MemberItem.updated_at == moment(member.created_at)
     answer = replace(member, status=status, updated_at=clock.now())
     position = list_position(image.created_at, image.id)

@@ -1,15 +1,11 @@
 """The access patterns of a project's offer rules."""
 
+import json
+from datetime import datetime
 from typing import Final
 
 from chalicelib.domain.caller import Caller
-from chalicelib.domain.offer_rules import (
-    ANYONE,
-    RULES_MAX,
-    Effect,
-    OfferRules,
-    effect_on,
-)
+from chalicelib.domain.offer_rules import ANYONE, RULES_MAX, Effect, OfferRules
 from chalicelib.errors import LimitExceeded
 from chalicelib.store.dynamodb import (
     change_by,
@@ -18,7 +14,12 @@ from chalicelib.store.dynamodb import (
     with_retries,
 )
 from chalicelib.store.items import OfferRuleItem
-from chalicelib.store.keys import OFFER_RULE, offer_rule_key, project_partition
+from chalicelib.store.keys import (
+    OFFER_RULE,
+    moment,
+    offer_rule_key,
+    project_partition,
+)
 from chalicelib.store.mapping import Raw
 
 _EFFECT: Final = "effect"
@@ -42,19 +43,20 @@ def query_rules(project_id: str, *, strongly: bool = False) -> OfferRules:
             return rules
 
 
-def load_effect(project_id: str, producer_id: str) -> Effect:
-    """AP-33: what a project does with the offers of one producer.
+def accepts_offer(project_id: str, producer_id: str, offered_at: datetime) -> bool:
+    """AP-33: whether a project's rule accepts what a producer offered at that time.
 
-    Strongly consistent: a rule that was just set decides on the next offer.
+    Only a rule that was set before: an offer may wait in the stream meanwhile, and is
+    the consumer's own to answer. Strongly consistent: a rule that was just set decides
+    on the next offer.
     """
     keys = {name: offer_rule_key(project_id, name) for name in (producer_id, ANYONE)}
     items = get_items(list(dict.fromkeys(keys.values())))
-    rules = {
-        name: Effect(items[key][_EFFECT]["S"])
-        for name, key in keys.items()
-        if key in items
-    }
-    return effect_on(rules, producer_id)
+    raw = items.get(keys[producer_id]) or items.get(keys[ANYONE])
+    if raw is None or raw[_EFFECT]["S"] != Effect.ACCEPT:
+        return False
+    set_at: str = json.loads(raw["changed"]["S"])["at"]
+    return set_at <= moment(offered_at)
 
 
 def set_rule(project_id: str, producer_id: str, effect: Effect, caller: Caller) -> bool:

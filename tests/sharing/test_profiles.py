@@ -202,6 +202,51 @@ def test_a_rule_acts_once_on_each_offer(
     assert (later, consumer.listed()) == ([], [image_id])
 
 
+@pytest.mark.parametrize("before", [None, "ask", "mute"])
+def test_a_rule_acts_on_no_offer_from_before_it_was_set(
+    before: str | None, producer: Actor, consumer: Actor, pump: Pump
+) -> None:
+    """However long that waited in the stream; on the next one it does."""
+    rule = f"{RULES}/{'*' if before else 'producer'}"
+    if before:
+        consumer.put(rule, {"effect": before})
+    image_id = producer.make_image()
+    producer.share(image_id, "consumer")
+    consumer.put(rule, {"effect": "accept"})
+    pump.step()
+    waiting = consumer.listed()
+    later = producer.make_image()
+    producer.share(later, "consumer")
+    pump.step()
+
+    assert (waiting, consumer.listed()) == ([], [later])
+
+
+def test_a_record_that_comes_again_has_no_effect(
+    producer: Actor, consumer: Actor, image_id: str, pump: Pump
+) -> None:
+    """Whatever became of the offer since: an answer, a return to pending, a new one."""
+    consumer.put(f"{RULES}/producer", {"effect": "accept"})
+    producer.share(image_id, "consumer")
+    (offer,) = (one for one in stored() if one["sk"]["S"] == "MEMBER#consumer")
+    pump.step()
+    states = []
+    for change in (
+        partial(consumer.set_status, image_id, "rejected"),
+        partial(consumer.set_status, image_id, "pending"),
+        partial(producer.delete, f"/ext/v1/outgoing/{image_id}/consumer"),
+        partial(producer.share, image_id, "consumer"),
+    ):
+        change()
+        before = stored()
+        stream.accept_by_rule(Record(None, offer, "1"))
+        states.append([one for one in stored() if one not in before])
+
+    assert [
+        [one for one in state if "RECENT#" not in one["sk"]["S"]] for state in states
+    ] == [[]] * 4
+
+
 def test_a_producer_cannot_tell_that_it_is_muted(
     producer: Actor, consumer: Actor, pump: Pump
 ) -> None:

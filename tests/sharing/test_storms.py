@@ -127,9 +127,9 @@ def test_bulk_shares_at_once_never_pass_the_quota(
 def test_a_rule_never_wins_over_the_consumers_own_answer(
     answer: str, producer: Actor, consumer: Actor
 ) -> None:
-    """Rule and answer at once: what stays is the answer, if it is one."""
+    """32 of rule and answer at once: what stays is the answer, if it is one."""
     consumer.put("/ext/v1/rules/producer", {"effect": "accept"})
-    for _ in range(AT_ONCE):
+    for _ in range(ROUNDS):
         image_id = producer.make_image()
         producer.share(image_id, "consumer")
         (item,) = (
@@ -145,7 +145,7 @@ def test_a_rule_never_wins_over_the_consumers_own_answer(
             return Response(200, {}, b"")
 
         own = partial(consumer.put, f"/ext/v1/incoming/{image_id}", {"status": answer})
-        calls: list[Act] = [rule, own] * 4
+        calls: list[Act] = [rule, own] * AT_ONCE
         at_once(*calls)
 
         status = consumer.get(f"/ext/v1/incoming/{image_id}").document["status"]
