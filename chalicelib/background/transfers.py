@@ -1,7 +1,8 @@
 """Transfers: move the data of an import or an upload into the bucket, and end it.
 
 A run ends after a slice of time, and a message starts the next one, so that others have
-their turn. An import needs a claim: a project has some at most.
+their turn. A run needs a claim: a project has a few for imports, and as many for direct
+uploads.
 
 A run may be killed anywhere, or overlap with another. Progress is saved with the
 upload, each save is conditional on the last one, and an object of S3 is accepted only
@@ -40,10 +41,10 @@ log = logging.getLogger("cloud-images")
 
 
 WAIT_SECONDS: Final = 30
-"""First delay of an import whose project has too many, in seconds; it doubles."""
+"""First delay of an upload whose project has too many, in seconds; it doubles."""
 
 WAITING: Final = timedelta(minutes=15)
-"""Age at which an import that waits is touched: the sweep resends what is idle."""
+"""Age at which an upload that waits is touched: the sweep resends what is idle."""
 
 RETRY_SECONDS = 10
 """Delay before the first retry, in seconds; it doubles with each further one."""
@@ -57,7 +58,7 @@ def transfer(
 ) -> None:
     """Process an upload until time is out, and enqueue what is left of it.
 
-    An import whose project has too many in progress is enqueued again, with a delay.
+    One whose project has too many in progress is enqueued again, with a delay.
     A message that is put back instead would count towards the dead letters.
 
     Raises:
@@ -70,14 +71,13 @@ def transfer(
         objects.delete_upload(upload)
     if upload.is_over:
         return
-    is_import = upload.method == WEB_DOWNLOAD
-    if is_import and not claims.claim_import(upload):
+    if not claims.claim_slot(upload):
         _wait(upload, waits)
         return
     run = Run(upload)
     try:
         run.begin()
-        move = download if is_import else _verify
+        move = download if upload.method == WEB_DOWNLOAD else _verify
         digests = move(run, is_out_of_time)
         _succeed(run, digests)
     except OutOfTimeError:
@@ -89,13 +89,12 @@ def transfer(
         fail(run.upload, str(exc))
     except (SourceBroken, Unavailable) as exc:
         _retry_later(run, str(exc))
-    if is_import:
-        with suppress(Unavailable):  # It ends by itself.
-            claims.release_import(upload)
+    with suppress(Unavailable):  # It ends by itself.
+        claims.release_slot(upload)
 
 
 def _wait(upload: Upload, waits: int) -> None:
-    """Enqueue an import again, with a growing delay."""
+    """Enqueue an upload again, with a growing delay."""
     try:
         if clock.now() - upload.updated_at > WAITING:
             upload = upload_store.save_upload(upload, upload)

@@ -1,7 +1,8 @@
-"""The access patterns of claims: the imports of a project that are in progress.
+"""The access patterns of claims: the imports and uploads of a project that have a run.
 
-A project has one item, with the time at which each claim ends. It bounds how many slots
-of the importer a project can hold, whatever order the queue has.
+A project has an item for its imports and one for its direct uploads, with the time at
+which each claim ends. It bounds how many slots of the importer and of the worker a
+project can hold, whatever order the queues have.
 """
 
 from datetime import timedelta
@@ -11,10 +12,10 @@ from pynamodb.exceptions import PynamoDBException
 from pynamodb.expressions.update import Action
 
 from chalicelib import clock, settings
-from chalicelib.domain.uploads import Upload
+from chalicelib.domain.uploads import WEB_DOWNLOAD, Upload
 from chalicelib.store.dynamodb import condition_failed, get_item, with_retries
 from chalicelib.store.items import ClaimsItem, claims_of
-from chalicelib.store.keys import claims_key
+from chalicelib.store.keys import Key, claims_key
 
 CLAIM: Final = timedelta(seconds=960)
 """Time after which a claim ends by itself: the run was killed."""
@@ -22,10 +23,10 @@ CLAIM: Final = timedelta(seconds=960)
 _TRIES = 5
 
 
-def claim_import(upload: Upload) -> bool:
-    """AP-26: claim a slot for an import, and return whether its project has one.
+def claim_slot(upload: Upload) -> bool:
+    """AP-26: claim a slot for an upload, and return whether its project has one.
 
-    Each run of an import renews the claim of the last one.
+    Each run of an upload renews the claim of the last one.
     """
     for _ in range(_TRIES):
         version, others = _load_others(upload)
@@ -37,8 +38,8 @@ def claim_import(upload: Upload) -> bool:
     return False
 
 
-def release_import(upload: Upload) -> None:
-    """AP-27: end the claim of an import."""
+def release_slot(upload: Upload) -> None:
+    """AP-27: end the claim of an upload."""
     for _ in range(_TRIES):
         version, others = _load_others(upload)
         if version is None or _save(upload, version, others):
@@ -46,11 +47,11 @@ def release_import(upload: Upload) -> None:
 
 
 def _load_others(upload: Upload) -> tuple[int | None, dict[str, int]]:
-    """Return the version of a project's claims, and those of its other imports.
+    """Return the version of a project's claims, and those of its other uploads.
 
-    Strongly consistent, as the bound must hold for imports that begin together.
+    Strongly consistent, as the bound must hold for uploads that begin together.
     """
-    version, claims = claims_of(get_item(claims_key(upload.project_id)))
+    version, claims = claims_of(get_item(_key(upload)))
     now = clock.now().timestamp()
     others = {
         upload_id: until
@@ -71,7 +72,7 @@ def _save(upload: Upload, version: int | None, claims: dict[str, int]) -> bool:
         ClaimsItem.version.set((version or 0) + 1),
         ClaimsItem.expires_at.set(ends),
     ]
-    item = ClaimsItem(*claims_key(upload.project_id))
+    item = ClaimsItem(*_key(upload))
     try:
         with_retries(lambda: item.update(actions=actions, condition=condition))
     except PynamoDBException as exc:
@@ -79,3 +80,7 @@ def _save(upload: Upload, version: int | None, claims: dict[str, int]) -> bool:
             raise
         return False
     return True
+
+
+def _key(upload: Upload) -> Key:
+    return claims_key(upload.project_id, imports=upload.method == WEB_DOWNLOAD)

@@ -101,9 +101,12 @@ def cursors_key() -> Key:
     return "SWEEP", "CURSORS"
 
 
-def claims_key(project_id: str) -> Key:
-    """Return the key of a project's claims: `PROJECT#consumer`, `IMPORTS`."""
-    return project_partition(project_id), "IMPORTS"
+def claims_key(project_id: str, *, imports: bool) -> Key:
+    """Return the key of a project's claims: `PROJECT#consumer`, `IMPORTS` or `UPLOADS`.
+
+    Imports and direct uploads have slots of their own.
+    """
+    return project_partition(project_id), "IMPORTS" if imports else "UPLOADS"
 
 
 def usage_key(project_id: str) -> Key:

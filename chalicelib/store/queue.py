@@ -24,7 +24,7 @@ class UploadMessage:
     image_id: str
     upload_id: str
     waits: int = 0
-    """How often it was sent again because its project had too many imports."""
+    """How often it was sent again because its project had too many in progress."""
 
 
 @dataclass(frozen=True, slots=True)

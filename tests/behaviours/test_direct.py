@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -11,11 +12,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from chalicelib import clock
+from chalicelib import clock, settings
 from chalicelib.api import uploads
 from chalicelib.background import transfers
+from chalicelib.domain.uploads import DIRECT_UPLOAD, WEB_DOWNLOAD
 from chalicelib.errors import Unavailable
-from chalicelib.store import dynamodb, objects
+from chalicelib.store import claims, dynamodb, objects, queue
 from chalicelib.store import uploads as upload_store
 from infra.local.worker import Pump
 from tests.actors import Actor
@@ -97,6 +99,37 @@ def test_an_upload_in_parts_becomes_the_data(
     assert (ended["state"], ended["message"]) == ("success", "")
     assert ended["hashed"] == len(CONTENT)
     assert multiparts(image_id) == []
+
+
+def test_an_upload_beyond_its_projects_bound_waits(
+    producer: Actor, image_id: str, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of direct uploads alone: an import has another slot; it loses no try."""
+    one = replace(settings.current, project_imports_max=1)
+    monkeypatch.setattr(settings, "current", one)
+    begun = begin(producer, image_id)
+    for part in begun["parts"]:
+        send_part(part)
+    producer.post(begun["self"] + "/complete", {})
+    upload = upload_store.load_upload(image_id, begun["id"])
+    assert upload
+    others = [
+        replace(upload, id="other", method=m) for m in (DIRECT_UPLOAD, WEB_DOWNLOAD)
+    ]
+    pump.read_stream()
+    sent: list[Any] = []
+    with monkeypatch.context() as waiting:
+        waiting.setattr(queue, "send_upload", lambda *message: sent.append(message[1:]))
+        claimed = [claims.claim_slot(other) for other in others]
+        transfers.transfer(image_id, begun["id"], lambda: False)
+    waits = upload_store.load_upload(image_id, begun["id"])
+    claims.release_slot(others[0])
+    pump.drain()
+
+    assert claimed == [True, True]
+    assert sent == [(30, 1)]
+    assert waits == upload
+    assert producer.get(f"/v2/images/{image_id}").document["status"] == "active"
 
 
 def test_a_url_is_for_one_part_and_some_minutes(producer: Actor, image_id: str) -> None:

@@ -135,11 +135,11 @@ def test_an_import_beyond_its_projects_bound_waits_and_loses_no_try(
         waiting.setattr(queue, "send_upload", lambda *message: sent.append(message[1:]))
         claimed = upload_store.load_upload(image_id, first)
         assert claimed
-        assert claims.claim_import(claimed)
+        assert claims.claim_slot(claimed)
         for waits, minutes in enumerate([0, 10, 20, 30]):
             then = start + timedelta(minutes=minutes)
             waiting.setattr(clock, "now", lambda then=then: then)
-            assert claims.claim_import(claimed)
+            assert claims.claim_slot(claimed)
             transfers.transfer(other, second, lambda: False, waits)
     waiting_upload = upload_store.load_upload(other, second)
     pump.drain()
@@ -161,13 +161,13 @@ def test_a_claim_of_a_run_that_was_killed_ends_by_itself(
     upload = upload_store.load_upload(image_id, upload_id)
     assert upload
     killed = replace(upload, id="killed")
-    assert claims.claim_import(killed)
+    assert claims.claim_slot(killed)
 
-    claimed = [claims.claim_import(upload)]
+    claimed = [claims.claim_slot(upload)]
     later = clock.now() + claims.CLAIM + timedelta(seconds=1)
     monkeypatch.setattr(clock, "now", lambda: later)
-    claimed.append(claims.claim_import(upload))
-    claims.release_import(upload)
-    claimed.append(claims.claim_import(killed))
+    claimed.append(claims.claim_slot(upload))
+    claims.release_slot(upload)
+    claimed.append(claims.claim_slot(killed))
 
     assert claimed == [False, True, True]
