@@ -40,7 +40,7 @@ class Settings:
     sort_images_max: int = 25_000
     upload_bytes_max: int = 4_500_000
     import_allow: str = ""
-    import_rate_min: int = 65_536
+    import_rate_min: int = 81_920
     project_imports_max: int = 4
     image_formats: str = "inspect"
     extension: str = "on"

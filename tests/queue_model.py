@@ -177,7 +177,7 @@ class Source:
     left: int
     validator: str = '"1"'
 
-    def read(self, n: int) -> bytes:
+    def read(self, n: int, _seconds: float) -> bytes:
         """Return the next bytes, in the time that they take."""
         size = min(n, self.left)
         self.time.sleep(size / self.rate)
@@ -207,6 +207,7 @@ class Service:
         self.data: dict[str, bytes] = {}
         self.running: Counter[str] = Counter()
         self.most: Counter[str] = Counter()
+        self.longest = 0.0
 
     def ask(self, project_id: str, rate: float, size: int) -> str:
         """Ask for an import from a source of a rate; return the upload's id."""
@@ -241,7 +242,9 @@ class Service:
                 continue
             number, message = taken
             record = {"body": message.body, "receiptHandle": str(number)}
+            begun = self.time.seconds
             functions.importer({"Records": [record]}, Context(self.time))
+            self.longest = max(self.longest, self.time.seconds - begun)
             self.time.sleep(0.1)
             self.sqs.delete(number)
 
@@ -326,7 +329,8 @@ def serving(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> Iterator[Service
             (claims, "_save", service.save_claims),
             (downloads, "open_source", service.open_source),
             (downloads, "PART_BYTES", downloads.PART_BYTES // SCALE),
-            (runs, "PIECE_BYTES", runs.PIECE_BYTES // SCALE),
+            (downloads, "PART_BYTES_MIN", downloads.PART_BYTES_MIN // SCALE),
+            (downloads, "PIECE_BYTES", runs.PIECE_BYTES // SCALE),
             (objects, "put_data", service.put_data),
             (objects, "etag_of", service.etag_of),
             (objects, "begin_multipart", lambda *_: "multipart"),

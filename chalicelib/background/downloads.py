@@ -1,5 +1,6 @@
 """Downloads: the bytes of a source, copied to the bucket part by part."""
 
+import math
 from hashlib import md5
 from math import ceil
 from typing import Final
@@ -32,8 +33,20 @@ PART_BYTES_MAX: Final = 64 * 1024**2
 """Maximum size of a part, in bytes: one is held in memory."""
 
 
+PART_BYTES_MIN: Final = 5 * 1024**2
+"""Minimum size of a part in S3, in bytes; only the last one may be smaller."""
+
+
+PIECE_BYTES: Final = 64 * 1024
+"""Size of what is read of a source at a time, in bytes."""
+
+
 RATE_SECONDS: Final = 30
 """Time from which on a source must have the least average rate, in seconds."""
+
+
+GRACE_SECONDS: Final = 10
+"""Time limit of a read that lasts beyond the end of a slice, in seconds."""
 
 
 def download(run: Run, is_out_of_time: IsOutOfTime) -> Digests:
@@ -71,6 +84,7 @@ def _complete(run: Run, etag: str) -> None:
 def _fetch(
     run: Run, digests: Digests, etags: Digests, is_out_of_time: IsOutOfTime
 ) -> tuple[Digests, Digests]:
+    pace = _Pace(is_out_of_time)
     upload, progress = run.upload, run.upload.progress
     parts, part_size = progress.parts, upload.part_size or PART_BYTES
     allowed = parse_allowed(settings.current.import_allow)
@@ -78,17 +92,18 @@ def _fetch(
         upload.uri or "", allowed, digests.size, progress.validator, upload.size
     ) as source:
         # What cannot go on at its middle is read in one run: a slice would lose it.
-        is_sliced = bool(source.validator) and (source.resumes or digests.size == 0)
-        pace = _Pace(is_out_of_time, is_sliced=is_sliced)
+        pace.is_sliced = bool(source.validator) and (
+            source.resumes or digests.size == 0
+        )
         begun_at = upload.begun_at or clock.now()
         if not source.resumes:
             digests, etags, parts = Digests(), Digests(), 0
             part_size = _part_size(source.length)
             run.save(part_size=part_size, size=source.length, begun_at=begun_at)
         while True:
-            content = _read_part(source, part_size, pace)
-            is_last = len(content) < part_size
+            content, is_last = _read_part(source, part_size, pace)
             digests.update(content)
+            is_last = is_last or digests.size == source.length
             if parts == 0 and is_last:
                 objects.put_data(upload.image_id, upload.id, content)
             elif content:
@@ -110,13 +125,14 @@ def _fetch(
 class _Pace:
     """How long a run stays at a source, and how slow the source may be.
 
-    A slice ends after a minute, but not before one part was stored: less is no
-    progress. At the least rate that a source may have, a part takes two minutes.
+    A slice ends after a minute, or once it has the least that S3 takes as a part: less
+    is no progress. At the least rate that a source may have that takes 64 s.
     """
 
-    def __init__(self, is_out_of_time: IsOutOfTime, *, is_sliced: bool) -> None:
+    def __init__(self, is_out_of_time: IsOutOfTime) -> None:
+        """Begin a run, before its source is opened: that takes its time, too."""
+        self.is_sliced = False
         self._is_out_of_time = is_out_of_time
-        self._is_sliced = is_sliced
         self._begun = clock.now()
         self._parts = 0
         self._size = 0
@@ -132,7 +148,7 @@ class _Pace:
             OutOfTimeError: It must end.
             SourceBroken: The source is too slow.
         """
-        if self._is_out_of_time() or (self._parts and self._ends_within(1)):
+        if self._is_out_of_time() or (self._parts and self.is_over):
             raise OutOfTimeError
         seconds = self._seconds
         least = seconds * settings.current.import_rate_min
@@ -151,24 +167,41 @@ class _Pace:
 
     def _ends_within(self, times: float) -> bool:
         """Return whether the slice ends before the run took some times as long."""
-        return self._is_sliced and self._seconds * times > runs.SLICE_SECONDS
+        return self.is_sliced and self._seconds * times > runs.SLICE_SECONDS
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the slice has ended."""
+        return self._ends_within(1)
+
+    @property
+    def read_seconds(self) -> float:
+        """Time limit of the next read, in seconds."""
+        if not self.is_sliced:
+            return math.inf
+        return max(runs.SLICE_SECONDS - self._seconds, 0) + GRACE_SECONDS
 
     @property
     def _seconds(self) -> float:
         return (clock.now() - self._begun).total_seconds()
 
 
-def _read_part(source: Source, size: int, pace: _Pace) -> bytes:
-    """Return the next part; it is smaller only at the end of the source."""
+def _read_part(source: Source, size: int, pace: _Pace) -> tuple[bytes, bool]:
+    """Return the next part, and whether it is known to be the last one.
+
+    It is smaller at the end of the source, and at the end of a slice.
+    """
     part = bytearray()
     while len(part) < size:
+        if pace.is_over and len(part) >= PART_BYTES_MIN:
+            return bytes(part), False
         pace.check()
-        piece = source.read(min(runs.PIECE_BYTES, size - len(part)))
+        piece = source.read(min(PIECE_BYTES, size - len(part)), pace.read_seconds)
         if not piece:
-            break
+            return bytes(part), True
         pace.add(piece)
         part += piece
-    return bytes(part)
+    return bytes(part), False
 
 
 def _send_part(run: Run, number: int, content: bytes) -> None:

@@ -10,6 +10,7 @@ has the same message, so that nobody can scan ports by it.
 """
 
 import io
+import math
 import re
 import socket
 import ssl
@@ -36,11 +37,11 @@ from chalicelib.domain.import_uris import (
 CONNECT_SECONDS: Final = 10.0
 """Time limit of the connection to one address, in seconds."""
 
-OPEN_SECONDS: Final = 60.0
+OPEN_SECONDS: Final = 20.0
 """Time limit from the first connection to the last response's headers, in seconds."""
 
 READ_SECONDS: Final = 30.0
-"""Time limit of one `read`, in seconds: 1 MiB at 35 kB/s."""
+"""Time limit of one `read`, in seconds, where its caller has none that is shorter."""
 
 SURPLUS_SECONDS: Final = 0.5
 """Wait for the end of a connection after the end of the body, in seconds."""
@@ -158,8 +159,10 @@ class Source:
         self._response.close()
         self._connection.close()
 
-    def read(self, n: int) -> bytes:
+    def read(self, n: int, seconds: float = math.inf) -> bytes:
         """Return the next *n* bytes; fewer only at the end of a complete body.
+
+        It takes *seconds* at most, and never more than `READ_SECONDS`.
 
         Raises:
             SourceBroken: The body is truncated, or arrives too slowly.
@@ -167,7 +170,7 @@ class Source:
         """
         if n < 1:
             raise ValueError("At least one byte must be requested.")
-        self._connection.deadline = time.monotonic() + READ_SECONDS
+        self._connection.deadline = time.monotonic() + min(seconds, READ_SECONDS)
         data = bytearray()
         with _translated_errors(has_responded=True):
             while len(data) < n and not self._ended:

@@ -125,6 +125,22 @@ def test_a_slow_source_is_given_up(
     assert time.monotonic() - begun < 4
 
 
+def test_a_reader_may_allow_a_read_less_time() -> None:
+    """However slowly the bytes arrive."""
+    stop = threading.Event()
+
+    def respond(client: socket.socket) -> None:
+        client.sendall(response(b"", length=len(DATA)))
+        drip(DATA, stop)(client)
+
+    with Server(respond) as server:
+        with server.open() as source, pytest.raises(SourceBroken) as broken:
+            source.read(len(DATA), 0.1)
+        stop.set()
+
+    assert str(broken.value) == "The source is too slow."
+
+
 def test_each_read_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader may store data between reads for longer than opening may take."""
     monkeypatch.setattr(sources, "OPEN_SECONDS", 0.3)

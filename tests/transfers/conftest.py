@@ -16,6 +16,8 @@ def _small_and_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small parts; no pause before another try; sources on loopback."""
     small_parts(monkeypatch)
     monkeypatch.setattr(downloads, "PART_BYTES", PART)
+    monkeypatch.setattr(downloads, "PART_BYTES_MIN", PART // 2)
+    monkeypatch.setattr(downloads, "PIECE_BYTES", 100)
     monkeypatch.setattr(runs, "PIECE_BYTES", 100)
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
     allow(monkeypatch, "127.0.0.1")

@@ -15,6 +15,8 @@ from chalicelib.store import uploads as upload_store
 from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.transfers.importing import (
+    CONTENT,
+    PART,
     ask_import,
     assert_failed,
     assert_imported,
@@ -32,9 +34,9 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     def pass_by(pause: float) -> None:
         read = sources.Source.read
 
-        def read_slowly(source: sources.Source, n: int) -> bytes:
+        def read_slowly(source: sources.Source, n: int, seconds: float) -> bytes:
             time[0] += pause
-            return read(source, n)
+            return read(source, n, seconds)
 
         monkeypatch.setattr(sources.Source, "read", read_slowly)
 
@@ -54,11 +56,12 @@ def any_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (2.5, [None, "bytes=2000-"]),
         (4, [None, "bytes=1000-", "bytes=2000-"]),
-        (7, [None, "bytes=1000-", "bytes=2000-"]),
+        (7, [None, "bytes=900-", "bytes=1800-"]),
+        (13, [None, *[f"bytes={start}-" for start in range(500, 2560, 500)]]),
     ],
 )
 @pytest.mark.usefixtures("any_rate")
-def test_a_run_on_a_source_ends_after_a_minute_with_a_whole_part(  # noqa: PLR0913, PLR0917 - a row
+def test_a_run_on_a_source_ends_after_a_minute(  # noqa: PLR0913, PLR0917 - a row
     producer: Actor,
     image_id: str,
     source: WebSource,
@@ -67,7 +70,7 @@ def test_a_run_on_a_source_ends_after_a_minute_with_a_whole_part(  # noqa: PLR09
     pause: float,
     asked: list[str | None],
 ) -> None:
-    """Another one goes on; where a part takes longer, the run takes as long."""
+    """Another one goes on; a part may be shorter then, but not below S3's minimum."""
     seconds(pause)
     ask_import(producer, image_id, source)
 
@@ -75,6 +78,26 @@ def test_a_run_on_a_source_ends_after_a_minute_with_a_whole_part(  # noqa: PLR09
 
     assert source.asked == asked
     assert_imported(producer, image_id)
+
+
+def test_a_run_that_ends_where_the_source_ends_is_the_last_one(
+    producer: Actor,
+    image_id: str,
+    source: WebSource,
+    pump: Pump,
+    seconds: Callable[[float], None],
+) -> None:
+    """Though its last part is whole: a request beyond the end would start again."""
+    source.content = CONTENT[: 2 * PART]
+    seconds(0.002)
+    ask_import(producer, image_id, source)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runs, "SLICE_SECONDS", 0.05)
+
+        pump.drain()
+
+    assert source.asked == [None]
+    assert_imported(producer, image_id, source.content)
 
 
 @pytest.mark.usefixtures("any_rate")
@@ -92,7 +115,7 @@ def test_a_source_that_cannot_be_resumed_is_read_in_one_run(
 
     pump.drain()
 
-    assert source.asked == [None, "bytes=1000-"]
+    assert source.asked == [None, "bytes=900-"]
     assert_imported(producer, image_id)
 
 
