@@ -22,7 +22,7 @@ from chalicelib.domain import policy
 from chalicelib.domain.offer_rules import ANYONE, Effect
 from chalicelib.domain.profiles import Profile, is_contact
 from chalicelib.domain.sharing import Result
-from chalicelib.errors import BadRequest, NotFound
+from chalicelib.errors import BadRequest, Conflict, NotFound
 from chalicelib.store import offer_rules as rule_store
 from chalicelib.store import profiles as profile_store
 
@@ -90,14 +90,22 @@ def delete_profile() -> Response:
 
 @profiles.route(VERIFIED, methods=["PUT"], content_types=ANY_TYPE)
 def verify_profile(project_id: str) -> Response:
-    """Say, as an administrator, that a profile is true, or not."""
+    """Say, as an administrator, that a profile is true, or not.
+
+    What the body names of the profile must be so, as the project may have changed it
+    since it was read.
+    """
     parse_query(profiles)
     caller = caller_of(profiles)
     policy.require_administrator("verify_profile", caller)
-    verified = parse_exactly("verified", body(profiles))["verified"]
+    wanted = parse_exactly("verified", body(profiles))
+    verified = wanted.pop("verified")
     before = profile_store.load_profile(check_project_id(project_id))
     if before is None:
         raise NotFound(f"The project {project_id} has no profile.")
+    for name, text in wanted.items():
+        if getattr(before, name) != text:
+            raise Conflict(f"The profile has another {name}; read it again.")
     result = Result.UNCHANGED
     if before.verified is not verified:
         after = replace(before, verified=verified)

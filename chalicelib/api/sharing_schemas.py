@@ -35,6 +35,16 @@ _STATUS: Final = {"enum": [str(status) for status in MemberStatus]}
 _FLAG: Final = {"type": "boolean"}
 
 
+_DISPLAY_NAME: Final = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": DISPLAY_NAME_MAX,
+}
+
+
+_CONTACT: Final = {"type": ["string", "null"], "maxLength": CONTACT_MAX}
+
+
 def _object(required: list[str], **properties: Json) -> Json:
     return {
         "type": "object",
@@ -86,11 +96,13 @@ SHARING_BODIES: Final[dict[str, Json]] = {
     ),
     "profile": _object(
         ["display_name"],
-        display_name={"type": "string", "minLength": 1, "maxLength": DISPLAY_NAME_MAX},
-        contact={"type": ["string", "null"], "maxLength": CONTACT_MAX},
+        display_name=_DISPLAY_NAME,
+        contact=_CONTACT,
         published=_FLAG,
     ),
-    "verified": _object(["verified"], verified=_FLAG),
+    "verified": _object(
+        ["verified"], verified=_FLAG, display_name=_DISPLAY_NAME, contact=_CONTACT
+    ),
     "offer-rule": _object(["effect"], effect={"enum": [str(one) for one in Effect]}),
 }
 """The bodies of the sharing extension's requests, by the kind of request."""

@@ -89,7 +89,8 @@ def _share_with_partner(
     with suppress(RefusedError):  # EXTENSION=off, or MEMBER_QUOTA=0
         _call(app, people.producer, "PUT", f"{extension}/profile", producer_profile)
         verified = f"{extension}/profiles/producer/verified"
-        _call(app, people.admin, "PUT", verified, {"verified": True})
+        named = {"display_name": producer_profile["display_name"]}
+        _call(app, people.admin, "PUT", verified, {"verified": True, **named})
         rule = f"{extension}/rules/producer"
         _call(app, partner, "PUT", rule, {"effect": "accept"})
         for image_id in images:

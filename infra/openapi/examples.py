@@ -206,7 +206,11 @@ EXAMPLES: Final[dict[str, Any]] = {
     "recipient": {"project_id": "consumer", "known": True, "profile": _profile},
     "profile": {"display_name": "ACME", "published": True},
     "own-profile": _own_profile,
-    "verified": {"verified": True},
+    "verified": {
+        "verified": True,
+        "display_name": "ACME",
+        "contact": "https://acme.example/images",
+    },
     "offer-rule": {"effect": "accept"},
     "producer-rule": _rule,
     "producer-rules": {"rules": [_rule], "next": None},

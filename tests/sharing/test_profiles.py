@@ -9,14 +9,16 @@ from uuid import uuid4
 
 import pytest
 
+import app as service
 from chalicelib import settings
 from chalicelib.background import stream
 from chalicelib.background.stream import Record
 from chalicelib.domain import offer_rules
 from chalicelib.store.dynamodb import query_page
+from infra.local.server import per_thread
 from infra.local.worker import Pump
 from tests.actors import Actor
-from tests.aws_faults import stored
+from tests.aws_faults import second_writer, stored
 
 PROFILE = "/ext/v1/profile"
 RULES = "/ext/v1/rules"
@@ -64,6 +66,32 @@ def test_an_administrators_word_is_on_what_it_read(
         "contact": "images@acme.example",
         "verified": False,
     }
+
+
+@pytest.mark.parametrize(
+    "changed", [{"display_name": "Debian"}, {"contact": None}, {"contact": "a@b"}]
+)
+def test_an_administrator_verifies_what_it_names(
+    changed: dict[str, Any], producer: Actor, admin: Actor
+) -> None:
+    """Not what the project made of it since, before or during the call."""
+    per_thread(service.app)
+    producer.put(PROFILE, ACME)
+    seen = admin.get(f"{PROFILE}?project_id=producer").document
+    named = {name: seen[name] for name in ("display_name", "contact")}
+    wanted = {"verified": True, **named}
+    verified = "/ext/v1/profiles/producer/verified"
+
+    with second_writer("PutItem", lambda: producer.put(PROFILE, ACME | changed)):
+        during = admin.put(verified, wanted)
+    after = admin.put(verified, wanted)
+    shown = producer.get(PROFILE).document
+    producer.put(PROFILE, ACME)
+
+    assert (during.status, during.document["reason"]) == (409, "conflict")
+    assert (after.status, after.body) == (409, during.body)
+    assert shown["verified"] is False
+    assert admin.put(verified, wanted).document["verified"] is True
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from moto.dynamodb.models import dynamodb_backends
 
+import app as service
 from chalicelib.background import stream
 from chalicelib.background.stream import RULE_USER, Record
 from chalicelib.store import dynamodb
 from chalicelib.store.keys import member_key
-from tests.actors import Actor, Response
+from infra.local.server import per_thread
+from tests.actors import Actor, Response, Send, in_process
 from tests.aws_faults import stored
 from tests.interleaving import EachOrder, Stage, stepping
 
@@ -77,6 +79,13 @@ class Scene:
         changed = json.loads(raw["changed"]["S"])
         who = f"{changed['project_id']} {changed['user_id']}"
         return raw["created_at"]["S"], raw["status"]["S"], who
+
+
+@pytest.fixture
+def send() -> Send:
+    """Call the Lambda handler in this process, from any thread."""
+    per_thread(service.app)
+    return in_process(service.app)
 
 
 @pytest.fixture
