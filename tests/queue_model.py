@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import count
 from threading import Semaphore, Thread
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import pytest
 
 from chalicelib import clock, settings
-from chalicelib.background import downloads, functions, runs
+from chalicelib.background import downloads, functions, runs, sweep
 from chalicelib.domain.uploads import Upload, UploadState
 from chalicelib.errors import StaleError
 from chalicelib.store import claims, objects, queue
@@ -122,6 +123,25 @@ class Sqs:
         number = next(self._numbers)
         self._messages[number] = Message(asked["MessageBody"], asked["MessageGroupId"])
         self._hide(number, asked["DelaySeconds"])
+
+    def get_queue_attributes(self, **_: Any) -> dict[str, Any]:
+        """Return how many messages are visible, as botocore's client does."""
+        self._show()
+        number = sum(map(len, self._visible.values()))
+        return {"Attributes": {"ApproximateNumberOfMessages": str(number)}}
+
+    @property
+    def number(self) -> int:
+        """How many messages there are, those in flight included."""
+        return len(self._messages)
+
+    def lose(self) -> Message:
+        """Lose the message that comes next."""
+        taken = self.receive()
+        assert taken
+        number, message = taken
+        self.delete(number)
+        return message
 
     def receive(self) -> tuple[int, Message] | None:
         """Return the message that comes next, if any is visible."""
@@ -247,6 +267,12 @@ class Service:
             self.longest = max(self.longest, self.time.seconds - begun)
             self.time.sleep(0.1)
             self.sqs.delete(number)
+
+    def sweep(self) -> None:
+        """Let the sweep look at each upload that waits or has a run."""
+        has_backlog = cache(queue.has_backlog)
+        for upload in list(self.uploads.values()):
+            sweep._resume_or_end(has_backlog, (upload.image_id, upload.id))  # noqa: SLF001 - its list is of the table's index
 
     def load(self, _image_id: str, upload_id: str) -> Upload | None:
         """Stand in for `load_upload`."""

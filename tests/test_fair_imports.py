@@ -1,5 +1,7 @@
 """Imports of many projects on ten slots: none keeps another's waiting."""
 
+import json
+
 import pytest
 
 from chalicelib import settings
@@ -50,6 +52,30 @@ def test_an_import_waits_for_one_slice_where_all_slots_are_taken(
     assert sum(service.most.values()) >= SLOTS
     assert service.longest < 75
     assert (service.sqs.dead, service.sqs.receives_max) == ([], 1)
+
+
+def test_the_sweep_sends_what_is_lost_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what waits in a long queue for hours; once that is done, all that is idle."""
+    with serving(monkeypatch) as service:
+        for number in range(700):
+            service.ask(f"slow-{number}", 100_000, SIZE)
+        lost = json.loads(service.sqs.lose().body)["upload_id"]
+        service.begin()
+        numbers = []
+        for hour in (1.1, 2.1):
+            service.time.pass_until(hour * HOUR)
+            service.sweep()
+            numbers.append(service.sqs.number)
+        before = service.uploads[lost]
+        while service.sqs.number > SLOTS:
+            service.sqs.lose()
+        service.time.pass_until(2.2 * HOUR)
+        service.sweep()
+        service.time.pass_until(3.6 * HOUR)
+
+    assert numbers == [699, 699]
+    assert before.begun_at is None
+    assert all(upload.begun_at for upload in service.uploads.values())
 
 
 def test_messages_that_are_put_back_would_die(monkeypatch: pytest.MonkeyPatch) -> None:

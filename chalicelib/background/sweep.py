@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
@@ -12,6 +13,7 @@ from chalicelib import clock
 from chalicelib.background import transfers
 from chalicelib.domain.images import is_image_id
 from chalicelib.domain.uploads import UploadState
+from chalicelib.errors import StaleError
 from chalicelib.store import images as image_store
 from chalicelib.store import objects, queue
 from chalicelib.store import uploads as upload_store
@@ -65,13 +67,15 @@ def sweep(seconds: float) -> None:
     Each list has its share of the time, and goes on in the next run where it ended.
     """
     now = clock.now()
+    has_backlog = cache(queue.has_backlog)  # Before this run sends anything.
+    resume_or_end = partial(_resume_or_end, has_backlog)
     unfinished = partial(upload_store.query_unfinished, now - IDLE)
     abandoned = partial(upload_store.query_open, now - ABANDONED)
     deleted = partial(image_store.query_deleted, now - STREAM_LOST)
     uncounted = partial(usage_store.query_uncounted, now - RECOUNTED)
     lists: tuple[_List[Any], ...] = (
-        _List("unfinished", unfinished, _resume_or_end),
-        _List("open", abandoned, _resume_or_end),
+        _List("unfinished", unfinished, resume_or_end),
+        _List("open", abandoned, resume_or_end),
         _List("deleted", deleted, _repeat_deletion),
         _List("uncounted", uncounted, _recount),
         _List("multiparts", _idle_multiparts, _remove_unneeded, ROUND),
@@ -100,13 +104,20 @@ def _go_on(one: _List[_T], cursors: dict[str, str], ends: datetime) -> None:
             return
 
 
-def _resume_or_end(ids: tuple[str, str]) -> None:
+def _resume_or_end(has_backlog: Callable[[str], bool], ids: tuple[str, str]) -> None:
+    """Send an idle upload to its queue if its message is lost, or end it.
+
+    In a queue with a backlog its message may wait still, unless that discarded it.
+    """
     now = clock.now()
     upload = upload_store.load_upload(*ids)
     if upload is None or upload.is_over or upload.updated_at > now - IDLE:
         return
     if upload.state is not UploadState.OPEN:
-        queue.send_upload(upload)
+        if upload.updated_at > now - queue.KEPT and has_backlog(upload.method):
+            return
+        with suppress(StaleError):  # A run has just begun.
+            queue.send_upload(upload_store.save_upload(upload, upload))
     elif upload.updated_at < now - ABANDONED:
         transfers.fail(
             upload, f"The client did not continue it for {ABANDONED.days} days."

@@ -7,7 +7,8 @@ groups fairly, however many messages one of them has (fair queues of SQS).
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -15,6 +16,11 @@ from chalicelib import settings
 from chalicelib.aws import client
 from chalicelib.domain.uploads import WEB_DOWNLOAD, Upload
 from chalicelib.errors import Unavailable
+
+KEPT: Final = timedelta(days=4)
+"""Time after which a queue discards a message."""
+
+_UNAVAILABLE: Final = "The queue is unavailable; retry."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +50,25 @@ def send_upload(upload: Upload, delay: int = 0, waits: int = 0) -> None:
 
     A `web-download` goes to the queue of imports, so that nothing else waits for it.
     """
-    current = settings.current
-    imports = current.import_queue_url or current.queue_url
-    url = imports if upload.method == WEB_DOWNLOAD else current.queue_url
     message: dict[str, Any] = {"image_id": upload.image_id, "upload_id": upload.id}
     if waits:
         message["waits"] = waits
-    _send(url, message, upload.project_id, delay)
+    _send(_url_of(upload.method), message, upload.project_id, delay)
+
+
+def has_backlog(method: str) -> bool:
+    """Return whether messages wait to be received where uploads of a method do.
+
+    SQS counts approximately. Those that are delayed or in flight do not count.
+    """
+    name = "ApproximateNumberOfMessages"
+    try:
+        response = client("sqs").get_queue_attributes(
+            QueueUrl=_url_of(method), AttributeNames=[name]
+        )
+    except (BotoCoreError, ClientError) as exc:
+        raise Unavailable(_UNAVAILABLE) from exc
+    return int(response["Attributes"][name]) > 0
 
 
 def send_copies(message: CopyMessage) -> None:
@@ -74,6 +92,12 @@ def parse_message(body: str) -> UploadMessage | CopyMessage:
     )
 
 
+def _url_of(method: str) -> str:
+    current = settings.current
+    imports = current.import_queue_url or current.queue_url
+    return imports if method == WEB_DOWNLOAD else current.queue_url
+
+
 def _send(url: str, message: dict[str, Any], project_id: str, delay: int = 0) -> None:
     try:
         client("sqs").send_message(
@@ -84,4 +108,4 @@ def _send(url: str, message: dict[str, Any], project_id: str, delay: int = 0) ->
             DelaySeconds=delay,
         )
     except (BotoCoreError, ClientError) as exc:
-        raise Unavailable("The queue is unavailable; retry.") from exc
+        raise Unavailable(_UNAVAILABLE) from exc

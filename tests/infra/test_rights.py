@@ -146,11 +146,12 @@ def _leave_and_sweep(send: Send, pump: Pump, monkeypatch: pytest.MonkeyPatch) ->
     nobody = ids.new_id()
     objects.put_data(nobody, nobody, b"left")
     objects.begin_multipart(nobody, nobody)
-    later = clock.now() + sweep.ABANDONED + timedelta(days=1)
-    monkeypatch.setattr(clock, "now", lambda: later)
     event = {"version": "0", "source": "aws.events", "detail": {}}
     event |= dict.fromkeys(("account", "region", "time", "id", "detail-type"), "local")
-    functions.sweep({**event, "resources": []}, Context())
+    for time in (2 * sweep.IDLE, sweep.ABANDONED + timedelta(days=1)):
+        later = clock.now() + time
+        monkeypatch.setattr(clock, "now", lambda later=later: later)
+        functions.sweep({**event, "resources": []}, Context())
     pump.drain()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.store.queue import KEPT
 from infra.package.template import read
 from tests.infra.rights import granted
 from tests.package.packaged import ROOT, Package
@@ -142,6 +143,7 @@ def test_a_message_stays_hidden_while_a_function_runs(
     assert worker["Timeout"] == 900
     assert worker["MemorySize"] >= 1024
     assert queue["VisibilityTimeout"] > worker["Timeout"]
+    assert queue["MessageRetentionPeriod"] == KEPT.total_seconds()
     (source,) = worker["Events"].values()
     assert source["Properties"]["Queue"] == {"Fn::GetAtt": [queue_name, "Arn"]}
     assert source["Properties"]["BatchSize"] == 1
