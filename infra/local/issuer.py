@@ -1,10 +1,11 @@
-"""A small OpenID Connect issuer on loopback, to try tokens with."""
+"""A small OpenID Connect issuer on loopback, to try tokens and the sign-in with."""
 
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, Final
@@ -12,6 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from infra.local.authorization import Authorization, Reply, origins_of
 
 AUDIENCE: Final = "cloud-images"
 VALID_SECONDS: Final = 3600
@@ -21,6 +24,8 @@ _MAKERS: Final = {
     "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "EdDSA": ed25519.Ed25519PrivateKey.generate,
 }
+
+_TEXT: Final = {"Content-Type": "text/plain"}
 
 Json = dict[str, Any]
 
@@ -68,7 +73,24 @@ class Issuer:
         """
         if path == "/keys":
             return {"keys": [_public(*item) for item in self.keys.items()]}
-        return {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
+        return {
+            "issuer": self.url,
+            "jwks_uri": f"{self.url}/keys",
+            "authorization_endpoint": f"{self.url}/authorize",
+            "token_endpoint": f"{self.url}/token",
+            "response_types_supported": ["code"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": True,
+        }
+
+    def granted(self, who: str) -> Json:
+        """Return the token of `user:project:roles`, as the token endpoint does."""
+        token = self.sign(self.claims(*who.split(":")))
+        return {
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": VALID_SECONDS,
+        }
 
 
 def _public(key_id: str, pair: tuple[str, Any]) -> Json:
@@ -79,33 +101,61 @@ def _public(key_id: str, pair: tuple[str, Any]) -> Json:
 
 
 @contextmanager
-def running() -> Iterator[Issuer]:
-    """Run an issuer that has one key."""
+def running(*redirect_uris: str) -> Iterator[Issuer]:
+    """Run an issuer that has one key; a client may return to these addresses."""
     issuer = Issuer()
     issuer.add_key("first")
+    origins = origins_of(redirect_uris)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             """
             Answer with a document, or with a token: `/token?user=&project=&roles=`.
             """
+            path, query = self._parts()
+            if path == "/authorize":
+                self._send(authorization.ask(query))
+            elif path == "/token":
+                who = {"user": "", "project": "", "roles": ""}
+                token = issuer.sign(issuer.claims(**who | query))
+                self._send(Reply(HTTPStatus.OK, _TEXT, token.encode()))
+            else:
+                document = json.dumps(issuer.document(path))
+                self._send(Reply(HTTPStatus.OK, _TEXT, document.encode()))
+
+        def do_POST(self) -> None:
+            """Choose a user on the page, or exchange a code for a token."""
+            path, _ = self._parts()
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            form = dict(parse_qsl(body.decode(), keep_blank_values=True))
+            chosen = path == "/authorize"
+            self._send((authorization.choose if chosen else authorization.redeem)(form))
+
+        def _parts(self) -> tuple[str, dict[str, str]]:
             parts = urlsplit(self.path)
             issuer.asked.append(parts.path)
-            if parts.path == "/token":
-                who = {"user": "", "project": "", "roles": ""}
-                said = issuer.sign(issuer.claims(**who | dict(parse_qsl(parts.query))))
-            else:
-                said = json.dumps(issuer.document(parts.path))
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain")
+            return parts.path, dict(parse_qsl(parts.query))
+
+        def _send(self, reply: Reply) -> None:
+            self.send_response(reply.status)
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
+            origin = self.headers.get("Origin")
+            if origin in origins:
+                self.send_header("Access-Control-Allow-Origin", origin)
+            self.send_header("Vary", "Origin")
+            self.send_header("Content-Length", str(len(reply.body)))
             self.end_headers()
-            self.wfile.write(said.encode())
+            self.wfile.write(reply.body)
 
         def log_message(self, *_words: object) -> None:
             """Note nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     issuer.url = f"http://127.0.0.1:{server.server_port}"
+    authorization = Authorization(
+        issuer.url, frozenset(redirect_uris), sign=issuer.granted
+    )
     Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield issuer
