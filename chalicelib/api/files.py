@@ -16,8 +16,11 @@ HTML_TYPE: Final = "text/html; charset=UTF-8"
 SCRIPT_TYPE: Final = "text/javascript; charset=UTF-8"
 STYLE_TYPE: Final = "text/css; charset=UTF-8"
 
-MAX_AGE_SECONDS: Final = 3600
-"""How long a cache may use a file without asking whether it changed, in seconds."""
+CACHED: Final = "max-age=3600"
+"""The `Cache-Control` of a file: an hour without asking whether it changed."""
+
+CHANGEABLE: Final = "no-cache"
+"""The `Cache-Control` of what a setting changes: each use asks whether it changed."""
 
 
 @cache
@@ -27,12 +30,12 @@ def read_file(name: str) -> str:
 
 
 def file_response(
-    request: Request, text: str, media_type: str, policy: str
+    request: Request, text: str, media_type: str, policy: str, caching: str = CACHED
 ) -> Response:
     """Return a file under a Content-Security-Policy, or that the client has it."""
-    etag = f'"{sha256(text.encode()).hexdigest()[:32]}"'
+    etag = f'"{sha256((policy + text).encode()).hexdigest()[:32]}"'
     headers: dict[str, str | list[str]] = {
-        "Cache-Control": f"max-age={MAX_AGE_SECONDS}",
+        "Cache-Control": caching,
         "ETag": etag,
         "Content-Security-Policy": policy,
         "Referrer-Policy": "no-referrer",

@@ -38,8 +38,13 @@ SETTINGS: Final = (
     "OIDC_PROJECT_CLAIM",
     "OIDC_ROLES_CLAIM",
     "OIDC_ROLE_MAP",
+    "CONSOLE_CLIENT_ID",
+    "CONSOLE_SCOPE",
 )
-"""The settings of this method; docs/settings.md describes each."""
+"""The settings of this method; docs/settings.md describes each.
+
+The last two are for browsers, which sign in on the console's page.
+"""
 
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 LEEWAY: Final = timedelta(seconds=30)

@@ -20,7 +20,9 @@ OF_EXTERNAL = {
         "OS_(CACERT|PASSWORD|SYSTEM_SCOPE|(APPLICATION_CREDENTIAL|USER|PROJECT).*)"
         "|KEYSTONE_CREDENTIAL"
     ),
-    "oidc": re.compile("OIDC_(AUDIENCE|ALGORITHMS|[A-Z]+_CLAIM|ROLE_MAP)"),
+    "oidc": re.compile(
+        "OIDC_(AUDIENCE|ALGORITHMS|[A-Z]+_CLAIM|ROLE_MAP)|CONSOLE_(CLIENT_ID|SCOPE)"
+    ),
 }
 """The settings of an external service; they do not fit one that is started here."""
 
@@ -54,7 +56,7 @@ def start_identity(method: str, url: str) -> Iterator[Callers]:
         yield Callers(None, notes)
     else:
         unset = _unset_foreign(method)
-        with _keystone(url) if method == "keystone" else _issuer() as callers:
+        with _keystone(url) if method == "keystone" else _issuer(url) as callers:
             yield replace(callers, notes=[*unset, *callers.notes])
 
 
@@ -136,12 +138,15 @@ def _keystone(url: str) -> Iterator[Callers]:
 
 
 @contextmanager
-def _issuer() -> Iterator[Callers]:
-    from infra.local import issuer  # noqa: PLC0415 - as above
+def _issuer(url: str) -> Iterator[Callers]:
+    from infra.local import authorization, issuer  # noqa: PLC0415 - as above
 
-    with issuer.running() as started:
+    console = f"{url}/console"
+    localhost = console.replace("127.0.0.1", "localhost")
+    with issuer.running(console, localhost) as started:
         os.environ["OIDC_ISSUER"] = started.url
         os.environ["OIDC_AUDIENCE"] = issuer.AUDIENCE
+        os.environ["CONSOLE_CLIENT_ID"] = authorization.CLIENT_ID
 
         def sign(user: str, project: str, role: str) -> str:
             return started.sign(started.claims(user, project, role))
@@ -154,6 +159,7 @@ def _issuer() -> Iterator[Callers]:
             "Tokens expire after an hour. Get one for any user and project:\n",
             f"  PRODUCER={ask_for('alice', 'producer', 'member')}",
             f"  CONSUMER={ask_for('bob', 'consumer', 'member')}",
+            "\nThe console signs in there, as one of the example users.",
         ]
         people = People(
             producer=sign("alice", "producer", "member"),

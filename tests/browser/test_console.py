@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from infra.local.environments import install
+from tests.actors import over_http
 from tests.local.service import running
 
 HERE = Path(__file__).parent
@@ -30,10 +33,24 @@ def chromium() -> str:
     return found
 
 
-def walked(folder: str = "") -> Any:
-    """Walk through the console of a new service; return what was seen."""
+def seen_by(walk: str, *arguments: str) -> Any:
+    """Walk with Chromium in the environment of Playwright; return what was seen."""
     browser = chromium()
     python = install(HERE / "playwright.txt") / "python"
+    done = subprocess.run(
+        [str(python), "-m", f"tests.browser.{walk}", browser, *arguments],
+        cwd=HERE.parents[1],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def walked(folder: str = "") -> Any:
+    """Walk through the console of a new service; return what was seen."""
     with running() as run:
         producer = run.actor("producer")
         producer.make_image(name="fedora-43")
@@ -41,15 +58,18 @@ def walked(folder: str = "") -> Any:
         if not folder:
             deceiving = {"display_name": "ACME (verified)", "published": True}
             producer.put("/ext/v1/profile", deceiving)
-        done = subprocess.run(
-            [str(python), str(HERE / "walk.py"), run.url, browser, folder],
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=200,
-        )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+        return seen_by("walk", folder, run.url)
+
+
+def signed_in(folder: str = "") -> Any:
+    """Sign in at the issuer of a new service; return what was seen."""
+    with running(AUTH="oidc") as run:
+        (token_url,) = re.findall(r"PRODUCER=\$\(curl -s '(.+?)'\)", run.greeting)
+        token = requests.get(token_url, timeout=10).text
+        headers = {"X-Auth-Token": token, "Content-Type": "application/json"}
+        over_http(run.url)("POST", "/v2/images", headers, b'{"name": "fedora-43"}')
+        issuer = token_url.partition("/token")[0]
+        return seen_by("signing_in", folder, run.url, issuer)
 
 
 def main() -> None:
@@ -57,6 +77,7 @@ def main() -> None:
     folder = Path(__file__).parents[2] / "docs" / "console"
     folder.mkdir(exist_ok=True)
     walked(str(folder))
+    signed_in(str(folder))
 
 
 def test_both_sides_see_and_act_in_a_browser() -> None:
@@ -85,6 +106,43 @@ def test_both_sides_see_and_act_in_a_browser() -> None:
     }
     assert seen["empty"].startswith("Your project shares no image.")
     assert seen["expired"] == "The token is missing, wrong or expired. Sign in again."
+
+
+def test_one_signs_in_at_an_issuer() -> None:
+    """And learns what to do where that fails; no token is stored but in the tab."""
+    seen = signed_in()
+
+    assert seen["errors"] == []
+    assert seen["elsewhere"] == []
+    assert {name: found for name, found in seen["axe"].items() if found} == {}
+    assert seen["asked"] == {
+        "audience": "cloud-images",
+        "client_id": "cloud-images-console",
+        "code_challenge_method": "S256",
+        "redirect_uri": "URL/console",
+        "response_type": "code",
+        "scope": "openid",
+    }
+    assert seen["kept"] == "/console#/outgoing"
+    assert seen["stored"] == [[], ["token"]]
+    assert seen["accepted"] == "fedora-43: accepted."
+    assert seen["expired"] == (
+        "The sign-in has expired, or the token is wrong. Sign in again."
+    )
+    assert seen["signed_out"] == ["login"]
+    assert seen["said"] == {
+        "cancelled": "ISSUER did not let you in: the sign-in was cancelled, or your"
+        " account may not use this service.",
+        "forged": "This sign-in was not started in this tab, or was used already. Sign"
+        " in again.",
+        "used": "The sign-in took too long, or was used already. Sign in again.",
+        "foreign": "ISSUER let you in, but this service does not accept its token. Your"
+        " account may have no project here, or the token's audience, claims or times"
+        " do not fit: tell the operator of this service.",
+        "unreachable": "ISSUER does not respond to this page. Check the connection and"
+        " retry. If it goes on, ISSUER has to allow the origin URL: tell the operator"
+        " of this service.",
+    }
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Walks through the console in Chromium, one browser context a side.
 
-Run in the environment of Playwright: `python walk.py URL CHROMIUM [SCREENSHOTS]`. It
-prints what it saw as JSON: a name and a value for each step.
+Run in the environment of Playwright, from the repository's root:
+`python -m tests.browser.walk CHROMIUM SCREENSHOTS URL`. The folder for screenshots may
+be empty. It prints what it saw as JSON: a name and a value for each step.
 """
 
 import json
@@ -21,12 +22,15 @@ AXE = Axe()
 class Walk:
     """A walk of both sides; it notes what each page reports."""
 
+    issuer = ""
+    """Where one signs in, if not by a token."""
+
     def __init__(self, browser: Browser, url: str, folder: Path | None) -> None:
         self.browser, self.url, self.folder = browser, url, folder
         self.seen: dict[str, Any] = {"errors": [], "elsewhere": [], "axe": {}}
 
-    def side(self, token: str, scheme: str = "light") -> Page:
-        """Open the console in a context of its own, and sign in."""
+    def new_page(self, scheme: str) -> Page:
+        """Open a page in a context of its own; what it reports is noted."""
         context = self.browser.new_context(
             color_scheme=scheme, permissions=["clipboard-read", "clipboard-write"]
         )
@@ -35,6 +39,11 @@ class Walk:
         page.on("pageerror", lambda error: self.seen["errors"].append(str(error)))
         page.on("console", self._note_console)
         page.on("request", self._note_request)
+        return page
+
+    def side(self, token: str, scheme: str = "light") -> Page:
+        """Open the console in a context of its own, and sign in."""
+        page = self.new_page(scheme)
         page.goto(f"{self.url}/console")
         if scheme == "light":
             self.look(page, "sign-in")
@@ -47,7 +56,7 @@ class Walk:
             self.seen["errors"].append(message.text)
 
     def _note_request(self, request: Any) -> None:
-        if not request.url.startswith((self.url, "data:")):
+        if not request.url.startswith((self.url, self.issuer or self.url, "data:")):
             self.seen["elsewhere"].append(request.url)
 
     def look(self, page: Page, name: str) -> None:
@@ -181,7 +190,7 @@ def expired(tour: Walk, consumer: Page) -> None:
     tour.seen["expired"] = consumer.get_by_role("alert").inner_text()
 
 
-def main(url: str, chromium: str, folder: str = "") -> None:
+def main(chromium: str, folder: str, url: str) -> None:
     """Walk, and print what was seen."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

