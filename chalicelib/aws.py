@@ -4,6 +4,7 @@ PynamoDB makes DynamoDB's client, from this session.
 """
 
 import os
+from collections.abc import Callable
 from functools import cache, partial
 from threading import Lock
 from typing import Any
@@ -14,6 +15,7 @@ from botocore.session import Session, get_session
 
 from chalicelib import aws_requests, aws_signing, deadline
 from chalicelib.aws_answers import Parsers
+from chalicelib.aws_attempts import Attempts
 from chalicelib.aws_http import Connections
 
 _made: dict[tuple[str, str | None], Any] = {}
@@ -46,12 +48,15 @@ def speed_up(client: Any) -> Connections:  # noqa: ANN401 - botocore's own
     """
     ca_file = session().get_config_variable("ca_bundle")
     ca_file = os.environ.get("REQUESTS_CA_BUNDLE") if ca_file is None else ca_file
-    keep_deadline(client)
+    bound = keep_deadline(client)
     events = client.meta.events
     aws_requests.register(events)
     events.register("choose-signer.dynamodb", lambda **_: aws_signing.NAME)
     connections = Connections(client, ca_file)
-    events.register("before-send.dynamodb", connections.send)
+    attempts = Attempts(bound, connections.send)
+    # After whatever else there is before a call.
+    events.register_last("before-call", attempts.make_first)
+    events.register("before-send.dynamodb", attempts.send)
     return connections
 
 
@@ -68,11 +73,15 @@ def client(service: str, region: str | None = None, **options: Any) -> Any:  # n
         return _made[service, region]
 
 
-def keep_deadline(client: Any) -> None:  # noqa: ANN401 - botocore's own
-    """Bound each attempt of a client's calls by what is left of the request's time."""
+def keep_deadline(client: Any) -> Callable[..., None]:  # noqa: ANN401 - botocore's own
+    """Bound each attempt of a client's calls by what is left of the request's time.
+
+    Return what bounds a *request*.
+    """
     bound = partial(_bound, client.meta.config.read_timeout)
     service = client.meta.service_model.service_id.hyphenize()
     client.meta.events.register_first(f"before-send.{service}", bound)
+    return bound
 
 
 def _bound(read_timeout: float, request: Any, **_: Any) -> None:  # noqa: ANN401 - botocore's own

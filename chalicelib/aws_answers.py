@@ -7,6 +7,7 @@ those of `OPERATIONS`, are botocore's to parse.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from botocore.parsers import ResponseParserFactory
@@ -39,23 +40,29 @@ class _Parser:
 
     def parse(self, response: dict[str, Any], shape: Any) -> dict[str, Any]:  # noqa: ANN401 - botocore's own
         """Parse a response as botocore does."""
-        if (
-            response["status_code"] == _OK
-            and response["context"].get("operation_name") in OPERATIONS
-        ):
-            try:
-                parsed = json.loads(response["body"])
-            except ValueError:
-                parsed = None
-            if isinstance(parsed, dict):
-                return parsed | {"ResponseMetadata": _metadata(response)}
-        whole: dict[str, Any] = self._botocores.parse(response, shape)
+        parsed = None
+        if response["context"].get("operation_name") in OPERATIONS:
+            parsed = parse(
+                response["status_code"], response["headers"], response["body"]
+            )
+        whole: dict[str, Any] = parsed or self._botocores.parse(response, shape)
         return whole
 
 
-def _metadata(response: dict[str, Any]) -> dict[str, Any]:
-    headers = {name.lower(): value for name, value in response["headers"].items()}
-    metadata = {"HTTPStatusCode": response["status_code"], "HTTPHeaders": headers}
-    if "x-amzn-requestid" in headers:
-        metadata["RequestId"] = headers["x-amzn-requestid"]
-    return metadata
+def parse(
+    status: int, headers: Mapping[str, str], content: bytes
+) -> dict[str, Any] | None:
+    """Parse a response of an operation that succeeded; none where botocore has to."""
+    if status != _OK:
+        return None
+    try:
+        parsed = json.loads(content)
+    except ValueError:
+        return None
+    if not isinstance(parsed, dict):
+        return None
+    lowered = {name.lower(): value for name, value in headers.items()}
+    metadata = {"HTTPStatusCode": status, "HTTPHeaders": lowered}
+    if "x-amzn-requestid" in lowered:
+        metadata["RequestId"] = lowered["x-amzn-requestid"]
+    return parsed | {"ResponseMetadata": metadata}

@@ -321,22 +321,31 @@ def test_tls_trusts_whom_botocore_trusts(
 def test_a_request_is_signed_and_sent_as_by_botocore(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The same bytes, but for the order of headers and of the user agent's features."""
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    """The same bytes, but for the order of headers and of the user agent's features.
+
+    A first attempt has no number, nor what names its call; a second one has both.
+    """
     now = datetime(2026, 11, 28, 7, tzinfo=UTC)
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: now)
     monkeypatch.setattr("botocore.endpoint.uuid.uuid4", lambda: "an-id")
-    sent = []
+    sent: list[list[bytes]] = []
     for is_ours in (False, True):
         for operation, asked in ASKED.items():
-            with Server([answer(ANSWERED[operation])]) as server:
+            responses = [RETRIED["unavailable"], answer(ANSWERED[operation])]
+            with Server(responses) as server, without_backoff():
                 with client(server.url, is_ours=is_ours) as made:
                     made.meta.events.register("before-sign", _forget_port)
                     outcome(made, operation, asked)
-                sent.append(_without_host(server.requests[0]))
-    half = len(ASKED)
+                sent += map(_without_host, server.requests)
+    half = 2 * len(ASKED)
+    numbered = [
+        [line for line in one if line.startswith(b"amz-sdk-")] for one in sent[:half]
+    ]
 
-    assert sent[:half] == sent[half:]
+    for one, ours, its_number in zip(sent[:half], sent[half:], numbered, strict=True):
+        is_first = b"amz-sdk-request: attempt=1; max=3" in its_number
+        assert ours == [line for line in one if not is_first or line not in its_number]
+    assert all(len(its_number) == 2 for its_number in numbered)
     assert all(any(line.startswith(b"Authorization") for line in one) for one in sent)
 
 
