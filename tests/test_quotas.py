@@ -176,6 +176,23 @@ def test_uploads_at_once_are_counted_exactly(
     assert usage(producer)["image_count_uploading"]["usage"] == 0
 
 
+def test_a_staged_image_that_is_given_away_counts_for_its_heir(
+    producer: Actor, admin: Actor, pump: Pump, limit: Limit
+) -> None:
+    """Its upload is in progress still, and no record of the stream stays behind."""
+    limit(image_count_uploading=2)
+    image_id = producer.make_image(**FORMATS)
+    producer.upload(image_id, CONTENT, "stage")
+    pump.drain()
+
+    give = [{"op": "replace", "path": "/owner", "value": "heir"}]
+    assert admin.patch(f"/v2/images/{image_id}", give).status == 200
+    pump.drain()
+
+    assert usage(producer)["image_count_uploading"]["usage"] == 0
+    assert usage(Actor(producer.send, "heir"))["image_count_uploading"]["usage"] == 1
+
+
 def test_a_project_may_have_limits_of_its_own(
     producer: Actor, limit: Limit, capsys: pytest.CaptureFixture[str]
 ) -> None:

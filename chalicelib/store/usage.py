@@ -351,7 +351,7 @@ def _used_by(raw: Raw | None) -> Counter[tuple[Key, str]]:
         size = image.size or 0
         counts[usage, IMAGE_SIZE] = size if image.has_data else 0
         counts[usage, STAGE_SIZE] = size if image.status in _STAGED else 0
-        counts[usage, UPLOADING] = image.status is ImageStatus.UPLOADING
+        counts[usage, UPLOADING] = int(image.status is ImageStatus.UPLOADING)
     return counts
 
 
