@@ -19,7 +19,7 @@ PYTHON ?= $(shell for python in $(realpath $(BIN)/python) \
 	python3.11; do $$python -V >/dev/null 2>&1 && exec echo $$python; done; echo python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check audit bench format package deploy docs lock clean
+.PHONY: help run test test-all soak check audit bench format package deploy docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,10 @@ test: check ## Check, then run what needs no Java, Keystone, client or browser (
 
 test-all: check ## Check, then run all tests, and measure what they cover
 	@$(BIN)/python -m pytest --cov --cov-report=term
+
+# What a failure prints repeats it: ONLY= and SEED= of its try.
+soak: $(READY) ## Try storms, faults, fuzz on DynamoDB Local [MINUTES=10 HOURS= SEED= ONLY=]
+	@exec $(BIN)/python -m tests.soak
 
 check: $(READY) ## Check style, types and the infrastructure's template
 	@$(BIN)/ruff check --quiet . tools/upload tools/sharing
