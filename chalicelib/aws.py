@@ -3,6 +3,7 @@
 PynamoDB makes DynamoDB's client, from this session.
 """
 
+import math
 import os
 from collections.abc import Callable
 from functools import cache, partial
@@ -10,7 +11,7 @@ from threading import Lock
 from typing import Any
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ReadTimeoutError
 from botocore.session import Session, get_session
 
 from chalicelib import aws_requests, aws_signing, deadline
@@ -69,6 +70,7 @@ def client(service: str, region: str | None = None, **options: Any) -> Any:  # n
             config = Config(**{"retries": retries, **timeouts, **options})
             made = session().create_client(service, region_name=region, config=config)
             keep_deadline(made)
+            made.meta.events.register(_before_send(made), partial(_send, made))
             _made[service, region] = made
         return _made[service, region]
 
@@ -79,9 +81,12 @@ def keep_deadline(client: Any) -> Callable[..., None]:  # noqa: ANN401 - botocor
     Return what bounds a *request*.
     """
     bound = partial(_bound, client.meta.config.read_timeout)
-    service = client.meta.service_model.service_id.hyphenize()
-    client.meta.events.register_first(f"before-send.{service}", bound)
+    client.meta.events.register_first(_before_send(client), bound)
     return bound
+
+
+def _before_send(client: Any) -> str:  # noqa: ANN401 - botocore's own
+    return f"before-send.{client.meta.service_model.service_id.hyphenize()}"
 
 
 def _bound(read_timeout: float, request: Any, **_: Any) -> None:  # noqa: ANN401 - botocore's own
@@ -89,3 +94,15 @@ def _bound(read_timeout: float, request: Any, **_: Any) -> None:  # noqa: ANN401
     if left <= 0:
         raise DeadlineError
     request.context["read_timeout"] = min(read_timeout, left)
+
+
+def _send(client: Any, request: Any, **_: Any) -> Any:  # noqa: ANN401 - botocore's own
+    """Send a request as botocore does, but all of it before the deadline."""
+    left = deadline.seconds_left()
+    if left == math.inf:
+        return None
+    send = client._endpoint.http_session.send  # noqa: SLF001 - it has no public name
+    try:
+        return deadline.call_within(left, partial(send, request))
+    except TimeoutError as exc:
+        raise ReadTimeoutError(endpoint_url=request.url, error=exc) from exc

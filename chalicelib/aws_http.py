@@ -7,11 +7,15 @@ retries it as before. The session still sends where a proxy is set, and what is 
 request.
 """
 
+import io
 import re
+import time
 from collections import defaultdict, deque
+from contextlib import ExitStack
 from http.client import HTTPException, HTTPResponse, IncompleteRead
+from socket import socket
 from ssl import SSLError as TLSError
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import SplitResult, urlsplit
 
 from botocore.awsrequest import AWSResponse
@@ -29,7 +33,12 @@ from urllib3 import exceptions as urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_match_hostname import CertificateError
 
+from chalicelib import deadline
+
 _CODE: Final = re.compile("[2-5][0-9]{2}")
+_RECEIVED_BYTES: Final = 1 << 14
+"""Size of what is received at a time, in bytes."""
+
 _BODILESS: Final = ("204", "304")
 """The statuses of responses that have no body, whatever their headers say."""
 
@@ -66,7 +75,8 @@ class Connections:
             connection = _pop_connected(idle) or self._connect(parts)
             timeout = request.context.get("read_timeout", self._read_timeout)
             connection.sock.settimeout(timeout)
-            response, stays_open = _exchange(connection, message, url)
+            ends = time.monotonic() + timeout
+            response, stays_open = _exchange(connection, message, url, ends)
             if stays_open and len(idle) < self._kept_max:
                 idle.append(connection)
                 connection = None
@@ -108,7 +118,8 @@ class Connections:
             )
         )
         try:
-            connection.connect()
+            # A timeout bounds the connection to one address, and no look-up of a name.
+            deadline.call_within(deadline.seconds_left(), connection.connect)
         except BaseException:
             connection.close()
             raise
@@ -149,22 +160,52 @@ def _message(request: Any, parts: SplitResult) -> bytes | None:  # noqa: ANN401 
     return head + b"\r\n\r\n" + body
 
 
+class _Socket(io.RawIOBase):
+    """A socket that is read until a time, after what was read of it before."""
+
+    def __init__(self, sock: socket, ends: float, first: bytes) -> None:
+        self._sock, self._ends, self._first = sock, ends, first
+
+    def makefile(self, _mode: str) -> "io.BufferedReader[_Socket]":
+        """Return a reader, as http.client asks for it."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - whatever holds bytes
+        size = len(buffer)
+        some = self._first[:size] or _receive(self._sock, self._ends, size)
+        self._first = self._first[size:]
+        buffer[: len(some)] = some
+        return len(some)
+
+
+def _receive(sock: socket, ends: float, size: int = _RECEIVED_BYTES) -> bytes:
+    """Receive what arrives next; a response ends at a time, however slowly it comes."""
+    left = ends - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    sock.settimeout(left)
+    return sock.recv(size)
+
+
 def _exchange(
-    connection: HTTPConnection, message: bytes, url: str
+    connection: HTTPConnection, message: bytes, url: str, ends: float
 ) -> tuple[AWSResponse, bool]:
     """Send a request, and return its response and whether the connection stays open."""
-    connection.sock.sendall(message)
-    response = HTTPResponse(connection.sock, method="POST")
-    try:
-        head, end, _ = response.fp.peek().partition(b"\r\n\r\n")
-        headers = _plain_headers(head) if end else None
-        if headers is not None:
-            length = int(headers["content-length"])
-            response.fp.read(len(head) + len(end))
-            content = response.fp.read(length)
-            if len(content) < length:
-                raise IncompleteRead(content, length - len(content))
-            return AWSResponse(url, int(head[9:12]), headers, _Body(content)), True
+    sock = connection.sock
+    sock.sendall(message)
+    first = sock.recv(_RECEIVED_BYTES)
+    head, end, content = first.partition(b"\r\n\r\n")
+    headers = _plain_headers(head) if end else None
+    if headers is not None:
+        content = _read_content(sock, ends, content, int(headers["content-length"]))
+        return AWSResponse(url, int(head[9:12]), headers, _Body(content)), True
+    with ExitStack() as opened:
+        reader = cast("socket", _Socket(sock, ends, first))
+        response = HTTPResponse(reader, method="POST")
+        opened.callback(response.close)
         response.begin()
         content = response.read()
         merged = HTTPHeaderDict(
@@ -172,8 +213,19 @@ def _exchange(
         )
         answer = AWSResponse(url, response.status, merged, _Body(content))
         return answer, not response.will_close
-    finally:
-        response.close()
+
+
+def _read_content(sock: socket, ends: float, first: bytes, length: int) -> bytes:
+    """Read a body of a length, of which the first bytes were read."""
+    if len(first) >= length:
+        return first[:length]
+    content = bytearray(first)
+    while len(content) < length:
+        some = _receive(sock, ends)
+        if not some:
+            raise IncompleteRead(bytes(content), length - len(content))
+        content += some
+    return bytes(content[:length])
 
 
 def _plain_headers(head: bytes) -> dict[str, str] | None:

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import TypeVar, cast
 
 REQUEST_SECONDS = 20.0
 """Time that a request has for all its calls, in seconds.
@@ -48,3 +50,33 @@ def keeping(call: Callable[[], _T]) -> Callable[[], _T]:
             _ends.reset(token)
 
     return run
+
+
+def call_within(seconds: float, call: Callable[[], _T]) -> _T:
+    """Make a call in a thread, and wait for it some seconds at most.
+
+    A timeout of a socket bounds neither the look-up of a name nor all of a response
+    that drips. A thread that is late is left to itself.
+
+    Raises:
+        TimeoutError: The call did not return in time.
+        Exception: The call raised it.
+    """
+    if seconds == math.inf:
+        return call()
+    results: SimpleQueue[tuple[_T | None, Exception | None]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            results.put((call(), None))
+        except Exception as error:  # noqa: BLE001 - raised in the waiting thread
+            results.put((None, error))
+
+    Thread(target=keeping(run), daemon=True).start()
+    try:
+        value, error = results.get(timeout=max(seconds, 0))
+    except Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
+    return cast("_T", value)

@@ -1,5 +1,7 @@
 """A request's calls share its time: what is left is what the next one gets."""
 
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,12 +15,35 @@ from chalicelib.domain.caller import Caller
 from chalicelib.identity.credentials import Incoming
 from chalicelib.identity.development import identify_in_development
 from chalicelib.identity.http_client import UpstreamError, new_deadline, send_request
-from chalicelib.store import dynamodb
+from chalicelib.store import dynamodb, objects
 from tests.actors import Actor, in_process
-from tests.aws.wire import SILENCE, Server, client, without_backoff
+from tests.aws.wire import DRIP, SILENCE, Server, client, without_backoff
 from tests.scene import CONTENT, error
 
-SECONDS = 1.0
+SECONDS = 0.7
+UPLOAD_SECONDS = 1.4
+"""More than the second for which botocore waits with a body for `100 Continue`."""
+
+FAR_TOO_LONG = 4.5
+"""Less than what a slow server takes, in seconds."""
+
+NO_S3 = "The store of images' data is unavailable; retry."
+NO_DYNAMODB = "The database is unavailable; retry."
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\nX-Name: "
+FAULTS = {
+    "silent": SILENCE,
+    "drips its headers": DRIP + HEAD + b"x" * 999,
+    "drips its body": DRIP + HEAD + b"\r\n\r\n" + b" " * 999,
+}
+
+
+@pytest.fixture(params=FAULTS)
+def slow(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server that takes requests, and sends no whole response in time."""
+    with Server([FAULTS[request.param]] * 9) as server, without_backoff():
+        yield server
 
 
 @pytest.fixture
@@ -28,6 +53,23 @@ def silent() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture
+def nameless(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server whose name is looked up without an end."""
+    ended = threading.Event()
+    find = socket.getaddrinfo
+
+    def look_up(host: str, *arguments: Any, **options: Any) -> Any:
+        if host == "localhost":
+            ended.wait(10)
+        return find(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with without_backoff():
+        yield "http://localhost:9"
+    ended.set()
+
+
 def assert_unavailable(response: Any, message: str) -> None:
     """See that a client is told to come back."""
     wanted = error(503, "Service Unavailable", message)
@@ -35,33 +77,57 @@ def assert_unavailable(response: Any, message: str) -> None:
     assert response.headers["retry-after"] == "1"
 
 
-def test_a_silent_s3_is_asked_once(
-    producer: Actor, silent: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first attempt takes all the time; there is none for another."""
+def upload_to(url: str, producer: Actor, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Upload an image's data to an S3 at a URL; return the response."""
     image_id = producer.make_image(disk_format="raw", container_format="bare")
     monkeypatch.setattr(aws, "_made", {})
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", silent.url)
-    monkeypatch.setattr(deadline, "REQUEST_SECONDS", SECONDS)
-
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+    objects._client()  # noqa: SLF001 - making it takes a part of the time
+    monkeypatch.setattr(deadline, "REQUEST_SECONDS", UPLOAD_SECONDS)
+    begun = time.monotonic()
     response = producer.upload(image_id, CONTENT)
-
-    message = "The store of images' data is unavailable; retry."
-    assert_unavailable(response, message)
-    assert len(silent.requests) == 1
+    assert time.monotonic() - begun < FAR_TOO_LONG
+    return response
 
 
-def test_a_silent_dynamodb_is_asked_once(
-    producer: Actor, silent: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As above; neither botocore nor the service retries without time."""
+def show_from(url: str, producer: Actor, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Show an image of a DynamoDB at a URL; return the response."""
     monkeypatch.setattr(deadline, "REQUEST_SECONDS", SECONDS)
-    with client(silent.url) as made, monkeypatch.context() as patched:
+    begun = time.monotonic()
+    with client(url) as made, monkeypatch.context() as patched:
         patched.setattr(dynamodb.connection.connection, "_client", made)
         response = producer.get(f"/v2/images/{'0' * 8}-0000-4000-8000-{'0' * 12}")
+    assert time.monotonic() - begun < FAR_TOO_LONG
+    return response
 
-    assert_unavailable(response, "The database is unavailable; retry.")
-    assert len(silent.requests) == 1
+
+def test_a_slow_s3_is_asked_once(
+    producer: Actor, slow: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first attempt takes all the time; there is none for another."""
+    response = upload_to(slow.url, producer, monkeypatch)
+
+    assert_unavailable(response, NO_S3)
+    assert len(slow.requests) == 1
+
+
+def test_a_slow_dynamodb_is_asked_once(
+    producer: Actor, slow: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As above; neither botocore nor the service retries without time."""
+    response = show_from(slow.url, producer, monkeypatch)
+
+    assert_unavailable(response, NO_DYNAMODB)
+    assert len(slow.requests) == 1
+
+
+def test_a_name_that_is_not_found_in_time_is_unavailable(
+    producer: Actor, nameless: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No timeout of a socket bounds its look-up."""
+    with monkeypatch.context() as patched:
+        assert_unavailable(upload_to(nameless, producer, patched), NO_S3)
+    assert_unavailable(show_from(nameless, producer, monkeypatch), NO_DYNAMODB)
 
 
 def test_what_the_identity_takes_is_gone_for_dynamodb(
@@ -77,7 +143,7 @@ def test_what_the_identity_takes_is_gone_for_dynamodb(
         return dynamodb.get_item((image_id, "IMAGE"))
 
     def identify(incoming: Incoming) -> Caller:
-        ends = min(new_deadline(), time.monotonic() + 0.7)
+        ends = min(new_deadline(), time.monotonic() + 0.5)
         with pytest.raises(UpstreamError):
             send_request("GET", silent.url, headers={}, deadline=ends)
         return identify_in_development(incoming)
@@ -93,7 +159,7 @@ def test_what_the_identity_takes_is_gone_for_dynamodb(
 
     assert response.status == 503
     assert timeouts
-    assert all(timeout <= SECONDS - 0.7 for timeout in timeouts)
+    assert all(timeout <= SECONDS - 0.5 for timeout in timeouts)
 
 
 def test_the_identity_gets_what_is_left() -> None:

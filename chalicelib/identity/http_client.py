@@ -12,10 +12,10 @@ from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from chalicelib.deadline import seconds_left
+from chalicelib.deadline import call_within, seconds_left
 
 T = TypeVar("T")
 
@@ -186,19 +186,7 @@ def call_with_deadline(deadline: float, name: str, call: Callable[[], T]) -> T:
         UpstreamError: It did not return in time; the message has *name*.
         Exception: The call raised it.
     """
-    results: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
-
-    def run() -> None:
-        try:
-            results.put((call(), None))
-        except Exception as error:  # noqa: BLE001 - raised in the waiting thread
-            results.put((None, error))
-
-    Thread(target=run, daemon=True).start()
     try:
-        value, error = results.get(timeout=max(deadline - time.monotonic(), 0))
-    except Empty:
+        return call_within(deadline - time.monotonic(), call)
+    except TimeoutError:
         raise UpstreamError(f"{name} did not respond in time.") from None
-    if error is not None:
-        raise error
-    return cast("T", value)

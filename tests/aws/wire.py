@@ -26,6 +26,9 @@ CLOSE = b"close"
 SILENCE = b"silence"
 """Lets the client wait for a response."""
 
+DRIP = b"drip"
+"""Before a response: sends a byte of it now and then, as long as the client waits."""
+
 DATE = "Sat, 28 Nov 2026 07:00:00 GMT"
 
 
@@ -103,6 +106,12 @@ class Server:
                     self._respond(secure)
         self.closed.set()
 
+    def _drip(self, client: socket.socket, content: bytes) -> None:
+        for byte in content:
+            client.sendall(bytes([byte]))
+            if self._stopped.wait(0.05):
+                return
+
     def _respond(self, client: socket.socket) -> None:
         with client.makefile("rb") as sent:
             while request := _read_request(sent):
@@ -111,6 +120,9 @@ class Server:
                 if response == SILENCE:
                     self._stopped.wait(5)
                 if response in (CLOSE, SILENCE):
+                    return
+                if response.startswith(DRIP):
+                    self._drip(client, response.removeprefix(DRIP))
                     return
                 content = response.removesuffix(CLOSE)
                 client.sendall(content)
