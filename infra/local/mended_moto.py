@@ -24,6 +24,7 @@ from moto.dynamodb.responses import DynamoHandler
 from werkzeug.datastructures import Headers
 
 from infra.local.mended_storage import mended_storage
+from infra.local.quick_moto import quick_moto
 
 ITEM_BYTES_MAX: Final = 400 * 1024
 """Where DynamoDB ends an item."""
@@ -55,6 +56,7 @@ def mended_moto() -> ExitStack:
     mended = ExitStack()
     mended.enter_context(mock_aws())
     mended.enter_context(mended_storage())
+    mended.enter_context(quick_moto())
     for owner, name, mend in (
         (DynamoHandler, "call_action", _one_at_a_time),
         (LimitedSizeDict, "__setitem__", _put_attribute),
@@ -101,6 +103,8 @@ def _put_attribute(self: LimitedSizeDict, key: str, value: DynamoType) -> None:
 
 def _bytes_of(value: DynamoType) -> int:
     """Return the bytes that DynamoDB counts for a value, rounded up."""
+    if value.type == "S":
+        return len(value.value.encode())
     if value.is_list():
         return 3 + sum(_bytes_of(one) + 1 for one in value.value)
     return 21 if value.is_number() else int(value.size())
