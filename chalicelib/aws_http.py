@@ -201,7 +201,9 @@ def _exchange(
     headers = _plain_headers(head) if end else None
     if headers is not None:
         content = _read_content(sock, ends, content, int(headers["content-length"]))
-        return AWSResponse(url, int(head[9:12]), headers, _Body(content)), True
+        answer = AWSResponse(url, int(head[9:12]), {}, _Body(content))
+        answer.headers = _Headers(headers)
+        return answer, True
     with ExitStack() as opened:
         reader = cast("socket", _Socket(sock, ends, first))
         response = HTTPResponse(reader, method="POST")
@@ -258,6 +260,20 @@ def _plain_headers(head: bytes) -> dict[str, str] | None:
 
 def _unfolded(value: str) -> str:
     return " ".join(line.strip() for line in value.split("\r\n"))
+
+
+class _Headers(dict[str, str]):
+    """Headers by their names in lower case, looked up by a name in any case."""
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(str(name).lower())
+
+    def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - as dict's
+        """Return the header of a name, or a default."""
+        return super().get(name.lower(), default)
 
 
 class _Body:
