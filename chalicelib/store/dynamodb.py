@@ -11,7 +11,8 @@ from functools import partial
 from itertools import chain
 from typing import Any, Final, TypeVar
 
-from pynamodb.exceptions import PynamoDBException, TransactWriteError
+from pynamodb.connection.base import BOTOCORE_EXCEPTIONS
+from pynamodb.exceptions import GetError, PynamoDBException, TransactWriteError
 
 from chalicelib import aws, clock, deadline, telemetry
 from chalicelib.domain.caller import Caller
@@ -96,17 +97,26 @@ def get_items(keys: Sequence[Key], *, strongly: bool = True) -> dict[Key, Raw]:
 
 def _get_batch(keys: Sequence[Key], strongly: bool) -> dict[Key, Raw]:  # noqa: FBT001
     items: dict[Key, Raw] = {}
-    wanted: list[Any] = [{"pk": pk, "sk": sk} for pk, sk in keys]
+    table = connection.table_name
+    wanted: list[Raw] = [{"pk": {"S": pk}, "sk": {"S": sk}} for pk, sk in keys]
     for _ in _attempts():
-        batch = partial(connection.batch_get_item, wanted, consistent_read=strongly)
-        answer = with_retries(batch)
-        for raw in answer["Responses"].get(connection.table_name, []):
+        asked = {table: {"Keys": wanted, "ConsistentRead": strongly}}
+        answer = with_retries(partial(_batch_get, asked))
+        for raw in answer["Responses"].get(table, []):
             items[raw["pk"]["S"], raw["sk"]["S"]] = raw
         left = answer.get("UnprocessedKeys") or {}
-        wanted = left.get(connection.table_name, {}).get("Keys", [])
+        wanted = left.get(table, {}).get("Keys", [])
         if not wanted:
             return items
     raise Unavailable(_NO_ANSWER)
+
+
+def _batch_get(asked: dict[str, Any]) -> Any:  # noqa: ANN401 - DynamoDB's own
+    """Call BatchGetItem; PynamoDB's own looks up the type of each part of each key."""
+    try:
+        return connection.connection.dispatch("BatchGetItem", {"RequestItems": asked})
+    except BOTOCORE_EXCEPTIONS as exc:
+        raise GetError(f"Failed to batch get items: {exc}", exc) from exc
 
 
 def delete_items(keys: Sequence[Key]) -> None:
