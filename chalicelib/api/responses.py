@@ -18,6 +18,8 @@ from chalicelib.domain.uploads import IMPORT_METHODS, UPLOAD_KEPT, Upload, Uploa
 JSON_TYPE: Final = "application/json"
 TEXT_TYPE: Final = "text/plain; charset=UTF-8"
 
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
+
 
 def json_response(
     document: Any,  # noqa: ANN401 - any JSON
@@ -25,7 +27,7 @@ def json_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return a response with a JSON body."""
-    return encoded_response(json.dumps(document, ensure_ascii=False), status, headers)
+    return encoded_response(_encode(document), status, headers)
 
 
 def encoded_response(
@@ -68,12 +70,12 @@ def present_image(image: Image) -> Json:
 
 def encode_image(image: Image) -> str:
     """Encode an image's document as JSON."""
-    return json.dumps(present_image(image), ensure_ascii=False)
+    return _encode(present_image(image))
 
 
 def encode_images(images: Iterable[str], links: Mapping[str, str]) -> str:
     """Encode the document of a list of encoded images."""
-    rest = json.dumps({**links, "schema": "/v2/schemas/images"}, ensure_ascii=False)
+    rest = _encode({**links, "schema": "/v2/schemas/images"})
     return f'{{"images": [{", ".join(images)}], {rest[1:]}'
 
 

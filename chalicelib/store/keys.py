@@ -171,7 +171,12 @@ def list_position(created_at: datetime, image_id: str) -> str:
 
     It never changes, so that memberships may copy it; the id makes it unique.
     """
-    return f"{moment(created_at)}#{image_id}"
+    return stored_position(moment(created_at), image_id)
+
+
+def stored_position(created_at: str, image_id: str) -> str:
+    """Return an image's place in every list by its time of creation as stored."""
+    return f"{created_at}#{image_id}"
 
 
 def project_sort(part: str, position: str) -> str:
@@ -243,7 +248,8 @@ def _head(name: str) -> str:
 
 def moment(time: datetime) -> str:
     """Format a time so that text sorts as time does: in UTC, with microseconds."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Half the time of `strftime`, and a list has some hundred times.
+    return f"{time.astimezone(UTC).isoformat(timespec='microseconds')[:-6]}Z"
 
 
 def image_id_in(partition: str) -> str:

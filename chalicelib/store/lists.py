@@ -10,7 +10,7 @@ from bisect import insort
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import chain, islice
+from itertools import chain, count, islice
 from operator import itemgetter
 from typing import Final, TypeVar
 
@@ -172,7 +172,7 @@ class _Page:
 def _fill_by_place(
     page: _Page, query: ListQuery, caller: Caller, marker: Image | None, budget: Budget
 ) -> None:
-    """Fill a page of the list in order of creation."""
+    """Fill a page of the list in order of creation, which the candidates come in."""
     candidates = Candidates(
         query,
         caller,
@@ -181,10 +181,10 @@ def _fill_by_place(
         chunk=min(query.limit + 1, _CHUNK_MAX),
         after=list_position(marker.created_at, marker.id) if marker else None,
     )
-    reader = _Reader(query, caller)
+    reader, place = _Reader(query, caller), count()
     for rows in _slices(page, reader, candidates):
         for image in reader.read(rows):
-            page.add(sort_values(query.sort, image), image)
+            page.add((next(place),), image)
 
 
 def _fill_sorted(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime
 from enum import StrEnum
+from operator import itemgetter
 from types import NoneType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
@@ -66,7 +67,8 @@ def _reader_of(hint: Any) -> Callable[[dict[str, Any]], Any]:  # noqa: ANN401 - 
     if is_dataclass(origin):
         return lambda attribute: _parse_document(hint, attribute["S"])
     if issubclass(origin, StrEnum):
-        return lambda attribute: hint(attribute["S"])
+        members = {member.value: member for member in origin}
+        return lambda attribute: members[attribute["S"]]
     return _READERS[origin]
 
 
@@ -78,9 +80,9 @@ def _parse_document(kind: Any, text: str) -> Any:  # noqa: ANN401 - a dataclass
 
 
 _READERS: dict[Any, Callable[[dict[str, Any]], Any]] = {
-    bool: lambda attribute: attribute["BOOL"],
+    bool: itemgetter("BOOL"),
     int: lambda attribute: int(attribute["N"]),
-    str: lambda attribute: attribute["S"],
+    str: itemgetter("S"),
     datetime: lambda attribute: datetime.fromisoformat(attribute["S"]),
     tuple: lambda attribute: tuple(one["S"] for one in attribute["L"]),
     Mapping: lambda attribute: json.loads(attribute["S"]),

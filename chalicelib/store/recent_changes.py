@@ -6,7 +6,7 @@ no harm.
 """
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -17,11 +17,11 @@ from chalicelib.store import dynamodb
 from chalicelib.store.dynamodb import query_page, with_retries, with_retries_or_log
 from chalicelib.store.items import RecentChangeItem
 from chalicelib.store.keys import (
-    list_position,
     moment,
     project_partition,
     recent_key,
     recent_prefix,
+    stored_position,
 )
 
 ListPart = tuple[str, str]
@@ -73,8 +73,7 @@ def query_recent(project_id: str, part: str, limit: int | None = None) -> list[s
 
 
 def _place(raw: dict[str, Any]) -> str:
-    created_at = datetime.fromisoformat(raw["created_at"]["S"])
-    return list_position(created_at, raw["sk"]["S"].rpartition("#")[2])
+    return stored_position(raw["created_at"]["S"], raw["sk"]["S"].rpartition("#")[2])
 
 
 def _put(
