@@ -58,6 +58,10 @@ def walked(folder: str = "") -> Any:
         if not folder:
             deceiving = {"display_name": "ACME (verified)", "published": True}
             producer.put("/ext/v1/profile", deceiving)
+        museum = run.actor("museum")
+        images = [museum.make_image(name=f"old-{n}") for n in range(30)]
+        share = {"action": "share", "images": images, "projects": ["archive"]}
+        museum.post("/ext/v1/outgoing", share)
         return seen_by("walk", folder, run.url)
 
 
@@ -98,12 +102,15 @@ def test_both_sides_see_and_act_in_a_browser() -> None:
     assert seen["answered"] == 1
     assert seen["revoked"].startswith("No image found with ID")
     assert seen["hostile"] == {
-        "title": "Cloud Images",
+        "title": "Shared with me - Cloud Images",
         "text": True,
         "elements": 0,
         "fits": True,
         "badge": "not verified",
     }
+    assert seen["focus"] == ["ubuntu-24.04", "All 30 are shown."]
+    assert seen["narrow"] == [5, True, True]
+    assert seen["long"] == 30
     assert seen["empty"].startswith("Your project shares no image.")
     assert seen["expired"] == "The token is missing, wrong or expired. Sign in again."
 

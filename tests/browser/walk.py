@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 WIDE = "W" * 500
 HOSTILE_NAME = '<img src=x onerror="document.title=1">\u202eevil'
 HOSTILE_NOTE = f'<script>document.title=1</script> "{WIDE[:400]}'
+FITS = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 AXE = Axe()
 
 
@@ -29,10 +30,12 @@ class Walk:
         self.browser, self.url, self.folder = browser, url, folder
         self.seen: dict[str, Any] = {"errors": [], "elsewhere": [], "axe": {}}
 
-    def new_page(self, scheme: str) -> Page:
+    def new_page(self, scheme: str = "light", width: int = 1280) -> Page:
         """Open a page in a context of its own; what it reports is noted."""
         context = self.browser.new_context(
-            color_scheme=scheme, permissions=["clipboard-read", "clipboard-write"]
+            color_scheme=scheme,
+            permissions=["clipboard-read", "clipboard-write"],
+            viewport={"width": width, "height": 720},
         )
         page = context.new_page()
         page.set_default_timeout(15_000)
@@ -106,6 +109,8 @@ def walk(tour: Walk) -> None:
     row.get_by_role("button", name="Accept", exact=True).click()
     consumer.get_by_role("status").get_by_text("accepted").wait_for()
     seen["accepted"] = consumer.get_by_role("status").inner_text()
+    row.wait_for(state="detached")
+    seen["focus"] = [focused(consumer)]
     consumer.get_by_role("button", name="Copy your project's id").click()
     seen["copied"] = consumer.evaluate("navigator.clipboard.readText()")
 
@@ -121,6 +126,8 @@ def walk(tour: Walk) -> None:
 
     keyboard(tour, consumer, producer)
     hostile(tour, producer)
+    narrow(tour)
+    long(tour)
     dark(tour)
     expired(tour, consumer)
 
@@ -153,16 +160,45 @@ def hostile(tour: Walk, producer: Page) -> None:
     victim.get_by_role("button", name="Sign in").click()
     row = victim.get_by_role("row").filter(has_text="onerror")
     row.wait_for()
-    width = (
-        "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
-    )
     tour.seen["hostile"] = {
         "title": victim.title(),
         "text": HOSTILE_NOTE in row.inner_text(),
         "elements": victim.locator("img, main script").count(),
-        "fits": victim.evaluate(width),
+        "fits": victim.evaluate(FITS),
         "badge": row.locator(".badge").inner_text(),
     }
+
+
+def narrow(tour: Walk) -> None:
+    """In a window of 360 pixels each action is in sight, and nothing is cut off."""
+    page = tour.new_page(width=360)
+    page.goto(f"{tour.url}/console")
+    page.get_by_role("button", name="bob:consumer:member").click()
+    row = page.get_by_role("row").filter(has_text="Hardened")
+    row.wait_for()
+    boxes = [button.bounding_box() for button in row.get_by_role("button").all()]
+    right = max(box["x"] + box["width"] for box in boxes if box)
+    tour.seen["narrow"] = [len(boxes), right <= 360, page.evaluate(FITS)]
+    tour.look(page, "narrow")
+
+
+def long(tour: Walk) -> None:
+    """A long list goes on where the reader is, page by page."""
+    page = tour.new_page()
+    page.goto(f"{tour.url}/console")
+    page.get_by_label("Token").fill("zoe:archive:member")
+    page.get_by_role("button", name="Sign in").click()
+    more = page.get_by_role("button", name="Show more")
+    more.click()
+    more.wait_for(state="detached")
+    tour.seen["long"] = page.get_by_role("row").count() - 1
+    tour.seen["focus"].append(focused(page))
+
+
+def focused(page: Page) -> str:
+    """Return the text of what has the focus."""
+    page.wait_for_timeout(100)
+    return str(page.evaluate("document.activeElement.innerText"))
 
 
 def dark(tour: Walk) -> None:

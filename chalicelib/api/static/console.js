@@ -6,12 +6,15 @@ import { beginSignIn, finishSignIn, hasReturned, issuerHost, noteSignOut } from 
 const BASE = location.pathname.replace(/\/console\/?$/, "");
 const REFRESH_MS = 10000;
 const STATUSES = ["pending", "accepted", "rejected", "muted"];
+const STATUS_NAMES = { muted: "hidden" };
 const EFFECTS = { ask: "ask me", accept: "accept at once", mute: "hide" };
 
 let token = sessionStorage.getItem("token");
 let signedOut = () => {};
 // Whether the token is of a sign-in at the issuer, and the service has not taken it yet.
 let fresh = false;
+// Called with 1 when a change is sent, and with -1 when it is answered.
+let working = () => {};
 
 class Refusal extends Error {}
 
@@ -21,16 +24,21 @@ async function call(method, path, body) {
   if (headers.Authorization) delete headers["X-Auth-Token"];
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response;
+  const sent = token;
+  const change = method === "GET" ? 0 : 1;
+  working(change);
   try {
     response = await fetch(BASE + path, {
       method, headers, body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch {
     throw new Refusal("The service cannot be reached. Check the connection and retry.");
+  } finally {
+    working(-change);
   }
   if (response.status === 401) {
     const words = unauthorized();
-    signedOut(words);
+    if (sent === token) signedOut(words);
     throw new Refusal(words);
   }
   fresh = false;
@@ -66,20 +74,54 @@ function Text({ children }) {
 }
 
 function Copy({ text, label }) {
-  const [done, setDone] = useState(false);
+  const [said, setSaid] = useState("");
   const copy = async () => {
-    await navigator.clipboard.writeText(text);
-    setDone(true);
-    setTimeout(() => setDone(false), 2000);
+    try {
+      await navigator.clipboard.writeText(text);
+      setSaid("Copied");
+    } catch {
+      setSaid("Not allowed");  // By the browser: without https, or by its settings.
+    }
+    setTimeout(() => setSaid(""), 2000);
   };
-  return html`<button type="button" onClick=${copy} aria-label=${label}>${done ? "Copied" : "Copy"}</button>`;
+  return html`<button type="button" onClick=${copy} aria-label=${label}>${said || "Copy"}</button>
+    <span class="unseen" aria-live="polite">${said}</span>`;
+}
+
+// A table whose rows become cards where the window is narrow. The roles hold there, too.
+// The cell that names a row has the id NAME-0, NAME-1 and so on, for what acts on it.
+function Table({ name, caption, columns, rows }) {
+  return html`<table role="table">
+    <caption>${caption}</caption>
+    <thead role="rowgroup"><tr role="row">${columns.map((column) =>
+      html`<th scope="col" role="columnheader">${column}</th>`)}</tr></thead>
+    <tbody role="rowgroup">${rows.map(({ key, cells }, row) => html`<tr role="row" key=${key}>
+      ${cells.map((cell, at) => at === 0
+        ? html`<th scope="row" role="rowheader" id=${`${name}-${row}`}>${cell}</th>`
+        : html`<td role="cell" data-label=${columns[at]}>${cell}</td>`)}</tr>`)}
+    </tbody></table>`;
 }
 
 function Dialog({ title, close, children }) {
   const dialog = useRef();
-  useEffect(() => { dialog.current.showModal(); }, []);
-  return html`<dialog ref=${dialog} aria-labelledby="dialog-title" onClose=${close}>
-    <h2 id="dialog-title">${title}</h2>
+  const heading = useRef();
+  const closed = useRef();
+  closed.current = close;
+  useEffect(() => {
+    const element = dialog.current;
+    const onClose = () => closed.current();
+    element.addEventListener("close", onClose);
+    element.showModal();
+    return () => {
+      element.removeEventListener("close", onClose);
+      element.close();  // So that the focus returns to what opened it.
+    };
+  }, []);
+  useEffect(() => {
+    if (!dialog.current.querySelector("[autofocus]")) heading.current.focus();
+  }, [title]);
+  return html`<dialog ref=${dialog} aria-labelledby="dialog-title">
+    <h2 id="dialog-title" tabindex="-1" ref=${heading}>${title}</h2>
     ${children}
   </dialog>`;
 }
@@ -87,31 +129,65 @@ function Dialog({ title, close, children }) {
 function Confirm({ title, words, verb, act, close }) {
   return html`<${Dialog} title=${title} close=${close}>
     <p>${words}</p>
-    <button class="main" type="button" onClick=${act}>${verb}</button>
+    <button class="main" type="button" autofocus onClick=${act}>${verb}</button>
     <button type="button" onClick=${close}>Cancel</button>
   </${Dialog}>`;
 }
 
 // Load a page's document, again when asked and every few seconds while it is in sight.
-function useLoaded(load, key, fail) {
+function useLoaded(load, key, fail, pages = 1) {
   const [document, setDocument] = useState(null);
-  const latest = useRef(key);
-  latest.current = key;
+  const [failed, setFailed] = useState(false);
+  const latest = useRef({ asked: 0, shown: 0 });
+  Object.assign(latest.current, { load, key });
   const reload = async (quiet) => {
+    const { load: loading, key: about } = latest.current;
+    const number = ++latest.current.asked;
     try {
-      const loaded = await load();
-      if (latest.current === key) setDocument(loaded);
+      const loaded = await loading();
+      if (latest.current.key !== about || number < latest.current.shown) return;
+      latest.current.shown = number;
+      keepFocus();
+      setDocument(loaded);
+      if (latest.current.failed) fail(null);
+      latest.current.failed = false;
+      setFailed(false);
     } catch (error) {
-      if (!quiet) fail(error);
+      if (quiet === true) return;
+      latest.current.failed = true;
+      setFailed(true);
+      fail(error);
     }
   };
+  useEffect(() => { setDocument(null); setFailed(false); }, [key]);
   useEffect(() => {
-    setDocument(null);
     reload();
-    const timer = setInterval(() => window.document.hidden || reload(true), REFRESH_MS);
+    const timer = setInterval(() => window.document.hidden || reload(true), REFRESH_MS * pages);
     return () => clearInterval(timer);
-  }, [key]);
-  return [document, reload];
+  }, [key, pages]);
+  return [document, reload, document === null && html`<${Waiting} failed=${failed} reload=${reload} />`];
+}
+
+// What has the focus may be gone once the page is drawn: go on at the row in its place.
+function keepFocus() {
+  const focused = document.activeElement;
+  const place = focused.closest("tr")?.rowIndex;
+  setTimeout(() => {
+    if (focused.isConnected) return;
+    const rows = document.querySelectorAll("main tr");
+    const next = (rows[place] || rows[place - 1])?.querySelector("a, td button");
+    (next || document.querySelector("#end") || document.querySelector("h1"))?.focus();
+  });
+}
+
+function Waiting({ failed, reload }) {
+  return failed ? html`<p><button type="button" onClick=${() => reload()}>Try again</button></p>`
+    : html`<p class="quiet late">Loading …</p>`;
+}
+
+function More({ list, pages, setPages }) {
+  if (list?.next) return html`<button type="button" onClick=${() => setPages(pages + 1)}>Show more</button>`;
+  return pages > 1 && html`<p id="end" tabindex="-1" class="quiet">All ${list?.memberships.length} are shown.</p>`;
 }
 
 // The entries of a list, page by page, as far as the reader has asked for them.
@@ -155,6 +231,7 @@ function SignIn({ config, message, notice, finishing, signIn, fail }) {
     </form>`;
   return html`<main>
     <h1 tabindex="-1" ref=${heading}>Cloud Images</h1>
+    <p>See which images are shared with your project and by it, and answer what you are offered.</p>
     <div role="alert">${message && html`<p class="error">${message}</p>`}</div>
     <div role="status">${leaving || finishing ? html`<p>Signing in …</p>` : notice && html`<p class="result">${notice}</p>`}</div>
     ${config.tokens.length > 0 && html`<h2>Sign in as</h2>
@@ -179,8 +256,8 @@ function Producer({ producer }) {
 function Incoming({ status, tell, fail, ask }) {
   const [pages, setPages] = useState(1);
   const query = status === "muted" ? "muted=true" : `status=${status}`;
-  const [list, reload] = useLoaded(
-    () => entries(`/ext/v1/incoming?${query}`, "memberships", pages), `${status} ${pages}`, fail);
+  const [list, reload, waiting] = useLoaded(
+    () => entries(`/ext/v1/incoming?${query}`, "memberships", pages), status, fail, pages);
   useEffect(() => setPages(1), [status]);
   const act = async (offer, words, method, body) => {
     try {
@@ -215,60 +292,72 @@ function Incoming({ status, tell, fail, ask }) {
     ${counts?.pending > 0 && html`<p class="banner">
       ${plural(counts.pending, "offer")} ${counts.pending === 1 ? "waits" : "wait"} for your answer.</p>`}
     <nav aria-label="Status"><ul>${STATUSES.map((one) => html`<li>
-      <a href=${`#/incoming/${one}`} aria-current=${one === status ? "page" : null}>${one}</a></li>`)}
+      <a href=${`#/incoming/${one}`} aria-current=${one === status ? "page" : null}>${STATUS_NAMES[one] || one}</a></li>`)}
     </ul></nav>
+    ${waiting}
     ${list && list.memberships.length === 0 && html`<p>${{
       pending: "Nothing waits for your answer. A producer shares an image with your project by its id, which is at the top of this page.",
       accepted: "You have accepted no image. Accepted images are in your image list.",
       rejected: "You have rejected no image.",
       muted: "No rule of yours hides an offer.",
     }[status]}</p>`}
-    ${list && list.memberships.length > 0 && html`<div class="wide"><table>
-      <caption>Newest offer first</caption>
-      <thead><tr><th scope="col">Image</th><th scope="col">Producer</th><th scope="col">Note</th>
-        <th scope="col">Offered</th><th scope="col">Your answer</th></tr></thead>
-      <tbody>${list.memberships.map((offer) => html`<tr key=${offer.image_id}>
-        <th scope="row"><a href=${`#/image/${offer.image_id}`}><${Text}>${offer.image?.name || offer.image_id}</${Text}></a>
-          <br /><span class="quiet">${offer.image ? size(offer.image.size) : "not shared at the moment"}</span></th>
-        <td><${Producer} producer=${offer.producer} /></td>
-        <td>${offer.note && html`<${Text}>${offer.note}</${Text}>`}</td>
-        <td><${Time} at=${offer.offered_at} /></td>
-        <td class="acts">
-          ${offer.status !== "accepted" && offer.usable && html`<button class="main" type="button" onClick=${() => set(offer, "accepted")}>Accept</button>`}
-          ${offer.status !== "rejected" && offer.usable && html`<button type="button" onClick=${() => set(offer, "rejected")}>Reject</button>`}
-          ${offer.status !== "pending" && offer.usable && html`<button type="button" onClick=${() => set(offer, "pending")}>Later</button>`}
-          <button type="button" onClick=${() => leave(offer)}>Leave</button>
-          ${!offer.muted && html`<button type="button" onClick=${() => rule(offer, "accept")}>Always accept</button>
-            <button type="button" onClick=${() => rule(offer, "mute")}>Hide producer</button>`}
-        </td></tr>`)}
-      </tbody></table></div>`}
+    ${list && list.memberships.length > 0 && html`<${Table} name="offer" caption="Newest offer first"
+      columns=${["Image", "Producer", "Note", "Offered", "Your answer"]}
+      rows=${list.memberships.map((offer, at) => ({ key: offer.image_id, cells: [
+        html`<a href=${`#/image/${offer.image_id}`}><${Text}>${offer.image?.name || offer.image_id}</${Text}></a>
+          <br /><span class="quiet">${offer.image ? size(offer.image.size) : "not shared at the moment"}</span>`,
+        html`<${Producer} producer=${offer.producer} />`,
+        offer.note && html`<${Text}>${offer.note}</${Text}>`,
+        html`<${Time} at=${offer.offered_at} />`,
+        html`<${Answers} offer=${offer} about=${`offer-${at}`} set=${set} leave=${leave} rule=${rule} />`,
+      ] }))} />`}
     ${list?.truncated && html`<p class="quiet">There are offers of older images that this list does not show.</p>`}
-    ${list?.next && html`<button type="button" onClick=${() => setPages(pages + 1)}>Show more</button>`}`;
+    <${More} list=${list} pages=${pages} setPages=${setPages} />`;
 }
 
-function ShareDialog({ project, preset, tell, fail, close, done }) {
-  const [images, setImages] = useState(null);
+function Answers({ offer, about, set, leave, rule }) {
+  const button = (words, act, kind) => html`<button type="button" class=${kind}
+    aria-describedby=${about} onClick=${act}>${words}</button>`;
+  return html`<div class="acts">
+    ${offer.status !== "accepted" && offer.usable && button("Accept", () => set(offer, "accepted"), "main")}
+    ${offer.status !== "rejected" && offer.usable && button("Reject", () => set(offer, "rejected"))}
+    ${offer.status !== "pending" && offer.usable && button("Later", () => set(offer, "pending"))}
+    ${button("Leave", () => leave(offer))}
+    ${!offer.muted && button("Always accept", () => rule(offer, "accept"))}
+    ${!offer.muted && button("Hide producer", () => rule(offer, "mute"))}
+  </div>`;
+}
+
+function ShareDialog({ project, preset, tell, close, done }) {
+  const [images, setImages] = useState({ listed: null, next: null });
   const [chosen, setChosen] = useState(preset ? [preset] : []);
   const [projects, setProjects] = useState("");
   const [note, setNote] = useState("");
   const [knownOnly, setKnownOnly] = useState(false);
   const [review, setReview] = useState(null);
+  const [sending, setSending] = useState(false);
   const [error, setError] = useState(null);
-  useEffect(() => {
-    call("GET", `/v2/images?owner=${segment(project)}&visibility=shared&limit=100`)
-      .then((list) => setImages(list.images)).catch(fail);
-  }, []);
+  const load = async (path) => {
+    try {
+      const list = await call("GET", path);
+      setImages({ listed: [...(images.listed || []), ...list.images], next: list.next });
+    } catch (refused) { setError(refused.message); }
+  };
+  useEffect(() => { load(`/v2/images?owner=${segment(project)}&visibility=shared&limit=100`); }, []);
   const request = () => ({
     action: "share", images: chosen, projects: [...new Set(projects.split(/\s+/).filter(Boolean))],
     known_only: knownOnly, ...(note ? { note } : {}),
   });
   const send = async (dry, then) => {
+    if (sending) return;
+    setSending(true);
+    setError(null);
     try {
-      setError(null);
       await then(await call("POST", "/ext/v1/outgoing", { ...request(), dry_run: dry }));
     } catch (refused) { setError(refused.message); }
+    setSending(false);
   };
-  const named = (id) => images?.find((one) => one.id === id)?.name || id;
+  const named = (id) => images.listed?.find((one) => one.id === id)?.name || id;
   const check = (event) => { event.preventDefault(); send(true, async (dry) => setReview(dry.results)); };
   const share = () => send(false, async (run) => {
     const count = run.results.filter((one) => one.result === "shared").length;
@@ -278,21 +367,23 @@ function ShareDialog({ project, preset, tell, fail, close, done }) {
   });
   const toggle = (id) => setChosen(chosen.includes(id) ? chosen.filter((one) => one !== id) : [...chosen, id]);
   return html`<${Dialog} title=${review ? "Review" : "Share images"} close=${close}>
-    ${error && html`<p class="error" role="alert">${error}</p>`}
+    <div role="alert">${error && html`<p class="error">${error}</p>`}</div>
     ${review ? html`
-      <div class="wide"><table><caption>Nothing is shared yet</caption>
-        <thead><tr><th scope="col">Image</th><th scope="col">Project</th><th scope="col">Result</th></tr></thead>
-        <tbody>${review.map((one) => html`<tr><td><${Text}>${named(one.image_id)}</${Text}></td>
-          <td><code>${one.project_id}</code>${!one.known && html`<br /><strong>not known to you: check the id</strong>`}</td>
-          <td>${one.result === "shared" ? "will be shared" : one.reason || one.result}</td></tr>`)}</tbody>
-      </table></div>
-      <button class="main" type="button" onClick=${share}>Share</button>
+      <${Table} name="review" caption="Nothing is shared yet" columns=${["Image", "Project", "Result"]}
+        rows=${review.map((one) => ({ key: one.image_id + one.project_id, cells: [
+          html`<${Text}>${named(one.image_id)}</${Text}>`,
+          html`<code>${one.project_id}</code>${!one.known && html`<br /><strong>not known to you: check the id</strong>`}`,
+          one.result === "shared" ? "will be shared" : one.reason || one.result,
+        ] }))} />
+      <button class="main" type="button" aria-disabled=${sending} onClick=${share}>${sending ? "Sharing …" : "Share"}</button>
       <button type="button" onClick=${() => setReview(null)}>Back</button>` : html`
       <form onSubmit=${check}>
         <fieldset><legend>Images</legend>
-          ${images?.length === 0 && html`<p>Your project has no image with the visibility "shared".</p>`}
-          ${images?.map((one) => html`<label class="check"><input type="checkbox" checked=${chosen.includes(one.id)}
+          ${images.listed === null && !error && html`<p class="quiet late">Loading …</p>`}
+          ${images.listed?.length === 0 && html`<p>Your project has no image with the visibility "shared".</p>`}
+          ${images.listed?.map((one) => html`<label class="check"><input type="checkbox" checked=${chosen.includes(one.id)}
             onChange=${() => toggle(one.id)} /> <${Text}>${one.name || one.id}</${Text}></label>`)}
+          ${images.next && html`<button type="button" onClick=${() => load(images.next)}>Show more images</button>`}
         </fieldset>
         <label for="projects">Project ids, one on each line</label>
         <textarea id="projects" rows="3" required value=${projects} onInput=${(event) => setProjects(event.target.value)}></textarea>
@@ -300,28 +391,32 @@ function ShareDialog({ project, preset, tell, fail, close, done }) {
         <textarea id="note" rows="2" maxlength="500" value=${note} onInput=${(event) => setNote(event.target.value)}></textarea>
         <label class="check"><input type="checkbox" checked=${knownOnly} onChange=${() => setKnownOnly(!knownOnly)} />
           Only with projects that are known to mine</label>
-        <button class="main" disabled=${chosen.length === 0}>Review</button>
+        <button class="main" disabled=${chosen.length === 0} aria-disabled=${sending}>Review</button>
         <button type="button" onClick=${close}>Cancel</button>
       </form>`}
   </${Dialog}>`;
 }
 
-function Shares({ shares, byProject, revoke }) {
+// Shares by image or by project; without the image on the page of one.
+function Shares({ shares, byProject, ofImage, revoke }) {
   const key = byProject ? "project_id" : "image_id";
   const sorted = [...shares].sort((a, b) => (a[key] < b[key] ? -1 : a[key] > b[key] ? 1 : 0));
-  return html`<div class="wide"><table>
-    <caption>By ${byProject ? "project" : "image"}</caption>
-    <thead><tr><th scope="col">Image</th><th scope="col">Project</th><th scope="col">Status</th>
-      <th scope="col">Note</th><th scope="col">Since</th><th scope="col">Action</th></tr></thead>
-    <tbody>${sorted.map((share) => html`<tr key=${share.image_id + share.project_id}>
-      <th scope="row"><a href=${`#/image/${share.image_id}`}><${Text}>${share.image.name || share.image_id}</${Text}></a>
-        ${!share.usable && html`<br /><span class="quiet">not shared at the moment</span>`}</th>
-      <td><code>${share.project_id}</code></td>
-      <td>${share.status}</td>
-      <td>${share.note && html`<${Text}>${share.note}</${Text}>`}</td>
-      <td><${Time} at=${share.offered_at} /></td>
-      <td><button type="button" onClick=${() => revoke(share)}>Revoke</button></td></tr>`)}
-    </tbody></table></div>`;
+  const columns = ["Image", "Project", "Status", "Note", "Since", "Action"];
+  return html`<${Table} name="share" caption=${`By ${byProject ? "project" : "image"}`}
+    columns=${ofImage ? columns.slice(1) : columns}
+    rows=${sorted.map((share, at) => {
+      const image = html`<a href=${`#/image/${share.image_id}`}><${Text}>${share.image.name || share.image_id}</${Text}></a>
+        ${!share.usable && html`<br /><span class="quiet">not shared at the moment</span>`}`;
+      const cells = [
+        html`<code id=${`with-${at}`}>${share.project_id}</code>`,
+        share.status,
+        share.note && html`<${Text}>${share.note}</${Text}>`,
+        html`<${Time} at=${share.offered_at} />`,
+        html`<button type="button" aria-describedby=${ofImage ? `with-${at}` : `share-${at} with-${at}`}
+          onClick=${() => revoke(share)}>Revoke</button>`,
+      ];
+      return { key: share.image_id + share.project_id, cells: ofImage ? cells : [image, ...cells] };
+    })} />`;
 }
 
 function useRevoke({ tell, fail, ask }, reload) {
@@ -342,23 +437,24 @@ function Outgoing({ project, tell, fail, ask }) {
   const [pages, setPages] = useState(1);
   const [byProject, setByProject] = useState(false);
   const [sharing, setSharing] = useState(false);
-  const [list, reload] = useLoaded(
-    () => entries("/ext/v1/outgoing", "memberships", pages), `outgoing ${pages}`, fail);
+  const [list, reload, waiting] = useLoaded(
+    () => entries("/ext/v1/outgoing", "memberships", pages), "outgoing", fail, pages);
   const revoke = useRevoke({ tell, fail, ask }, reload);
   return html`
     <h1 tabindex="-1">Shared by me</h1>
     <button class="main" type="button" onClick=${() => setSharing(true)}>Share images</button>
     <button type="button" onClick=${() => setByProject(!byProject)}>Order by ${byProject ? "image" : "project"}</button>
+    ${waiting}
     ${list && list.memberships.length === 0 && html`<p>Your project shares no image. Choose "Share images", and name a project by its id: its people find it at the top of this page.</p>`}
     ${list && list.memberships.length > 0 && html`<${Shares} shares=${list.memberships} byProject=${byProject} revoke=${revoke} />`}
-    ${list?.next && html`<button type="button" onClick=${() => setPages(pages + 1)}>Show more</button>`}
-    ${sharing && html`<${ShareDialog} project=${project} tell=${tell} fail=${fail}
+    <${More} list=${list} pages=${pages} setPages=${setPages} />
+    ${sharing && html`<${ShareDialog} project=${project} preset=${null} tell=${tell}
       close=${() => setSharing(false)} done=${reload} />`}`;
 }
 
 function ImagePage({ id, project, tell, fail, ask }) {
   const [sharing, setSharing] = useState(false);
-  const [image, reload] = useLoaded(async () => {
+  const [image, reload, waiting] = useLoaded(async () => {
     try {
       const shares = await call("GET", `/ext/v1/outgoing/${segment(id)}`);
       return { ...shares, own: true };
@@ -368,7 +464,7 @@ function ImagePage({ id, project, tell, fail, ask }) {
     }
   }, id, fail);
   const revoke = useRevoke({ tell, fail, ask }, reload);
-  if (!image) return html`<h1 tabindex="-1">Image</h1><p class="quiet">Nothing to show yet. An image that is neither yours nor shared with you is not here.</p>`;
+  if (!image) return html`<h1 tabindex="-1">Image</h1>${waiting}`;
   const members = (image.members || []).map((one) => ({ ...one, image_id: id, image: image.image }));
   return html`
     <h1 tabindex="-1"><${Text}>${image.image?.name || id}</${Text}></h1>
@@ -384,14 +480,14 @@ function ImagePage({ id, project, tell, fail, ask }) {
       ${image.visibility !== "shared" && members.length > 0 && html`<p class="banner">
         The image is ${image.visibility}. If it becomes shared again, ${plural(members.length, "project")} below will see it again.</p>`}
       ${members.length === 0 ? html`<p>No project is a member of this image.</p>`
-        : html`<${Shares} shares=${members} byProject=${true} revoke=${revoke} />`}
+        : html`<${Shares} shares=${members} byProject=${true} ofImage=${true} revoke=${revoke} />`}
       ${image.visibility === "shared" && html`<button class="main" type="button" onClick=${() => setSharing(true)}>Share this image</button>`}
-      ${sharing && html`<${ShareDialog} project=${project} preset=${id} tell=${tell} fail=${fail}
+      ${sharing && html`<${ShareDialog} project=${project} preset=${id} tell=${tell}
         close=${() => setSharing(false)} done=${reload} />`}`}`;
 }
 
 function Rules({ tell, fail }) {
-  const [loaded, reload] = useLoaded(async () => {
+  const [loaded, reload, waiting] = useLoaded(async () => {
     const rules = await call("GET", "/ext/v1/rules");
     let profile = null;
     try { profile = await call("GET", "/ext/v1/profile"); } catch { /* There is none yet. */ }
@@ -415,18 +511,19 @@ function Rules({ tell, fail }) {
       published: form.get("published") === "on",
     });
   };
-  if (!loaded) return html`<h1 tabindex="-1">Rules and profile</h1>`;
+  if (!loaded) return html`<h1 tabindex="-1">Rules and profile</h1>${waiting}`;
   const profile = loaded.profile || {};
   return html`
     <h1 tabindex="-1">Rules and profile</h1>
     <h2>What happens to offers</h2>
-    ${loaded.rules.length === 0 ? html`<p>There is no rule: every offer waits for your answer.</p>` : html`<table>
-      <caption>The rule for * is that for every other producer</caption>
-      <thead><tr><th scope="col">Producer</th><th scope="col">Offers</th><th scope="col">Action</th></tr></thead>
-      <tbody>${loaded.rules.map((rule) => html`<tr key=${rule.producer_id}><th scope="row"><code>${rule.producer_id}</code></th>
-        <td>${EFFECTS[rule.effect]}</td>
-        <td><button type="button" onClick=${() => run("Rule removed.", "DELETE", `/ext/v1/rules/${segment(rule.producer_id)}`)}>Remove</button></td></tr>`)}
-      </tbody></table>`}
+    ${loaded.rules.length === 0 ? html`<p>There is no rule: every offer waits for your answer.</p>` : html`<${Table} name="rule"
+      caption="The rule for * is that for every other producer" columns=${["Producer", "Offers", "Action"]}
+      rows=${loaded.rules.map((rule, at) => ({ key: rule.producer_id, cells: [
+        html`<code>${rule.producer_id}</code>`,
+        EFFECTS[rule.effect],
+        html`<button type="button" aria-describedby=${`rule-${at}`} onClick=${() =>
+          run("Rule removed.", "DELETE", `/ext/v1/rules/${segment(rule.producer_id)}`)}>Remove</button>`,
+      ] }))} />`}
     <form onSubmit=${save}>
       <label for="producer">Producer's project id, or * for all others</label>
       <input id="producer" type="text" required value=${producer} onInput=${(event) => setProducer(event.target.value)} />
@@ -448,7 +545,9 @@ function Rules({ tell, fail }) {
     </form>`;
 }
 
-const PAGES = [["incoming", "Shared with me"], ["outgoing", "Shared by me"], ["rules", "Rules and profile"]];
+const PAGES = new Map([
+  ["incoming", "Shared with me"], ["outgoing", "Shared by me"], ["rules", "Rules and profile"], ["image", "Image"],
+]);
 
 function App({ config, returning }) {
   const [signedIn, setSignedIn] = useState(Boolean(token));
@@ -460,12 +559,17 @@ function App({ config, returning }) {
   const [result, setResult] = useState(null);
   const [error, setError] = useState(null);
   const [question, setQuestion] = useState(null);
+  const [work, setWork] = useState(0);
   const main = useRef();
+  working = (change) => setWork((count) => count + change);
   signedOut = (message) => {
     token = null;
     sessionStorage.removeItem("token");
     setSignedIn(false);
     setProject(null);
+    setQuestion(null);
+    setResult(null);
+    setError(null);
     setProblem(message);
     setNotice(null);
   };
@@ -479,6 +583,7 @@ function App({ config, returning }) {
     token = text;
     sessionStorage.setItem("token", text);
     setProblem(null);
+    setError(null);
     setSignedIn(true);
   };
   useEffect(() => {
@@ -489,7 +594,7 @@ function App({ config, returning }) {
       signIn(answer.token);
     });
   }, []);
-  const fail = (refused) => { setResult(null); setError(refused.message); };
+  const fail = (refused) => { setResult(null); setError(refused && refused.message); };
   const tell = (words) => { setError(null); setResult(words); };
   useEffect(() => {
     const moved = () => {
@@ -501,14 +606,22 @@ function App({ config, returning }) {
     addEventListener("hashchange", moved);
     return () => removeEventListener("hashchange", moved);
   }, []);
+  const [, named, detail] = route.split("/");
+  const page = [...PAGES.keys()].includes(named) ? named : "incoming";
   useEffect(() => {
-    if (signedIn) call("GET", "/ext/v1").then((limits) => setProject(limits.project_id)).catch(fail);
-  }, [signedIn]);
+    document.title = `${signedIn ? PAGES.get(page) : "Sign in"} - Cloud Images`;
+  }, [signedIn, page]);
+  const find = () => call("GET", "/ext/v1").then(
+    (limits) => {
+      setError(null);
+      setProject(limits.project_id);
+      setTimeout(() => document.activeElement === document.body && main.current?.querySelector("h1")?.focus());
+    }).catch(fail);
+  useEffect(() => { if (signedIn && !project) find(); }, [signedIn, route]);
   if (!signedIn) {
     return html`<${SignIn} config=${config} message=${problem} notice=${notice} finishing=${finishing}
       signIn=${signIn} fail=${setProblem} />`;
   }
-  const [, page = "incoming", detail] = route.split("/");
   const ask = (asked) => setQuestion({
     ...asked, act: () => { setQuestion(null); asked.act(); },
   });
@@ -516,15 +629,18 @@ function App({ config, returning }) {
   return html`
     <header>
       <strong>Cloud Images</strong>
-      <nav aria-label="Pages"><ul>${PAGES.map(([name, words]) => html`<li>
+      <nav aria-label="Pages"><ul>${[...PAGES].slice(0, 3).map(([name, words]) => html`<li>
         <a href=${`#/${name}`} aria-current=${page === name ? "page" : null}>${words}</a></li>`)}</ul></nav>
       <div class="who"><span>Your project: <code>${project}</code></span>
         ${project && html`<${Copy} text=${project} label="Copy your project's id" />`}
         <button type="button" onClick=${signOut}>Sign out</button></div>
     </header>
     <main ref=${main}>
-      <div role="status">${result && html`<p class="result">${result}</p>`}</div>
-      <div role="alert">${error && html`<p class="error">${error}</p>`}</div>
+      <div class="messages">
+        <div role="status">${work > 0 ? html`<p class="result late">Working …</p>` : result && html`<p class="result">${result}</p>`}</div>
+        <div role="alert">${error && html`<p class="error">${error}</p>`}</div>
+      </div>
+      ${!project && html`<h1 tabindex="-1">${PAGES.get(page)}</h1><${Waiting} failed=${error} reload=${find} />`}
       ${project && (page === "outgoing" ? html`<${Outgoing} ...${common} />`
         : page === "rules" ? html`<${Rules} ...${common} />`
         : page === "image" ? html`<${ImagePage} id=${detail} ...${common} />`
