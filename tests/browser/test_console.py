@@ -108,7 +108,9 @@ def test_both_sides_see_and_act_in_a_browser() -> None:
         "fits": True,
         "badge": "not verified",
     }
-    assert seen["focus"] == ["ubuntu-24.04", "All 30 are shown."]
+    assert seen["focus"] == ["ubuntu-24.04", "Share images", "All 30 are shown."]
+    assert seen["draft"] == [True, "Typed once."]
+    assert seen["unavailable"] == "The identity service is unavailable; retry."
     assert seen["narrow"] == [5, True, True]
     assert seen["long"] == 30
     assert seen["empty"].startswith("Your project shares no image.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 WIDE = "W" * 500
 HOSTILE_NAME = '<img src=x onerror="document.title=1">\u202eevil'
@@ -126,6 +126,7 @@ def walk(tour: Walk) -> None:
 
     keyboard(tour, consumer, producer)
     hostile(tour, producer)
+    interrupted(tour, producer)
     narrow(tour)
     long(tour)
     dark(tour)
@@ -167,6 +168,40 @@ def hostile(tour: Walk, producer: Page) -> None:
         "fits": victim.evaluate(FITS),
         "badge": row.locator(".badge").inner_text(),
     }
+
+
+def interrupted(tour: Walk, page: Page) -> None:
+    """What was typed survives a token that expires; a failure can be tried again."""
+    opener = page.get_by_role("button", name="Share images")
+    opener.click()
+    page.get_by_role("button", name="Cancel").click()
+    tour.seen["focus"].append(focused(page))
+    opener.click()
+    page.get_by_label("fedora-43", exact=True).check()
+    page.get_by_label("Project ids").fill("consumer")
+    page.get_by_label("Note").fill("Typed once.")
+    page.route("**/ext/v1/outgoing", lambda route: answer(route, 401))
+    page.get_by_role("button", name="Review").click()
+    page.get_by_role("button", name="alice:producer:member").wait_for()
+    page.unroute("**/ext/v1/outgoing")
+    page.route("**/ext/v1/outgoing", lambda route: answer(route, 503))
+    page.get_by_role("button", name="alice:producer:member").click()
+    dialog = page.get_by_role("dialog", name="Share images")
+    dialog.get_by_role("button", name="Review").click()
+    dialog.get_by_role("alert").locator("p").wait_for()
+    kept = dialog.get_by_label("fedora-43", exact=True).is_checked()
+    tour.seen["draft"] = [kept, dialog.get_by_label("Note").input_value()]
+    tour.seen["unavailable"] = dialog.get_by_role("alert").inner_text()
+    dialog.get_by_role("button", name="Cancel").click()
+    page.unroute("**/ext/v1/outgoing")
+    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("row").filter(has_text="newcomer").first.wait_for()
+
+
+def answer(route: Route, status: int) -> None:
+    """Answer a call as the service does when it refuses all of them."""
+    message = "The identity service is unavailable; retry."
+    route.fulfill(status=status, json={"message": message})
 
 
 def narrow(tour: Walk) -> None:

@@ -5,6 +5,7 @@ import { beginSignIn, finishSignIn, hasReturned, issuerHost, noteSignOut } from 
 
 const BASE = location.pathname.replace(/\/console\/?$/, "");
 const REFRESH_MS = 10000;
+const DRAFT = "draft";
 const STATUSES = ["pending", "accepted", "rejected", "muted"];
 const STATUS_NAMES = { muted: "hidden" };
 const EFFECTS = { ask: "ask me", accept: "accept at once", mute: "hide" };
@@ -328,15 +329,26 @@ function Answers({ offer, about, set, leave, rule }) {
   </div>`;
 }
 
+// What was typed into the share dialog, if a sign-in or a reload came between.
+function readDraft(project, preset) {
+  const draft = JSON.parse(sessionStorage.getItem(DRAFT) || "null");
+  return draft?.project === project && draft.preset === preset ? draft : null;
+}
+
 function ShareDialog({ project, preset, tell, close, done }) {
+  const draft = useRef(readDraft(project, preset)).current;
   const [images, setImages] = useState({ listed: null, next: null });
-  const [chosen, setChosen] = useState(preset ? [preset] : []);
-  const [projects, setProjects] = useState("");
-  const [note, setNote] = useState("");
-  const [knownOnly, setKnownOnly] = useState(false);
+  const [chosen, setChosen] = useState(draft?.chosen || (preset ? [preset] : []));
+  const [projects, setProjects] = useState(draft?.projects || "");
+  const [note, setNote] = useState(draft?.note || "");
+  const [knownOnly, setKnownOnly] = useState(draft?.knownOnly || false);
   const [review, setReview] = useState(null);
   const [sending, setSending] = useState(false);
   const [error, setError] = useState(null);
+  useEffect(() => {
+    sessionStorage.setItem(DRAFT, JSON.stringify({ project, preset, chosen, projects, note, knownOnly }));
+  }, [chosen, projects, note, knownOnly]);
+  const end = () => { sessionStorage.removeItem(DRAFT); close(); };
   const load = async (path) => {
     try {
       const list = await call("GET", path);
@@ -362,11 +374,11 @@ function ShareDialog({ project, preset, tell, close, done }) {
   const share = () => send(false, async (run) => {
     const count = run.results.filter((one) => one.result === "shared").length;
     tell(`${plural(count, "membership")} shared.${run.next ? " There was no time for all: share again." : ""}`);
-    close();
+    end();
     await done();
   });
   const toggle = (id) => setChosen(chosen.includes(id) ? chosen.filter((one) => one !== id) : [...chosen, id]);
-  return html`<${Dialog} title=${review ? "Review" : "Share images"} close=${close}>
+  return html`<${Dialog} title=${review ? "Review" : "Share images"} close=${end}>
     <div role="alert">${error && html`<p class="error">${error}</p>`}</div>
     ${review ? html`
       <${Table} name="review" caption="Nothing is shared yet" columns=${["Image", "Project", "Result"]}
@@ -392,7 +404,7 @@ function ShareDialog({ project, preset, tell, close, done }) {
         <label class="check"><input type="checkbox" checked=${knownOnly} onChange=${() => setKnownOnly(!knownOnly)} />
           Only with projects that are known to mine</label>
         <button class="main" disabled=${chosen.length === 0} aria-disabled=${sending}>Review</button>
-        <button type="button" onClick=${close}>Cancel</button>
+        <button type="button" onClick=${end}>Cancel</button>
       </form>`}
   </${Dialog}>`;
 }
@@ -436,7 +448,7 @@ function useRevoke({ tell, fail, ask }, reload) {
 function Outgoing({ project, tell, fail, ask }) {
   const [pages, setPages] = useState(1);
   const [byProject, setByProject] = useState(false);
-  const [sharing, setSharing] = useState(false);
+  const [sharing, setSharing] = useState(() => readDraft(project, null) !== null);
   const [list, reload, waiting] = useLoaded(
     () => entries("/ext/v1/outgoing", "memberships", pages), "outgoing", fail, pages);
   const revoke = useRevoke({ tell, fail, ask }, reload);
@@ -453,7 +465,7 @@ function Outgoing({ project, tell, fail, ask }) {
 }
 
 function ImagePage({ id, project, tell, fail, ask }) {
-  const [sharing, setSharing] = useState(false);
+  const [sharing, setSharing] = useState(() => readDraft(project, id) !== null);
   const [image, reload, waiting] = useLoaded(async () => {
     try {
       const shares = await call("GET", `/ext/v1/outgoing/${segment(id)}`);
@@ -575,6 +587,7 @@ function App({ config, returning }) {
   };
   const signOut = () => {
     signedOut(null);
+    sessionStorage.removeItem(DRAFT);
     if (!config.sign_in) return;
     noteSignOut();
     setNotice(`You are signed out here. ${issuerHost(config.sign_in)} will ask who you are when you sign in again.`);
