@@ -185,24 +185,29 @@ def query_untouched(
             return
 
 
-def query_collection(
-    image_id: str, *, backwards: bool = False, notes: bool = False
-) -> list[Raw]:
-    """Read an image's item, then its members' by their ids, then notes if asked.
+def query_collection(image_id: str, *, backwards: bool = False) -> list[Raw]:
+    """Read an image's item, then its members' by their ids, or all of it backwards.
 
-    All of it backwards, if asked. Strongly consistent, as it keeps read-your-writes and
-    revocation at once.
+    Versions before the first release had notes behind them.
     """
     partition, _ = image_key(image_id)
+    return query_partition(
+        partition,
+        range_key_condition=Item.sk < NOTE,
+        scan_index_forward=not backwards,
+    )
+
+
+def query_partition(partition: str, **asked: Any) -> list[Raw]:  # noqa: ANN401 - PynamoDB's own
+    """Read all items of a partition.
+
+    Strongly consistent, as it keeps read-your-writes and revocation at once.
+    """
     raws: list[Raw] = []
     start: Raw | None = None
     while True:
         answer = query_page(
-            partition,
-            range_key_condition=None if notes else Item.sk < NOTE,
-            consistent_read=True,
-            exclusive_start_key=start,
-            scan_index_forward=not backwards,
+            partition, consistent_read=True, exclusive_start_key=start, **asked
         )
         raws += answer["Items"]
         start = answer.get("LastEvaluatedKey")

@@ -23,6 +23,7 @@ from chalicelib.store.dynamodb import (
     get_items,
     is_ours,
     query_collection,
+    query_partition,
     query_untouched,
     with_retries,
 )
@@ -39,6 +40,7 @@ from chalicelib.store.keys import (
     member_key,
     name_partition,
     name_sort,
+    note_partition,
     own_part,
     project_partition,
     project_sort,
@@ -156,7 +158,7 @@ def delete_image(image: Image, caller: Caller) -> None:
 
 def delete_members(image_id: str) -> None:
     """AP-19: remove the members that a deleted image left, and their notes."""
-    raws = query_collection(image_id, notes=True)
+    raws = query_collection(image_id) + query_partition(note_partition(image_id))
     keys = [(raw["pk"]["S"], raw["sk"]["S"]) for raw in raws]
     delete_items([key for key in keys if key[1].startswith((MEMBER, NOTE))])
 

@@ -67,8 +67,16 @@ def member_key(image_id: str, member_id: str) -> Key:
 
 
 def note_key(image_id: str, member_id: str) -> Key:
-    """Return the key of a membership's note: `IMAGE#6b1f…`, `NOTE#consumer`."""
-    return f"IMAGE#{image_id}", f"{NOTE}{member_id}"
+    """Return the key of a membership's note: `NOTES#6b1f…`, `NOTE#consumer`."""
+    return note_partition(image_id), f"{NOTE}{member_id}"
+
+
+def note_partition(image_id: str) -> str:
+    """Return the partition of an image's notes: `NOTES#6b1f…`.
+
+    None of theirs: releases before the notes take all of that but the image as members.
+    """
+    return f"NOTES#{image_id}"
 
 
 def profile_key(project_id: str) -> Key:

@@ -12,7 +12,13 @@ from chalicelib.domain.quotas import OFFER_QUOTAS, Usage, is_limited
 from chalicelib.domain.sharing import Sharing
 from chalicelib.errors import BadRequest
 from chalicelib.store import dynamodb
-from chalicelib.store.dynamodb import get_item, get_items, query_collection, query_page
+from chalicelib.store.dynamodb import (
+    get_item,
+    get_items,
+    query_collection,
+    query_page,
+    query_partition,
+)
 from chalicelib.store.items import (
     ByVisibilityOrOwner,
     image_of,
@@ -27,6 +33,7 @@ from chalicelib.store.keys import (
     member_key,
     membership_sort,
     note_key,
+    note_partition,
     offers_key,
     owner_partition,
     usage_key,
@@ -123,10 +130,11 @@ def load_all_shares(
     image = image_of(raw) if raw else None
     if image is None or owner not in (None, image.owner):
         return None, {}
-    items = {
-        (raw["pk"]["S"], raw["sk"]["S"]): raw
-        for raw in query_collection(image_id, notes=True)
-    }
+    raws, notes = dynamodb.in_parallel(
+        partial(query_collection, image_id),
+        partial(query_partition, note_partition(image_id)),
+    )
+    items = {(raw["pk"]["S"], raw["sk"]["S"]): raw for raw in [*raws, *notes]}
     members = [sk.removeprefix(MEMBER) for _, sk in items if sk.startswith(MEMBER)]
     return _parse(items, image_id, members)
 
