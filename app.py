@@ -1,5 +1,9 @@
 """The Chalice app: every route, and the middleware around them."""
 
+import gc
+
+gc.disable()  # What an import makes stays: to look for garbage in it takes time alone.
+
 import os
 
 from chalicelib import settings
@@ -32,3 +36,5 @@ app.register_blueprint(outgoing)
 app.register_blueprint(profiles)
 app.register_blueprint(functions)
 install(app, choose_identity(settings.current.auth, os.environ))
+gc.freeze()
+gc.enable()
