@@ -2,16 +2,14 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 
 class SettingError(ValueError):
     """A setting is missing or wrong; the message names it and what is allowed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """The service's settings, one environment variable each, in capitals.
 
     `docs/settings.md` tells what each is for.

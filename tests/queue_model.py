@@ -11,7 +11,7 @@ import json
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import count
@@ -283,7 +283,7 @@ class Service:
         if self.uploads[before.id].updated_at != before.updated_at:
             raise StaleError
         later = before.updated_at + timedelta(microseconds=1)
-        after = replace(after, updated_at=max(later, self.time.now()))
+        after = after._replace(updated_at=max(later, self.time.now()))
         self.uploads[before.id] = after
         return after
 
@@ -337,8 +337,7 @@ class Service:
 def serving(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> Iterator[Service]:
     """Let the functions run on the model."""
     service = Service()
-    fast = replace(
-        settings.current,
+    fast = settings.current._replace(
         image_formats="off",
         import_rate_min=settings.current.import_rate_min // SCALE,
         **changed,

@@ -5,7 +5,6 @@ What one request may read and answer: bounds that are settings, and each an erro
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -37,7 +36,7 @@ def bound(monkeypatch: pytest.MonkeyPatch) -> Bound:
     """Set settings to other values."""
 
     def change(**values: Any) -> None:
-        changed = replace(settings.current, **values)
+        changed = settings.current._replace(**values)
         monkeypatch.setattr(settings, "current", changed)
 
     return change
@@ -110,7 +109,7 @@ def test_a_filter_that_matches_little_gives_short_pages(
     some = images(40)
     rare = some[3:40:12]
     for image in rare:
-        some[some.index(image)] = replace(image, tags=("rare",))
+        some[some.index(image)] = image._replace(tags=("rare",))
     fill(*map(image_item, some))
     bound(page_reads_max=20)
 
@@ -127,7 +126,7 @@ def test_a_page_that_ends_early_goes_on_where_it_stopped(
 ) -> None:
     """`next` names the last image looked at, not the last one that matched."""
     some = images(30)
-    some[-1] = replace(some[-1], tags=("rare",))
+    some[-1] = some[-1]._replace(tags=("rare",))
     fill(*map(image_item, some))
     bound(page_reads_max=10)
 
@@ -346,7 +345,7 @@ def test_an_image_larger_than_a_page_is_a_page(
 def shared_with(count: int) -> Image:
     """Write an image with many members; their ids have the length of a UUID."""
     (image,) = images(1)
-    image = replace(image, member_count=count, visibility=Visibility.SHARED)
+    image = image._replace(member_count=count, visibility=Visibility.SHARED)
     members = [
         Member(
             image_id=image.id,

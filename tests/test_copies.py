@@ -4,7 +4,6 @@ import json
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
@@ -102,7 +101,7 @@ def test_a_copy_is_no_change_of_the_membership(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It makes no event, and the membership was not updated by it."""
-    bus = replace(settings.current, event_bus="default")
+    bus = settings.current._replace(event_bus="default")
     monkeypatch.setattr(settings, "current", bus)
     producer.share(image_id, "consumer")
     consumer.set_status(image_id, "accepted")
@@ -235,7 +234,7 @@ class Interleaving:
     def _rename(self) -> None:
         for name in self.chance.choice([("b",), ("b", "c"), ("b", "a")]):
             image = load(self.image_id)
-            image_store.update_image(image, replace(image, name=name), caller())
+            image_store.update_image(image, image._replace(name=name), caller())
 
     def _share(self) -> None:
         self._add()
@@ -281,9 +280,9 @@ def test_no_order_of_a_share_and_renames_leaves_a_wrong_name(
     first: int, image_id: str, table: str
 ) -> None:
     """1,000 orders, with renames there and back, shares again, and jobs run twice."""
-    model = replace(load(image_id), name="a")
+    model = load(image_id)._replace(name="a")
     for seed in range(first, first + 100):
-        image = replace(model, id=str(uuid4()))
+        image = model._replace(id=str(uuid4()))
         image_store.create_image(image, caller())
         Interleaving(seed, table, image.id).play()
 

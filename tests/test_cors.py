@@ -1,7 +1,6 @@
 """Pages of other origins, in browsers: none may read a response unless it is set so."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -18,7 +17,7 @@ ASKED = {"Access-Control-Request-Method": "GET"}
 
 def allow(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
     """Set the origins whose pages may read answers."""
-    changed = replace(settings.current, cors_origins=origins)
+    changed = settings.current._replace(cors_origins=origins)
     monkeypatch.setattr(settings, "current", changed)
 
 

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from threading import Event
@@ -116,7 +115,7 @@ def test_a_disturbed_upload_is_counted_once(
     fault: str, producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As it begins, and as it ends."""
-    few = replace(settings.current, image_count_uploading=1)
+    few = settings.current._replace(image_count_uploading=1)
     monkeypatch.setattr(settings, "current", few)
     formats = {"disk_format": "raw", "container_format": "bare"}
     image_id = producer.make_image(**formats)

@@ -57,7 +57,7 @@ def test_urls_are_those_of_the_public_endpoint(
     endpoint: str, producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With its path, whatever a client says the host is; without it, as it said."""
-    public = replace(settings.current, public_endpoint=f"{endpoint}/".lstrip("/"))
+    public = settings.current._replace(public_endpoint=f"{endpoint}/".lstrip("/"))
     monkeypatch.setattr(settings, "current", public)
     forged = replace(producer, headers={"Host": "forged.example.org"})
 

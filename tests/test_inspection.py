@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,7 +81,7 @@ def source(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebSource]:
 @pytest.fixture
 def _off(monkeypatch: pytest.MonkeyPatch) -> None:
     """The setting that inspects nothing."""
-    changed = replace(settings.current, image_formats="off")
+    changed = settings.current._replace(image_formats="off")
     monkeypatch.setattr(settings, "current", changed)
 
 

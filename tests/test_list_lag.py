@@ -6,7 +6,7 @@ once they have caught up. Both must be the same.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -219,7 +219,7 @@ def test_thousands_of_offers_make_nobodys_list_dear(
     world: World, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of its hints a list reads the newest few."""
-    few = replace(settings.current, recent_changes_max=3)
+    few = settings.current._replace(recent_changes_max=3)
     monkeypatch.setattr(settings, "current", few)
     spammer = Actor(send, "spammer")
     counted = []

@@ -1,6 +1,5 @@
-"""The mapping between a dataclass and its item, beside what PynamoDB reads."""
+"""The mapping between a record and its item, beside what PynamoDB reads."""
 
-from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -105,7 +104,7 @@ def test_each_field_is_an_attribute_of_the_model(
     """The models define the items: PynamoDB reads of a field what was written."""
     again = kind.from_raw_data(item.serialize())
 
-    for field in fields(thing):
-        name = renamed.get(field.name, field.name)
+    for field in thing._fields:
+        name = renamed.get(field, field)
         assert name in kind.get_attributes()
         assert getattr(again, name) == getattr(item, name)

@@ -4,7 +4,6 @@ Names that share their first 900 bytes have no order there, and ties may be brok
 other way: both are put right without reading all that is public.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -149,7 +148,7 @@ def test_more_public_images_than_may_be_sorted_are_listed_by_name(
     consumer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bound is of what is gathered: one's own."""
-    few = replace(settings.current, sort_images_max=3)
+    few = settings.current._replace(sort_images_max=3)
     monkeypatch.setattr(settings, "current", few)
     images = [public(number, f"image-{number:02}") for number in range(20)]
     fill(images)
@@ -163,8 +162,8 @@ def test_an_image_that_was_renamed_stands_where_it_belongs(consumer: Actor) -> N
     images = [public(number, f"image-{number:02}") for number in range(10)]
     fill(images)
     renamed = [
-        replace(images[2], name="image-075"),
-        replace(images[8], name="image-01"),
+        images[2]._replace(name="image-075"),
+        images[8]._replace(name="image-01"),
     ]
     for image in renamed:
         item = ImageItem(*image_key(image.id))

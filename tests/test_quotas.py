@@ -1,7 +1,6 @@
 """The quotas of a project: what it uses is counted once, and 413 beyond."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -39,7 +38,7 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> Limit:
 
     def change(**limits: int) -> None:
         values: dict[str, Any] = {**UNSET, **limits}
-        changed = replace(settings.current, **values)
+        changed = settings.current._replace(**values)
         monkeypatch.setattr(settings, "current", changed)
 
     return change

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -62,7 +61,7 @@ def test_the_quota_holds_under_concurrent_adds(
     producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many as the quota allows get in, and not one more."""
-    few = replace(settings.current, member_quota=5)
+    few = settings.current._replace(member_quota=5)
     monkeypatch.setattr(settings, "current", few)
 
     responses = at_once(
@@ -142,7 +141,7 @@ def test_tags_added_at_once_stay_within_their_bytes(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each is judged by the image that it is written to, not by the one before it."""
-    few = replace(settings.current, property_bytes_max=300)
+    few = settings.current._replace(property_bytes_max=300)
     monkeypatch.setattr(settings, "current", few)
     path = f"/v2/images/{producer.make_image()}"
 
@@ -172,7 +171,7 @@ def test_uploads_that_begin_and_end_at_once_are_counted_exactly(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many as the quota allows begin; repeated writes count nothing twice."""
-    few = replace(settings.current, image_count_uploading=3)
+    few = settings.current._replace(image_count_uploading=3)
     monkeypatch.setattr(settings, "current", few)
     formats = {"disk_format": "raw", "container_format": "bare"}
     ids = [producer.make_image(**formats) for _ in range(6)]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 
@@ -92,5 +92,5 @@ def serving(source: WebSource) -> Iterator[None]:
 
 def allow(monkeypatch: pytest.MonkeyPatch, *places: str) -> None:
     """Let images be imported from private addresses, too."""
-    allowing = replace(settings.current, import_allow=",".join(places))
+    allowing = settings.current._replace(import_allow=",".join(places))
     monkeypatch.setattr(settings, "current", allowing)

@@ -1,6 +1,5 @@
 """The calls on an image's data: download, upload, and import."""
 
-from dataclasses import replace
 from hashlib import md5, sha512
 from http import HTTPStatus
 from typing import Final
@@ -84,8 +83,7 @@ def stage_data(image_id: str) -> Response:
     caller = caller_of(data)
     content = _read_content()
     image = _load_queued(image_id, caller, STAGE_SIZE)
-    after = replace(
-        image,
+    after = image._replace(
         status=ImageStatus.UPLOADING,
         size=len(content),
         upload_id=ids.new_ordered_id(),
@@ -195,10 +193,10 @@ def _import_staged(image: Image, upload: Upload) -> tuple[Image, Upload]:
         raise Conflict(f"Data must be staged first; the image is {image.status}.")
     check_formats(image, Conflict)
     if staged.refusal:
-        failed = replace(upload, state=UploadState.FAILURE, message=staged.refusal)
-        return replace(image, failed_import=staged.refusal), failed
+        failed = upload._replace(state=UploadState.FAILURE, message=staged.refusal)
+        return image._replace(failed_import=staged.refusal), failed
     after = image.with_data(image.upload_id or "", staged)
-    return after, replace(upload, state=UploadState.SUCCESS)
+    return after, upload._replace(state=UploadState.SUCCESS)
 
 
 def _import_uri(uri: str | None, image: Image, upload: Upload) -> tuple[Image, Upload]:
@@ -211,9 +209,8 @@ def _import_uri(uri: str | None, image: Image, upload: Upload) -> tuple[Image, U
         check_target(parse_uri(uri), allowed)
     except SourceRefused as exc:
         raise BadRequest(str(exc)) from exc
-    upload = replace(upload, uri=uri)
-    after = replace(
-        image,
+    upload = upload._replace(uri=uri)
+    after = image._replace(
         status=ImageStatus.IMPORTING,
         upload_id=upload.id,
         failed_import=None,

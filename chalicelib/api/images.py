@@ -1,6 +1,5 @@
 """The calls on images."""
 
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlencode
@@ -124,7 +123,7 @@ def add_tag(image_id: str, tag: str) -> Response:
     check_image({"tags": [tag]})
     loaded = image_store.load_image(image_id, caller.project_id)
     image = policy.authorize("update_image", caller, loaded)
-    tagged = replace(image, tags=tuple(dict.fromkeys((*image.tags, tag))))
+    tagged = image._replace(tags=tuple(dict.fromkeys((*image.tags, tag))))
     check_limits(tagged, image)
     image_store.update_image(image, tagged, caller)
     return no_content()
@@ -140,7 +139,7 @@ def remove_tag(image_id: str, tag: str) -> Response:
     if tag not in image.tags:
         raise NotFound(f"The image {image_id} has no tag {tag!r}.")
     tags = tuple(kept for kept in image.tags if kept != tag)
-    image_store.update_image(image, replace(image, tags=tags), caller)
+    image_store.update_image(image, image._replace(tags=tags), caller)
     return no_content()
 
 
@@ -163,7 +162,7 @@ def _set_status(image_id: str, before: ImageStatus, after: ImageStatus) -> Respo
     image = policy.authorize("update_image", caller, loaded)
     if image.status not in (before, after):
         raise Forbidden(f"The image is {image.status}; it must be {before} or {after}.")
-    image_store.update_image(image, replace(image, status=after), caller)
+    image_store.update_image(image, image._replace(status=after), caller)
     return no_content()
 
 

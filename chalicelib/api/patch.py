@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from chalicelib.api.bodies.images import (
     check_image,
@@ -28,8 +27,7 @@ _WHILE_QUEUED: Final = frozenset({"disk_format", "container_format"})
 POINTER: Final = re.compile(r"/(?:[^/~]|~[01])*")
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """One change of one attribute or custom property."""
 
     op: str
@@ -76,7 +74,7 @@ def apply_patch(image: Image, operations: list[Operation]) -> Image:
             changed[operation.name] = _attribute_value(image, operation)
         else:
             _change_property(properties, operation)
-    patched = replace(image, **changed, properties=properties)
+    patched = image._replace(**changed, properties=properties)
     check_limits(patched, image)
     return patched
 

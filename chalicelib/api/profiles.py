@@ -1,6 +1,5 @@
 """The profile and the offer rules of the caller's project."""
 
-from dataclasses import replace
 from typing import Final
 
 from chalice.app import Blueprint, Response
@@ -71,7 +70,7 @@ def set_profile() -> Response:
         updated_at=clock.now(),
     )
     result = Result.CHANGED
-    if before and replace(before, updated_at=after.updated_at) == after:
+    if before and before._replace(updated_at=after.updated_at) == after:
         result, after = Result.UNCHANGED, before
     else:
         profile_store.set_profile(caller.project_id, before, after, caller)
@@ -108,7 +107,7 @@ def verify_profile(project_id: str) -> Response:
             raise Conflict(f"The profile has another {name}; read it again.")
     result = Result.UNCHANGED
     if before.verified is not verified:
-        after = replace(before, verified=verified)
+        after = before._replace(verified=verified)
         profile_store.set_profile(project_id, before, after, caller)
         before, result = after, Result.CHANGED
     return json_response({"result": result, **_present(project_id, before)})

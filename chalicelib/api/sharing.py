@@ -3,8 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from chalicelib import settings
 from chalicelib.api.extension import TRIES
@@ -22,7 +21,6 @@ from chalicelib.store import outgoing as outgoing_store
 UNKNOWN: Final = "unknown-recipient"
 
 
-@dataclass(slots=True, kw_only=True)
 class ShareCall:
     """A call that shares: who makes it, and what it has read and done so far.
 
@@ -30,13 +28,16 @@ class ShareCall:
     offers that the call made since are counted here: usage lags.
     """
 
-    caller: Caller
-    deadline: float
-    known_only: bool = False
-    is_begun: bool = False
-    known: Collection[str] = ()
-    usages: Mapping[str, Usage] = field(default_factory=dict)
-    offered: Counter[str] = field(default_factory=Counter)
+    def __init__(
+        self, caller: Caller, deadline: float, *, known_only: bool = False
+    ) -> None:
+        self.caller = caller
+        self.deadline = deadline
+        self.known_only = known_only
+        self.is_begun = False
+        self.known: Collection[str] = ()
+        self.usages: Mapping[str, Usage] = {}
+        self.offered: Counter[str] = Counter()
 
     def load(
         self, image_id: str, projects: Collection[str], *, notes: bool
@@ -83,8 +84,7 @@ def act_on_image(call: ShareCall, image_id: str, wanted: Json) -> dict[str, Outc
     return outcomes
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
+class _Plan(NamedTuple):
     """What sharing an image comes to, and what it was planned from."""
 
     image: Image

@@ -5,7 +5,6 @@ so a client may stop and go on; a worker puts the parts together and hashes the 
 """
 
 from contextlib import suppress
-from dataclasses import replace
 from http import HTTPStatus
 from math import ceil
 from typing import Final
@@ -53,8 +52,8 @@ def begin_upload(image_id: str) -> Response:
     check_queued(image)
     check_formats(image)
     upload = _begin_multipart(image, size, sha512, caller)
-    after = replace(
-        image, status=ImageStatus.SAVING, upload_id=upload.id, failed_import=None
+    after = image._replace(
+        status=ImageStatus.SAVING, upload_id=upload.id, failed_import=None
     )
     try:
         upload_store.begin_upload(image, after, upload, caller)
@@ -117,7 +116,7 @@ def complete_upload(image_id: str, upload_id: str) -> Response:
         if sha512 and upload.sha512 not in (None, sha512):
             raise Conflict("sha512 differs from the value sent when the upload began.")
         sha512 = sha512 or upload.sha512
-        pending = replace(upload, state=UploadState.PENDING, sha512=sha512, etag=etag)
+        pending = upload._replace(state=UploadState.PENDING, sha512=sha512, etag=etag)
         upload = upload_store.save_upload(upload, pending)
     if upload.state is UploadState.FAILURE:
         raise Conflict(f"The upload failed: {upload.message}")
@@ -132,7 +131,7 @@ def abort_upload(image_id: str, upload_id: str) -> Response:
     if upload.state is UploadState.SUCCESS:
         raise Conflict("The upload has succeeded and cannot be aborted.")
     if not upload.is_over:
-        over = replace(upload, state=UploadState.FAILURE, message="It was aborted.")
+        over = upload._replace(state=UploadState.FAILURE, message="It was aborted.")
         if upload_store.end_upload(upload, over, _without_upload) is None:
             upload_store.save_upload(upload, over)
     objects.delete_upload(upload)  # Only now: no run can make it succeed any more.
@@ -140,7 +139,7 @@ def abort_upload(image_id: str, upload_id: str) -> Response:
 
 
 def _without_upload(image: Image) -> Image:
-    return replace(image, status=ImageStatus.QUEUED, upload_id=None)
+    return image._replace(status=ImageStatus.QUEUED, upload_id=None)
 
 
 def _load_image(image_id: str, caller: Caller) -> Image:
@@ -171,8 +170,7 @@ def _begin_multipart(
     """Start an upload in S3; nothing in the table names it yet."""
     most = ceil(size / PARTS_MAX)
     upload = upload_store.new_upload(image, DIRECT_UPLOAD, UploadState.OPEN, caller)
-    return replace(
-        upload,
+    return upload._replace(
         size=size,
         part_size=max(PART_BYTES, ceil(most / _MEBIBYTE) * _MEBIBYTE),
         sha512=sha512,

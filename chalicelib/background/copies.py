@@ -1,7 +1,5 @@
 """What memberships copy from their image, so that lists need not read the image."""
 
-from dataclasses import replace
-
 from chalicelib.store import copies, queue
 from chalicelib.store.queue import CopyMessage
 
@@ -13,4 +11,4 @@ def update_copies(job: CopyMessage) -> None:
     """
     last = copies.update_copies(job.image_id, job.after)
     if last is not None:
-        queue.send_copies(replace(job, after=last))
+        queue.send_copies(job._replace(after=last))

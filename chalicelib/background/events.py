@@ -7,8 +7,7 @@ read; docs/events.md describes them, docs/events.schema.json is their schema.
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid5
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -43,8 +42,7 @@ _ENTRY_BYTES = 200  # Source, type and time of an event count, too.
 _IDS: Final = UUID("5d1c1a47-5d3c-4f0e-9f6e-5f6a4b1f5b0a")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(NamedTuple):
     """A change of an image or a membership, with its actor.
 
     A duplicate has the same `id`. `before` and `after` are the subject's documents;
@@ -187,7 +185,7 @@ def _image_event_type(before: Image | None, after: Image | None) -> str | None:
         named = (ImageStatus.ACTIVE, ImageStatus.DEACTIVATED)
         word = after.status if after.status in named else "status_changed"
         return f"image.{'activated' if word is ImageStatus.ACTIVE else word}"
-    if after == replace(before, member_count=after.member_count):
+    if after == before._replace(member_count=after.member_count):
         return None  # A member was added, which the record of its own item publishes.
     return "image.updated"
 
@@ -309,7 +307,7 @@ def _trimmed(event: Event) -> Event:
         }
         for document in (event.before, event.after)
     )
-    return replace(event, before=before, after=after, complete=False)
+    return event._replace(before=before, after=after, complete=False)
 
 
 def _detail(event: Event) -> str:

@@ -1,7 +1,6 @@
 """A run of the worker on an upload: its state, and when it has to end."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -63,13 +62,13 @@ class Run:
     def save(self, **changes: Any) -> None:  # noqa: ANN401 - fields of an upload
         """Save changes of the upload, if no other run has touched it."""
         self.upload = upload_store.save_upload(
-            self.upload, replace(self.upload, **changes)
+            self.upload, self.upload._replace(**changes)
         )
 
     def save_progress(self, digests: Digests, **changes: Any) -> None:  # noqa: ANN401 - fields of progress
         """Save how far the run has come; progress resets the count of tries."""
         last = self.upload
-        progress = replace(last.progress, digests=digests.save(), **changes)
+        progress = last.progress._replace(digests=digests.save(), **changes)
         has_progressed = digests.size > last.reached
         self.save(
             progress=progress,

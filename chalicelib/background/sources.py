@@ -17,13 +17,12 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
-from typing import Any, Final, NoReturn, Self, cast
+from typing import Any, Final, NamedTuple, NoReturn, Self, cast
 
 from chalicelib.background.addresses import SourceBroken, resolve
 from chalicelib.domain.import_uris import (
@@ -61,8 +60,7 @@ _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 _RETRIED_STATUSES = frozenset({408, 425, 429})
 
 
-@dataclass(frozen=True, slots=True)
-class _Rest:
+class _Rest(NamedTuple):
     """The rest of a source from the byte `start`, of the version of `validator`."""
 
     start: int

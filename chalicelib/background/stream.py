@@ -9,8 +9,7 @@ add a handler, add a function to `HANDLERS`; what no handler needs is filtered o
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from chalicelib import settings
 from chalicelib.background.events import Event, event_of, publish
@@ -42,8 +41,7 @@ RULE_USER: Final = "offer-rule"
 log = logging.getLogger("cloud-images")
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A change of an item: its old and its new image, in DynamoDB's JSON."""
 
     old: Raw | None

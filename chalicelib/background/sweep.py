@@ -3,11 +3,10 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
 from itertools import islice
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from chalicelib import clock
 from chalicelib.background import transfers
@@ -47,8 +46,7 @@ _T = TypeVar("_T")
 _BEGUN = " begun"
 
 
-@dataclass(frozen=True, slots=True)
-class _List(Generic[_T]):
+class _List(NamedTuple, Generic[_T]):
     """A list that the sweep goes through: how it is read from a place on, and used.
 
     One of a *period* is begun once in that time.

@@ -11,7 +11,6 @@ if its ETag is that of the bytes that were hashed.
 
 import logging
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -109,15 +108,14 @@ def fail(upload: Upload, message: str) -> None:
     log.warning("%s: upload %s failed: %s", upload.request_id, upload.id, message)
 
     def change(image: Image) -> Image:
-        return replace(
-            image,
+        return image._replace(
             status=ImageStatus.QUEUED,
             upload_id=None,
             size=None,
             failed_import=message,
         )
 
-    failed = replace(upload, state=UploadState.FAILURE, message=message)
+    failed = upload._replace(state=UploadState.FAILURE, message=message)
     with suppress(StaleError):
         if upload_store.end_upload(upload, failed, change) is None:
             upload_store.save_upload(upload, failed)
@@ -175,7 +173,7 @@ def _succeed(run: Run, digests: Digests) -> None:
         )
         return image.with_data(upload.id, content)
 
-    done = replace(upload, state=UploadState.SUCCESS, message="", reached=digests.size)
+    done = upload._replace(state=UploadState.SUCCESS, message="", reached=digests.size)
     if upload_store.end_upload(upload, done, change) is None:
         raise FailedError("The image no longer waits for this upload.")
 

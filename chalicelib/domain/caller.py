@@ -1,7 +1,7 @@
 """The caller: the project, user and role behind a request."""
 
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Role(IntEnum):
@@ -13,8 +13,7 @@ class Role(IntEnum):
     ADMIN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """The caller of a request, as a validated token names it.
 
     The project is empty where the token is for none; the role is then `NONE`.

@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class Visibility(StrEnum):
@@ -59,8 +58,7 @@ def with_lower_case_ids(text: str) -> str:
     return _UUID.sub(lambda match: match[0].lower(), text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
+class Content(NamedTuple):
     """The description of data: its size, that of the disk in it, its hashes in hex.
 
     `refusal` says why it cannot be an image's data, where it cannot.
@@ -73,8 +71,7 @@ class Content:
     refusal: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(NamedTuple):
     """An image's record; its data is elsewhere.
 
     Sizes are bytes, `min_disk` GiB, `min_ram` MiB. `version` counts the changes that
@@ -87,6 +84,7 @@ class Image:
     owner: str
     created_at: datetime
     updated_at: datetime
+    properties: Mapping[str, str]
     name: str | None = None
     visibility: Visibility = Visibility.SHARED
     status: ImageStatus = ImageStatus.QUEUED
@@ -102,7 +100,6 @@ class Image:
     os_hash_algo: str | None = None
     os_hash_value: str | None = None
     tags: tuple[str, ...] = ()
-    properties: Mapping[str, str]
     upload_id: str | None = None
     staged: Content | None = None
     failed_import: str | None = None
@@ -113,8 +110,7 @@ class Image:
         """
         Return what the image becomes by an upload's data.
         """
-        return replace(
-            self,
+        return self._replace(
             status=ImageStatus.ACTIVE,
             upload_id=upload_id,
             staged=None,

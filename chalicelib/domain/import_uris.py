@@ -2,7 +2,6 @@
 
 import re
 import string
-from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -10,7 +9,7 @@ from ipaddress import (
     IPv6Network,
     ip_address,
 )
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
 URI_MAX: Final = 4096
@@ -79,8 +78,7 @@ class BadUri(SourceRefused, ValueError):  # noqa: N818 - as above
     """No URI that could ever be fetched; the message says what it must be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What a URI names: where to ask, and what for."""
 
     scheme: str

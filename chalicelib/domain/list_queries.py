@@ -1,8 +1,7 @@
 """What a list of images is asked for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from chalicelib.domain.images import Image
 
@@ -16,16 +15,14 @@ SORT_KEYS: Final = (
 SORT_DIRECTIONS: Final = ("asc", "desc")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sort:
+class Sort(NamedTuple):
     """One key to sort by, and which way."""
 
     key: str
     descending: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListQuery:
+class ListQuery(NamedTuple):
     """What a list was asked for.
 
     `tests` hold every filter, `filters` their keys; `visibility`, `owner`, `name`,

@@ -1,8 +1,8 @@
 """The membership: a project that an image is shared with, and its status."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from chalicelib.domain.images import Image
 
@@ -15,8 +15,7 @@ class MemberStatus(StrEnum):
     REJECTED = "rejected"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(NamedTuple):
     """A project that an image is shared with, and whether it accepted the image."""
 
     image_id: str
@@ -26,8 +25,7 @@ class Member:
     updated_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class ImageAndMembership:
+class ImageAndMembership(NamedTuple):
     """An image and one project's membership in it, as one read returned them.
 
     Either may be None: a hidden image gets the same response as one that never

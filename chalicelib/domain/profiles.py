@@ -1,9 +1,8 @@
 """The profile: what a project publishes of itself."""
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 DISPLAY_NAME_MAX: Final = 80
 """Maximum length of a display name, in characters."""
@@ -16,18 +15,17 @@ _CONTACT: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
+class Profile(NamedTuple):
     """What a project says of itself, and whether an administrator verified it.
 
     Others see it only while it is `published`.
     """
 
     display_name: str
+    updated_at: datetime
     contact: str | None = None
     published: bool = False
     verified: bool = False
-    updated_at: datetime
 
 
 def is_contact(text: str) -> bool:

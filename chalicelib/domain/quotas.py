@@ -1,8 +1,8 @@
 """The quotas of a project, named and answered as the reference's unified limits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from chalicelib import settings
 from chalicelib.domain.caller import Caller
@@ -27,15 +27,17 @@ OFFER_QUOTAS: Final = (OFFERS, OFFERS_TO_ONE)
 _UNITS: Final = {IMAGE_SIZE: MEBIBYTE, STAGE_SIZE: MEBIBYTE}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+_NONE: Final[Mapping[str, int]] = MappingProxyType({})
+
+
+class Usage(NamedTuple):
     """What a project uses, in bytes and pieces, by the quota that limits it.
 
     `own` has the project's own limits, in the unit of the quota.
     """
 
-    used: Mapping[str, int] = field(default_factory=dict)
-    own: Mapping[str, int] = field(default_factory=dict)
+    used: Mapping[str, int] = _NONE
+    own: Mapping[str, int] = _NONE
 
     def reported(self, name: str) -> int:
         """Return what is used of a quota in its unit: MiB, or pieces.

@@ -2,10 +2,9 @@
 
 import unicodedata
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from chalicelib.domain.images import Image, Visibility
 from chalicelib.domain.members import Member
@@ -19,8 +18,7 @@ _BIDIRECTIONAL: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u2
 _LINES: Final = frozenset("\n")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(NamedTuple):
     """The owner's word on one offer: the membership created at that time."""
 
     image_id: str
@@ -30,8 +28,7 @@ class Note:
     offered_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sharing:
+class Sharing(NamedTuple):
     """A membership, its image and the note: what both sides see of it."""
 
     membership: Member
@@ -57,16 +54,14 @@ class Result(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The result of one pair of image and project, and why where it was refused."""
 
     result: Result
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(NamedTuple):
     """What a producer wants of one project: its membership, and perhaps a note.
 
     Without `has_note`, a note that is there stays.

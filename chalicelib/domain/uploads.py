@@ -1,10 +1,9 @@
 """The upload: one attempt to bring data into an image."""
 
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import ceil
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class UploadState(StrEnum):
@@ -32,8 +31,7 @@ UPLOAD_KEPT: Final = timedelta(hours=48)
 """How long an upload that is over can still be looked at, as the reference's tasks."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(NamedTuple):
     """How much of an upload's data was moved and hashed, so that another run can go on.
 
     `parts` counts the parts that S3 has, `digests` and `etags` are saved (see
@@ -48,8 +46,7 @@ class Progress:
     validator: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
+class Upload(NamedTuple):
     """One attempt to bring data into an image, by one method; and a task of the API.
 
     `begun_at` is when the source of an import sent its first byte.
@@ -75,7 +72,7 @@ class Upload:
     sha512: str | None = None
     etag: str | None = None
     multipart_id: str | None = None
-    progress: Progress = field(default_factory=Progress)
+    progress: Progress = Progress()
     tries: int = 0
     reached: int = 0
     message: str = ""

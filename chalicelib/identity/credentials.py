@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from chalicelib.domain.caller import Role
 from chalicelib.errors import Unauthorized
@@ -19,8 +18,7 @@ _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,8192}")
 """The form of a token; API Gateway limits all headers to 10,240 bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A request whose caller is not identified yet.
 
     The path is the API's, as sent: without a stage or a domain's prefix, and not
@@ -29,8 +27,12 @@ class Incoming:
 
     method: str
     path: str
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str]
     request_id: str
+
+    def __repr__(self) -> str:
+        """Leave the headers out, which hold a token."""
+        return f"Incoming({self.method} {self.path}, {self.request_id})"
 
     def token(self, *, bearer: bool = False) -> str | None:
         """Return the token of `X-Auth-Token`, or None if it is malformed or absent.
@@ -46,12 +48,15 @@ class Incoming:
         return text if _TOKEN.fullmatch(text) else None
 
 
-@dataclass(frozen=True, slots=True)
-class MethodSettings:
+class MethodSettings(NamedTuple):
     """The settings of one method of identification; none is empty."""
 
     method: str
-    values: Mapping[str, str] = field(repr=False)
+    values: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        """Leave the values out, which may be secrets."""
+        return f"MethodSettings({self.method})"
 
     def require(self, name: str) -> str:
         """Return a mandatory setting.

@@ -3,12 +3,11 @@
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from threading import Lock
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from chalicelib import clock, settings
 from chalicelib.domain.caller import Caller, Role
@@ -64,8 +63,7 @@ _SERVICE: Final = "image"
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Identity:
+class _Identity(NamedTuple):
     """The content of a token; `rules`, if not None, are all that it permits."""
 
     project_id: str

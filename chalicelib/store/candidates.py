@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -22,12 +21,12 @@ class BudgetSpentError(Exception):
     """More index rows are left than a request may look at."""
 
 
-@dataclass(slots=True)
 class Budget:
     """How many index rows a request may look at, and how many it did."""
 
-    rows_max: int
-    looked_at: int = 0
+    def __init__(self, rows_max: int) -> None:
+        self.rows_max = rows_max
+        self.looked_at = 0
 
     def check(self) -> None:
         """Raise where nothing is left.
@@ -39,14 +38,14 @@ class Budget:
             raise BudgetSpentError
 
 
-@dataclass(slots=True)
 class _Head:
     """Where the merge stands in a range: rows fetched, and where to fetch the next."""
 
-    run: Range
-    after: str | None
-    rows: deque[Row] = field(default_factory=deque)
-    done: bool = False
+    def __init__(self, run: Range, after: str | None) -> None:
+        self.run = run
+        self.after = after
+        self.rows: deque[Row] = deque()
+        self.done = False
 
     def fetch(self, query: ListQuery, limit: int) -> int:
         """Fetch the next rows, and return how many the index looked at."""

@@ -1,7 +1,6 @@
 """The access patterns of images: each write with the condition that it needs."""
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
 from datetime import datetime
 from typing import Final
 
@@ -104,7 +103,7 @@ def update_image(before: Image, after: Image, caller: Caller) -> Image:
         StaleError: The image was changed or deleted since *before* was read.
     """
     version = before.version + (after != before)
-    after = replace(after, version=version, updated_at=clock.now())
+    after = after._replace(version=version, updated_at=clock.now())
     item = ImageItem(*image_key(before.id))
     actions = [*image_actions(before, after), ImageItem.changed.set(change_by(caller))]
     moved = any(
@@ -217,11 +216,11 @@ def _parts_of(image: Image, caller: Caller) -> list[ListPart]:
 def image_actions(before: Image, after: Image) -> list[Action]:
     """Return what to write where two records of an image differ."""
     actions: list[Action] = []
-    for field in fields(Image):
-        value = getattr(after, field.name)
-        if field.name in _NEVER_UPDATED or value == getattr(before, field.name):
+    for name in Image._fields:
+        value = getattr(after, name)
+        if name in _NEVER_UPDATED or value == getattr(before, name):
             continue
-        attribute = getattr(ImageItem, field.name)
+        attribute = getattr(ImageItem, name)
         actions.append(
             attribute.remove() if value is None else attribute.set(stored(value))
         )

@@ -1,7 +1,6 @@
 """The consumer's side: the offers of others to a project, the newest first."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -47,8 +46,7 @@ class Place(NamedTuple):
     image_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfferQuery:
+class OfferQuery(NamedTuple):
     """What a list of offers asks for; `status` is None for all."""
 
     project_id: str
@@ -59,8 +57,7 @@ class OfferQuery:
     after: Place | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfferPage:
+class OfferPage(NamedTuple):
     """A page of offers, where the next one goes on, and the counts of pending ones.
 
     `truncated` says that there are offers of images that are older than all sorted.
@@ -73,8 +70,7 @@ class OfferPage:
     truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     """An offer as its index row has it; `owner` may lag, or be missing."""
 
     place: Place

@@ -1,9 +1,8 @@
 """The indexes: what may be in a list, and the truth about it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from pynamodb.expressions.condition import Condition
 
@@ -43,17 +42,15 @@ _POSITION_LENGTH: Final = len(list_position(datetime(2026, 1, 1, tzinfo=UTC), ""
 """Length of every place in a list, in characters: a time, and an image's id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """A run of an index in order of creation: sort keys of one prefix, then a place."""
 
-    index: str
+    index_name: str
     partition: str
     prefix: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A candidate for a list: an image's place, and what its index row tells.
 
     `known` is false for a recent change and a membership, which carry no name.
@@ -170,13 +167,13 @@ def query_range(
     The last is how many rows were looked at: at most *limit*; with a name, as many as
     fit one answer (1 MB), as few of them match.
     """
-    sort = _SORT_KEYS[run.index]
-    is_by_name = run.index == ByName.Meta.index_name
+    sort = _SORT_KEYS[run.index_name]
+    is_by_name = run.index_name == ByName.Meta.index_name
     answer = query_page(
         run.partition,
         range_key_condition=sort.between(*_span(run.prefix, after, query.descending)),
         filter_condition=_accepts(query, has_name=not is_by_name),
-        index_name=run.index,
+        index_name=run.index_name,
         limit=limit if query.name is None or is_by_name else None,
         scan_index_forward=not query.descending,
     )

@@ -8,11 +8,10 @@ the indexes do not know yet is proposed by the project's own recent changes (`RE
 import json
 from bisect import insort
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import chain, count, islice
 from operator import itemgetter
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from chalicelib import settings
 from chalicelib.domain import policy
@@ -50,8 +49,7 @@ Encode = Callable[[Image], str]
 """Encode an image as the response has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """The encoded images of a page, and the next marker if there may be more."""
 
     images: list[str]

@@ -1,4 +1,4 @@
-"""The mapping between a dataclass and its item: an attribute for each field.
+"""The mapping between a record and its item: an attribute for each field.
 
 The domain's type hints say how an attribute is read, straight from DynamoDB's form: an
 object of PynamoDB for each item and attribute would cost several times as much.
@@ -6,7 +6,6 @@ object of PynamoDB for each item and attribute would cost several times as much.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime
 from enum import StrEnum
 from operator import itemgetter
@@ -20,14 +19,12 @@ _T = TypeVar("_T")
 
 
 class ItemMapping(Generic[_T]):
-    """The attributes of a dataclass; a field may be *renamed* to another attribute."""
+    """The attributes of a record; a field may be *renamed* to another attribute."""
 
     def __init__(self, kind: type[_T], **renamed: str) -> None:
         self._kind = kind
-        self.names = {
-            field.name: renamed.get(field.name, field.name)
-            for field in fields(kind)  # type: ignore[arg-type] # a dataclass
-        }
+        fields: tuple[str, ...] = kind._fields  # type: ignore[attr-defined] # a record
+        self.names = {field: renamed.get(field, field) for field in fields}
         hints = get_type_hints(kind)
         self._readers = [
             (field, name, _reader_of(hints[field]))
@@ -52,10 +49,10 @@ def stored(value: Any) -> Any:  # noqa: ANN401 - whatever a field holds
     """Return the form in which a field is stored."""
     if isinstance(value, datetime):
         return moment(value)
+    if _is_record(value):
+        return value._asdict()
     if isinstance(value, tuple):
         return list(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
     return dict(value) if isinstance(value, Mapping) else value
 
 
@@ -64,7 +61,7 @@ def _reader_of(hint: Any) -> Callable[[dict[str, Any]], Any]:  # noqa: ANN401 - 
     if NoneType in get_args(hint):
         (hint,) = set(get_args(hint)) - {NoneType}
     origin = get_origin(hint) or hint
-    if is_dataclass(origin):
+    if _is_record(origin):
         return lambda attribute: _parse_document(hint, attribute["S"])
     if issubclass(origin, StrEnum):
         members = {member.value: member for member in origin}
@@ -72,11 +69,14 @@ def _reader_of(hint: Any) -> Callable[[dict[str, Any]], Any]:  # noqa: ANN401 - 
     return _READERS[origin]
 
 
-def _parse_document(kind: Any, text: str) -> Any:  # noqa: ANN401 - a dataclass
+def _parse_document(kind: Any, text: str) -> Any:  # noqa: ANN401 - a record
     """Parse what was stored as one document; ignore what a later version added."""
     document = json.loads(text)
-    names = {field.name for field in fields(kind)}
-    return kind(**{name: document[name] for name in document if name in names})
+    return kind(**{name: document[name] for name in kind._fields if name in document})
+
+
+def _is_record(thing: Any) -> bool:  # noqa: ANN401 - a value, or its type
+    return hasattr(thing, "_fields")
 
 
 _READERS: dict[Any, Callable[[dict[str, Any]], Any]] = {

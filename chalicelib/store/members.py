@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from pynamodb.exceptions import PynamoDBException, TransactWriteError
@@ -176,7 +175,7 @@ def set_member_status(
     if unanswered:
         condition &= MemberItem.status == MemberStatus.PENDING
         condition &= MemberItem.updated_at == moment(member.created_at)
-    answer = replace(member, status=status, updated_at=clock.now())
+    answer = member._replace(status=status, updated_at=clock.now())
     position = list_position(image.created_at, image.id)
     item = MemberItem(*member_key(image.id, member.member_id))
     try:

@@ -8,10 +8,9 @@ import os
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import md5
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from botocore.auth import S3SigV4QueryAuth
@@ -41,8 +40,7 @@ class ObjectExistsError(Exception):
     """The bucket already has an object of this key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A part of a multipart upload in the bucket; the ETag is its MD5 in hex."""
 
     number: int
@@ -50,8 +48,7 @@ class Part:
     etag: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoredData:
+class StoredData(NamedTuple):
     """An object in the bucket, or a multipart upload, which has an id."""
 
     image_id: str

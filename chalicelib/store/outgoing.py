@@ -1,7 +1,6 @@
 """The producer's side: the memberships in a project's images."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -56,8 +55,7 @@ class SharePlace(NamedTuple):
     image_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShareQuery:
+class ShareQuery(NamedTuple):
     """What a list of shares asks for; None is no filter."""
 
     owner: str

@@ -6,9 +6,8 @@ groups fairly, however many messages one of them has (fair queues of SQS).
 
 import hashlib
 import json
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -23,8 +22,7 @@ KEPT: Final = timedelta(days=4)
 _UNAVAILABLE: Final = "The queue is unavailable; retry."
 
 
-@dataclass(frozen=True, slots=True)
-class UploadMessage:
+class UploadMessage(NamedTuple):
     """An upload to process."""
 
     image_id: str
@@ -33,8 +31,7 @@ class UploadMessage:
     """How often it was sent again because its project had too many in progress."""
 
 
-@dataclass(frozen=True, slots=True)
-class CopyMessage:
+class CopyMessage(NamedTuple):
     """An image whose copies in the memberships after a project's id may be outdated.
 
     `owner` is the project that the job is for; old messages lack it.

@@ -4,7 +4,6 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -27,11 +26,16 @@ _CHUNK: Final = 1_000
 _IN_ROWS: Final = frozenset({"name", "created_at", "id"})
 
 
-@dataclass(frozen=True, slots=True)
 class _Reversed:
     """A value that sorts the other way."""
 
-    value: Any
+    def __init__(self, value: Any) -> None:  # noqa: ANN401 - any that sorts
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Reversed) and self.value == other.value
+
+    __hash__ = None  # type: ignore[assignment] # it is only compared
 
     def __lt__(self, other: "_Reversed") -> bool:
         return bool(other.value < self.value)

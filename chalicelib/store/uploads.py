@@ -5,7 +5,6 @@ to the microsecond, tells whether another run has touched an upload meanwhile.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -157,7 +156,7 @@ def save_upload(before: Upload, after: Upload) -> Upload:
     Raises:
         StaleError: Another run has, or the upload is gone.
     """
-    after = replace(after, updated_at=clock.now())
+    after = after._replace(updated_at=clock.now())
     item = upload_item(after)
     try:
         with_retries(
@@ -186,7 +185,7 @@ def end_upload(
         Conflict: The image was changed each time.
     """
     by = Caller(before.project_id, before.user_id, Role.NONE, before.request_id)
-    after = replace(after, updated_at=clock.now())
+    after = after._replace(updated_at=clock.now())
     for _ in range(_TRIES):
         image = _waiting_image(before)
         if image is None:
@@ -268,7 +267,7 @@ def _waiting_image(upload: Upload) -> Image | None:
 
 
 def _changed(before: Image, after: Image) -> Image:
-    return replace(after, version=before.version + 1, updated_at=clock.now())
+    return after._replace(version=before.version + 1, updated_at=clock.now())
 
 
 def _upload_actions(item: UploadItem) -> list[Action]:

@@ -1,7 +1,6 @@
 """Images' data through the Images API: uploaded, staged, imported, downloaded."""
 
 import hashlib
-from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -265,7 +264,7 @@ def test_the_limit_is_a_setting(
     producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For an upload, and for staging."""
-    small = replace(settings.current, upload_bytes_max=12)
+    small = settings.current._replace(upload_bytes_max=12)
     monkeypatch.setattr(settings, "current", small)
 
     too_large = [producer.upload(image_id, bytes(13), to) for to in ("file", "stage")]

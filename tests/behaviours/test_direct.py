@@ -3,7 +3,6 @@
 import base64
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -105,7 +104,7 @@ def test_an_upload_beyond_its_projects_bound_waits(
     producer: Actor, image_id: str, pump: Pump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of direct uploads alone: an import has another slot; it loses no try."""
-    one = replace(settings.current, project_imports_max=1)
+    one = settings.current._replace(project_imports_max=1)
     monkeypatch.setattr(settings, "current", one)
     begun = begin(producer, image_id)
     for part in begun["parts"]:
@@ -114,7 +113,7 @@ def test_an_upload_beyond_its_projects_bound_waits(
     upload = upload_store.load_upload(image_id, begun["id"])
     assert upload
     others = [
-        replace(upload, id="other", method=m) for m in (DIRECT_UPLOAD, WEB_DOWNLOAD)
+        upload._replace(id="other", method=m) for m in (DIRECT_UPLOAD, WEB_DOWNLOAD)
     ]
     pump.read_stream()
     sent: list[Any] = []

@@ -140,7 +140,7 @@ def test_one_member_more_than_the_quota_is_refused(
     producer: Actor, admin: Actor, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It binds administrators, too; who is removed makes room."""
-    few = replace(settings.current, member_quota=2)
+    few = settings.current._replace(member_quota=2)
     monkeypatch.setattr(settings, "current", few)
     producer.share(path.split("/")[3], "second")
 

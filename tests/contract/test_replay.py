@@ -1,7 +1,6 @@
 """The recorded conversations with the reference implementation, step by step."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,7 +45,7 @@ def test_each_step_answers_as_recorded(
     name: str, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the reference answered, this service answers."""
-    changed = replace(settings.current, **SETTINGS.get(name, {}))
+    changed = settings.current._replace(**SETTINGS.get(name, {}))
     monkeypatch.setattr(settings, "current", changed)
     talk = Conversation(send)
 

@@ -1,7 +1,6 @@
 """What each request costs, counted: the table of docs/costs.md is what is measured."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -180,7 +179,7 @@ def quotas(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set all quotas of projects."""
     names = [*IMAGE_QUOTAS, *OFFER_QUOTAS]
     limited: dict[str, Any] = dict.fromkeys(names, 1_000)
-    monkeypatch.setattr(settings, "current", replace(settings.current, **limited))
+    monkeypatch.setattr(settings, "current", settings.current._replace(**limited))
 
 
 @pytest.mark.usefixtures("quotas")

@@ -8,7 +8,6 @@ public images. Ids of projects have 32 characters, names 30 bytes, images some 4
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -258,8 +257,7 @@ def test_500_of_the_largest_offers_raise_the_default_list_by_10_units_at_most() 
     now = clock.now()
     with Item.batch_write() as batch:
         for number in range(500):
-            image = replace(
-                _image(number, "attacker", "attack", "shared", 500_000),
+            image = _image(number, "attacker", "attack", "shared", 500_000)._replace(
                 properties={"notes": "x" * (settings.current.property_bytes_max - 13)},
             )
             hint = RecentChangeItem(

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ SCHEMA = json.loads(
 def sent(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """The events that were put on the bus, in order; each is of the schema."""
     assert pump
-    bus = replace(settings.current, event_bus="default")
+    bus = settings.current._replace(event_bus="default")
     monkeypatch.setattr(settings, "current", bus)
     with sending() as events_sent:
         yield events_sent
@@ -141,7 +140,7 @@ def test_an_event_that_is_too_large_omits_tags_and_properties(
     producer: Actor, pump: Pump, sent: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is marked as incomplete, and has everything else."""
-    large = replace(settings.current, property_bytes_max=200_000)
+    large = settings.current._replace(property_bytes_max=200_000)
     monkeypatch.setattr(settings, "current", large)
     image_id = producer.make_image(name="large", a="x" * 150_000)
     producer.patch(

@@ -1,7 +1,6 @@
 """The stream's function: killed at any step, with bad records, read again."""
 
 import random
-from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -28,7 +27,7 @@ from tests.web_source import allow
 @pytest.fixture(autouse=True)
 def _bus(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pump
-    bus = replace(settings.current, event_bus="default")
+    bus = settings.current._replace(event_bus="default")
     monkeypatch.setattr(settings, "current", bus)
 
 

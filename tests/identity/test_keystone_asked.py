@@ -6,7 +6,6 @@ import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -389,7 +388,7 @@ def test_the_memory_may_be_none(
     proxy: FaultyProxy, keystone: Keystone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TOKEN_CACHE_SECONDS=0: Keystone is asked each time."""
-    forgetful = replace(settings.current, token_cache_seconds=0)
+    forgetful = settings.current._replace(token_cache_seconds=0)
     monkeypatch.setattr(settings, "current", forgetful)
     identify = choose_identity("keystone", service_environment(proxy.url))
     token = token_of(keystone)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -117,7 +116,7 @@ def test_a_copy_makes_no_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The first table's stream published what happened."""
-    bus = replace(settings.current, event_bus="default")
+    bus = settings.current._replace(event_bus="default")
     monkeypatch.setattr(settings, "current", bus)
     with sending() as sent:
         copy_table(first, table, tmp_path / "reached")

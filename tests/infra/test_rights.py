@@ -6,7 +6,6 @@ it may do no more is held here, where one test makes every call that there is.
 
 import json
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -42,7 +41,7 @@ def test_each_function_may_do_what_it_does_and_no_more(
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
     allow(monkeypatch, "127.0.0.1")
     limited: dict[str, Any] = dict.fromkeys((*IMAGE_QUOTAS, *OFFER_QUOTAS), 1_000)
-    complete = replace(settings.current, event_bus="default", **limited)
+    complete = settings.current._replace(event_bus="default", **limited)
     monkeypatch.setattr(settings, "current", complete)
     for name in RECORDINGS:
         talk = Conversation(send)

@@ -3,7 +3,6 @@ One line of the log for each request: who, what, how long, how dear; and no secr
 """
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,13 +64,13 @@ def test_the_name_of_a_project_in_a_log_depends_on_the_key(
     """Who has the logs alone cannot try projects that are known."""
     names = set()
     for key in ("", "one", "another"):
-        keyed = replace(settings.current, log_key=key)
+        keyed = settings.current._replace(log_key=key)
         monkeypatch.setattr(settings, "current", keyed)
         names.add(telemetry.named_project("producer"))
 
     assert len(names) == 3
     # What docs/operations.md computes with openssl.
-    keyed = replace(settings.current, log_key="one")
+    keyed = settings.current._replace(log_key="one")
     monkeypatch.setattr(settings, "current", keyed)
     assert telemetry.named_project("producer") == "e54520550634d77f"
 
@@ -111,7 +110,7 @@ def test_a_project_is_told_plainly_where_that_is_set(
     producer: Actor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And nobody, where nobody was identified."""
-    plain = replace(settings.current, log_projects="plain")
+    plain = settings.current._replace(log_projects="plain")
     monkeypatch.setattr(settings, "current", plain)
 
     producer.get("/v2/images")

@@ -3,7 +3,6 @@ Any sequence of calls while indexes lag and processes die, against the model of 
 """
 
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -157,7 +156,7 @@ def test_any_sequence_of_disturbed_calls_keeps_the_promises_of_sharing(
     send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A call is done or not, never in part, and no list shows what it must not."""
-    bound = replace(settings.current, member_quota=QUOTA)
+    bound = settings.current._replace(member_quota=QUOTA)
     monkeypatch.setattr(settings, "current", bound)
 
     @seed(0)

@@ -172,7 +172,7 @@ def test_a_page_that_ends_early_loses_nothing(
 ) -> None:
     """A page that may read little holds an image or is refused, never a silent end."""
     monkeypatch.setattr(clock, "now", lambda: NOW)
-    bound = replace(settings.current, page_reads_max=most)
+    bound = settings.current._replace(page_reads_max=most)
     monkeypatch.setattr(settings, "current", bound)
 
     def check(drawn: tuple[World, list[Asked]]) -> None:
@@ -222,7 +222,7 @@ def test_a_cursor_survives_every_change_but_of_its_own_image(
 
     Whether hints are read or the indexes are trusted, which do not lag here.
     """
-    bound = replace(settings.current, index_lag_seconds=lag)
+    bound = settings.current._replace(index_lag_seconds=lag)
     monkeypatch.setattr(settings, "current", bound)
     times = [NOW]
     monkeypatch.setattr(clock, "now", lambda: times[-1])

@@ -227,7 +227,7 @@ def refusals(before: Json, after: Json, patch: list[Json], roles: str) -> Iterat
 def cases(draw: st.DrawFn) -> tuple[Image, list[Patch]]:
     """Draw an image of the producer's, and patches of it, one after the other."""
     status = draw(st.sampled_from((ImageStatus.QUEUED, ImageStatus.ACTIVE)))
-    image = replace(draw(IMAGES), owner="producer", status=status)
+    image = draw(IMAGES)._replace(owner="producer", status=status)
     some = st.lists(operations([*image.properties]), min_size=1, max_size=4)
     roles = st.sampled_from(("member", "member", "admin"))
     patches = st.tuples(roles, st.sampled_from((NEW, OLD)), some)
@@ -239,8 +239,8 @@ def test_a_patch_is_done_as_a_whole_or_not_at_all(
     number: int, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Operations apply in their order; the first that is refused refuses them all."""
-    quotas = replace(
-        settings.current, tag_quota=TAGS_MOST, property_quota=PROPERTIES_MOST
+    quotas = settings.current._replace(
+        tag_quota=TAGS_MOST, property_quota=PROPERTIES_MOST
     )
     monkeypatch.setattr(settings, "current", quotas)
     times = [NOW]

@@ -3,7 +3,7 @@ Any sequence of calls by producers, consumers and administrators, against a smal
 """
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -358,7 +358,7 @@ def test_any_sequence_of_calls_keeps_the_promises_of_sharing(
 
     Whether hints are read or the indexes are trusted, which do not lag here.
     """
-    bound = replace(settings.current, member_quota=QUOTA, index_lag_seconds=lag)
+    bound = settings.current._replace(member_quota=QUOTA, index_lag_seconds=lag)
     monkeypatch.setattr(settings, "current", bound)
 
     @seed(number)

@@ -4,7 +4,6 @@ The largest image that is allowed, in any script: DynamoDB takes it, and its cha
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -68,7 +67,7 @@ def largest(letters: str, heavy: str, count: int, tags: int) -> Json:
 def largest_setting() -> Iterator[None]:
     """Set `PROPERTY_BYTES_MAX` to the largest value."""
     with pytest.MonkeyPatch.context() as patched:
-        largest = replace(settings.current, property_bytes_max=MOST)
+        largest = settings.current._replace(property_bytes_max=MOST)
         patched.setattr(settings, "current", largest)
         yield
 

@@ -110,7 +110,7 @@ class World:
 
 
 IMAGES = st.builds(
-    Image,
+    lambda **fields: Image(**fields),  # noqa: PLW0108 - of an `Image` it draws all
     id=st.sampled_from(IDS),
     owner=st.sampled_from(PROJECTS),
     created_at=st.sampled_from(TIMES),

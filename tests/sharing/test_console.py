@@ -1,6 +1,5 @@
 """The console's files: what a browser gets, and under which policy."""
 
-from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -51,7 +50,7 @@ def test_development_tokens_are_offered_on_the_laptop_alone(
 ) -> None:
     """And nothing is offered to sign in with elsewhere."""
     offered = get(send, "/console/config.json").document
-    elsewhere = replace(settings.current, auth="oidc")
+    elsewhere = settings.current._replace(auth="oidc")
     monkeypatch.setattr(settings, "current", elsewhere)
 
     assert "alice:producer:member" in offered["tokens"]
@@ -83,7 +82,7 @@ def test_the_page_may_call_the_issuer_that_it_signs_in_at(
 ) -> None:
     """Its origin and no other, and only where the console has a client id."""
     before = get(send, "/console").headers
-    monkeypatch.setattr(settings, "current", replace(settings.current, auth=auth))
+    monkeypatch.setattr(settings, "current", settings.current._replace(auth=auth))
     monkeypatch.setenv("OIDC_ISSUER", ISSUER)
     monkeypatch.setenv("OIDC_AUDIENCE", "images")
     for name, value in given.items():
@@ -114,7 +113,7 @@ def test_the_console_goes_with_the_extension(
     send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has nothing to show without it."""
-    monkeypatch.setattr(settings, "current", replace(settings.current, extension="off"))
+    monkeypatch.setattr(settings, "current", settings.current._replace(extension="off"))
 
     assert get(send, "/console").status == 404
     assert get(send, "/console/console.js").status == 404

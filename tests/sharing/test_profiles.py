@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -336,7 +335,7 @@ def test_no_rule_acts_while_the_extension_is_off(
 ) -> None:
     """Its project could not see or change it."""
     consumer.put(f"{RULES}/*", {"effect": "accept"})
-    monkeypatch.setattr(settings, "current", replace(settings.current, extension="off"))
+    monkeypatch.setattr(settings, "current", settings.current._replace(extension="off"))
     producer.share(producer.make_image(), "consumer")
     pump.step()
 

@@ -1,7 +1,6 @@
 """Calls of both sides at once, on DynamoDB Local; the whole table is compared after."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -101,7 +100,7 @@ def test_bulk_shares_at_once_never_pass_the_quota(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each pair has a result, and the image has as many members as it may."""
-    monkeypatch.setattr(settings, "current", replace(settings.current, member_quota=50))
+    monkeypatch.setattr(settings, "current", settings.current._replace(member_quota=50))
     image_id = producer.make_image()
 
     def bulk(number: int) -> Act:

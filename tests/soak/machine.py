@@ -1,6 +1,5 @@
 """Long sequences of calls against the model of sharing, with seeds of their own."""
 
-from dataclasses import replace
 from typing import Final
 from unittest.mock import patch
 
@@ -25,9 +24,9 @@ def drive(stand: Stand, number: int) -> int:
         AssertionError: The service does not do what the model says.
     """
     kind = (Sharing, Sharing, Disturbed)[number % 3]
-    bound = replace(settings.current, member_quota=QUOTA, index_lag_seconds=60)
+    bound = settings.current._replace(member_quota=QUOTA, index_lag_seconds=60)
     if number % 3 == 0:
-        bound = replace(bound, index_lag_seconds=0)
+        bound = bound._replace(index_lag_seconds=0)
 
     @seed(number)
     class Here(kind):  # type: ignore[misc, valid-type] # one of the two

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -110,7 +110,7 @@ def on_emulator(client: Any) -> Iterator[Stand]:
     """Put the service on DynamoDB Local, for any number of threads, with quotas set."""
     per_thread(service.app)
     # Nothing listens there: an import begins, and waits for its source.
-    limited = replace(settings.current, import_allow=SOURCE, **_QUOTAS)
+    limited = settings.current._replace(import_allow=SOURCE, **_QUOTAS)
     url = client.meta.endpoint_url
     urls = {
         f"AWS_ENDPOINT_URL_{name}": url for name in ("DYNAMODB", "DYNAMODB_STREAMS")

@@ -1,7 +1,6 @@
 """Turns: how long an import may keep others waiting."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -47,7 +46,7 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 def any_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a source be as slow as it is."""
     monkeypatch.setattr(
-        settings, "current", replace(settings.current, import_rate_min=1)
+        settings, "current", settings.current._replace(import_rate_min=1)
     )
 
 
@@ -146,7 +145,7 @@ def test_an_import_beyond_its_projects_bound_waits_and_loses_no_try(
     """
     Its message is sent again with a growing delay, and the sweep leaves it alone.
     """
-    one = replace(settings.current, project_imports_max=1)
+    one = settings.current._replace(project_imports_max=1)
     monkeypatch.setattr(settings, "current", one)
     first = ask_import(producer, image_id, source)
     other = producer.make_image(disk_format="raw", container_format="bare")
@@ -178,12 +177,12 @@ def test_a_claim_of_a_run_that_was_killed_ends_by_itself(
     producer: Actor, image_id: str, source: WebSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When its message is seen again; until then it is counted."""
-    one = replace(settings.current, project_imports_max=1)
+    one = settings.current._replace(project_imports_max=1)
     monkeypatch.setattr(settings, "current", one)
     upload_id = ask_import(producer, image_id, source)
     upload = upload_store.load_upload(image_id, upload_id)
     assert upload
-    killed = replace(upload, id="killed")
+    killed = upload._replace(id="killed")
     assert claims.claim_slot(killed)
 
     claimed = [claims.claim_slot(upload)]

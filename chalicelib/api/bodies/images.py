@@ -1,8 +1,7 @@
 """The bodies of the calls on images, and the checks of an image they result in."""
 
 import json
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import fastjsonschema
 
@@ -42,8 +41,7 @@ _NAME_SHOWN_MAX: Final = 300
 """Maximum length of the name of a field in a message, in characters."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewImage:
+class NewImage(NamedTuple):
     """What a body asks for: the fields of an image that are set, and its properties."""
 
     fields: Json
