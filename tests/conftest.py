@@ -1,11 +1,14 @@
 """What every test stands on: an empty table in an embedded AWS, and four projects."""
 
 import os
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
 
 from infra.local import backend
 
@@ -31,16 +34,26 @@ from tests.cost import dynamodb_local
 from tests.infra.rights import Watch, watching
 
 
+@pytest.fixture(scope="session")
+def new_table() -> bytes:
+    """The table of `infra/resources.yaml`, as moto has it once it is made."""
+    name = dynamodb.connection.table_name
+    backend.create_table(boto3.client("dynamodb"), name)
+    return pickle.dumps(
+        dynamodb_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].tables.pop(name)
+    )
+
+
 @pytest.fixture(autouse=True)
-def table() -> Iterator[str]:
+def table(new_table: bytes) -> Iterator[str]:
     """
-    Make the table of `infra/resources.yaml`, empty for each test; return its name.
+    The table of `infra/resources.yaml`, empty for each test; its name.
     """
     name = dynamodb.connection.table_name
-    client = dynamodb.connection.connection.client
-    backend.create_table(client, name)
+    tables = dynamodb_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].tables
+    tables[name] = pickle.loads(new_table)  # noqa: S301 - made above
     yield name
-    client.delete_table(TableName=name)
+    del tables[name]
 
 
 @pytest.fixture(autouse=True)
