@@ -12,6 +12,7 @@ import boto3
 import yaml
 from botocore.httpsession import URLLib3Session
 
+from chalicelib import aws
 from chalicelib.aws_http import Connections
 from infra.local.mended_moto import mended_moto
 
@@ -26,6 +27,7 @@ LOOPBACK: Final = ("127.0.0.1", "localhost")
 
 _send = URLLib3Session.send
 _send_kept = Connections.send
+_send_in_time = aws._send  # noqa: SLF001 - it has no public name
 _started = ExitStack()
 
 
@@ -46,6 +48,7 @@ def start() -> None:
     _started.enter_context(mended_moto())
     _started.enter_context(patch.object(URLLib3Session, "send", _send_nowhere_else))
     _started.enter_context(patch.object(Connections, "send", _send_here))
+    _started.enter_context(patch.object(aws, "_send", _send_in_time_here))
 
 
 def stop() -> None:
@@ -142,4 +145,10 @@ def _send_here(self: Connections, request: Any, **_: Any) -> Any:  # noqa: ANN40
     # Moto answers what is not for an emulator.
     if urlsplit(request.url).hostname in LOOPBACK:
         return _send_kept(self, request)
+    return None
+
+
+def _send_in_time_here(client: Any, request: Any, **_: Any) -> Any:  # noqa: ANN401 - botocore's own
+    if urlsplit(request.url).hostname in LOOPBACK:
+        return _send_in_time(client, request)
     return None
