@@ -109,6 +109,14 @@ def test_both_sides_see_and_act_in_a_browser() -> None:
         "badge": "not verified",
     }
     assert seen["focus"] == ["ubuntu-24.04", "Share images", "All 30 are shown."]
+    assert seen["refused"] == [
+        '"a/b" must be a project\'s id.',
+        "Image Project Result",
+        "fedora-43 producer cannot be shared: the image is your project's own",
+        "fedora-43 newcomer not known to you: check the id is shared already",
+        "Nothing is shared yet: 0 will be, 2 will not",
+        "Back",
+    ]
     assert seen["draft"] == [True, "Typed once."]
     assert seen["unavailable"] == "The identity service is unavailable; retry."
     assert seen["narrow"] == [5, True, True]

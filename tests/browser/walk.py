@@ -126,6 +126,7 @@ def walk(tour: Walk) -> None:
 
     keyboard(tour, consumer, producer)
     hostile(tour, producer)
+    refused(tour, producer)
     interrupted(tour, producer)
     narrow(tour)
     long(tour)
@@ -168,6 +169,27 @@ def hostile(tour: Walk, producer: Page) -> None:
         "fits": victim.evaluate(FITS),
         "badge": row.locator(".badge").inner_text(),
     }
+
+
+def refused(tour: Walk, page: Page) -> None:
+    """What cannot be shared is said in words that name what was typed."""
+    page.get_by_role("button", name="Share images").click()
+    page.get_by_label("fedora-43", exact=True).check()
+    page.get_by_label("Project ids").fill("newcomer\na/b")
+    page.get_by_role("button", name="Review").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("alert").locator("p").wait_for()
+    said = [dialog.get_by_role("alert").inner_text()]
+    page.get_by_label("Project ids").fill("producer\nnewcomer")
+    page.get_by_role("button", name="Review").click()
+    dialog.get_by_role("table").wait_for()
+    said += [
+        " ".join(row.inner_text().split()) for row in dialog.get_by_role("row").all()
+    ]
+    said.append(dialog.locator("caption").inner_text())
+    said += [button.inner_text() for button in dialog.get_by_role("button").all()]
+    page.keyboard.press("Escape")
+    tour.seen["refused"] = said
 
 
 def interrupted(tour: Walk, page: Page) -> None:

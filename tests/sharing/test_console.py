@@ -1,5 +1,6 @@
 """The console's files: what a browser gets, and under which policy."""
 
+import re
 from hashlib import sha256
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from chalicelib import settings
 from chalicelib.api import console, files
 from tests.actors import Actor, Response, Send
+from tests.readme import ROOT
 
 PREACT = "72284e8e9079c87817145df1110f74e8a2aa040b2fc384922e18dfcb46fc1fd7"
 """The SHA-256 of `preact/standalone.module.js` of htm 3.1.1, as npm has it."""
@@ -107,6 +109,17 @@ def test_the_page_may_call_the_issuer_that_it_signs_in_at(
     }
     document = configuration.document
     assert document.get("sign_in") == (expected if scope else None)
+
+
+def test_each_reason_has_words() -> None:
+    """The review of a share says why a pair is refused, not by a code."""
+    document = (ROOT / "docs/sharing.md").read_text("utf-8")
+    table = document.split("| reason | meaning |\n", 1)[1].split("\n\n", 1)[0]
+    script = files.read_file("console.js").split("const REASONS = {", 1)[1]
+
+    reasons = re.findall(r"^\| `(.+?)`", table, re.MULTILINE)
+    words = re.findall(r'^  "?([a-z-]+)"?: "', script.split("};", 1)[0], re.MULTILINE)
+    assert reasons == words
 
 
 def test_the_console_goes_with_the_extension(

@@ -8,6 +8,17 @@ const REFRESH_MS = 10000;
 const DRAFT = "draft";
 const STATUSES = ["pending", "accepted", "rejected", "muted"];
 const STATUS_NAMES = { muted: "hidden" };
+const REASONS = {
+  "not-found": "not your image",
+  "not-shared": "its visibility is not \"shared\"",
+  "own-project": "the image is your project's own",
+  "unknown-recipient": "not known to you",
+  "limit-exceeded": "the image has all members, or your project all offers, that it may have",
+  conflict: "others changed it at the same time: retry",
+};
+const FIELDS = {
+  images: "Images", projects: "Project ids", note: "The note", display_name: "The display name", contact: "The contact",
+};
 const EFFECTS = { ask: "ask me", accept: "accept at once", mute: "hide" };
 
 let token = sessionStorage.getItem("token");
@@ -47,7 +58,8 @@ async function call(method, path, body) {
   let document;
   try { document = text ? JSON.parse(text) : null; } catch { document = null; }
   if (!response.ok) {
-    throw new Refusal(document?.detail || document?.message || `The service answered ${response.status}.`);
+    const words = document?.detail || document?.message || `The service answered ${response.status}.`;
+    throw new Refusal(plainly(words, body));
   }
   return document;
 }
@@ -56,6 +68,12 @@ function unauthorized() {
   if (!config.sign_in) return "The token is missing, wrong or expired. Sign in again.";
   if (!fresh) return "The sign-in has expired, or the token is wrong. Sign in again.";
   return `${issuerHost(config.sign_in)} let you in, but this service does not accept its token. Your account may have no project here, or the token's audience, claims or times do not fit: tell the operator of this service.`;
+}
+
+// A message names a part of what was sent by its place: /projects/3. Name what was typed.
+function plainly(words, body) {
+  return words.replace(/^\/(\w+)(?:\/(\d+))?/, (place, name, index) =>
+    index && body?.[name]?.[index] ? `"${plain(body[name][index])}"` : FIELDS[name] || place);
 }
 
 const segment = encodeURIComponent;
@@ -329,6 +347,18 @@ function Answers({ offer, about, set, leave, rule }) {
   </div>`;
 }
 
+const ofResult = (results, ...kinds) => results.filter((one) => kinds.includes(one.result)).length;
+
+function summary(results) {
+  const left = results.length - ofResult(results, "shared", "changed");
+  return `Nothing is shared yet: ${results.length - left} will be${left ? `, ${left} will not` : ""}`;
+}
+
+function resultWords({ result, reason }) {
+  if (result === "refused") return `cannot be shared: ${REASONS[reason] || reason}`;
+  return { shared: "will be shared", changed: "is shared: the note will change", unchanged: "is shared already" }[result];
+}
+
 // What was typed into the share dialog, if a sign-in or a reload came between.
 function readDraft(project, preset) {
   const draft = JSON.parse(sessionStorage.getItem(DRAFT) || "null");
@@ -372,22 +402,25 @@ function ShareDialog({ project, preset, tell, close, done }) {
   const named = (id) => images.listed?.find((one) => one.id === id)?.name || id;
   const check = (event) => { event.preventDefault(); send(true, async (dry) => setReview(dry.results)); };
   const share = () => send(false, async (run) => {
-    const count = run.results.filter((one) => one.result === "shared").length;
-    tell(`${plural(count, "membership")} shared.${run.next ? " There was no time for all: share again." : ""}`);
+    const refused = ofResult(run.results, "refused");
+    tell(`${plural(ofResult(run.results, "shared"), "membership")} shared${refused ? `, ${refused} refused` : ""}.${
+      run.next ? " There was no time for all: share again." : ""}`);
     end();
     await done();
   });
   const toggle = (id) => setChosen(chosen.includes(id) ? chosen.filter((one) => one !== id) : [...chosen, id]);
+  const problem = html`<div role="alert">${error && html`<p class="error">${error}</p>`}</div>`;
   return html`<${Dialog} title=${review ? "Review" : "Share images"} close=${end}>
-    <div role="alert">${error && html`<p class="error">${error}</p>`}</div>
     ${review ? html`
-      <${Table} name="review" caption="Nothing is shared yet" columns=${["Image", "Project", "Result"]}
+      <${Table} name="review" caption=${summary(review)} columns=${["Image", "Project", "Result"]}
         rows=${review.map((one) => ({ key: one.image_id + one.project_id, cells: [
           html`<${Text}>${named(one.image_id)}</${Text}>`,
           html`<code>${one.project_id}</code>${!one.known && html`<br /><strong>not known to you: check the id</strong>`}`,
-          one.result === "shared" ? "will be shared" : one.reason || one.result,
+          resultWords(one),
         ] }))} />
-      <button class="main" type="button" aria-disabled=${sending} onClick=${share}>${sending ? "Sharing …" : "Share"}</button>
+      ${problem}
+      ${ofResult(review, "shared", "changed") > 0 && html`<button class="main" type="button"
+        aria-disabled=${sending} onClick=${share}>${sending ? "Sharing …" : "Share"}</button>`}
       <button type="button" onClick=${() => setReview(null)}>Back</button>` : html`
       <form onSubmit=${check}>
         <fieldset><legend>Images</legend>
@@ -403,6 +436,7 @@ function ShareDialog({ project, preset, tell, close, done }) {
         <textarea id="note" rows="2" maxlength="500" value=${note} onInput=${(event) => setNote(event.target.value)}></textarea>
         <label class="check"><input type="checkbox" checked=${knownOnly} onChange=${() => setKnownOnly(!knownOnly)} />
           Only with projects that are known to mine</label>
+        ${problem}
         <button class="main" disabled=${chosen.length === 0} aria-disabled=${sending}>Review</button>
         <button type="button" onClick=${end}>Cancel</button>
       </form>`}
