@@ -3,7 +3,6 @@
 PynamoDB makes DynamoDB's client, from this session.
 """
 
-import math
 import os
 from collections.abc import Callable
 from functools import cache, partial
@@ -70,7 +69,8 @@ def client(service: str, region: str | None = None, **options: Any) -> Any:  # n
             config = Config(**{"retries": retries, **timeouts, **options})
             made = session().create_client(service, region_name=region, config=config)
             keep_deadline(made)
-            made.meta.events.register(_before_send(made), partial(_send, made))
+            http_session = made._endpoint.http_session  # noqa: SLF001 - it has no public name
+            http_session.send = partial(_send, http_session)
             _made[service, region] = made
         return _made[service, region]
 
@@ -81,12 +81,9 @@ def keep_deadline(client: Any) -> Callable[..., None]:  # noqa: ANN401 - botocor
     Return what bounds a *request*.
     """
     bound = partial(_bound, client.meta.config.read_timeout)
-    client.meta.events.register_first(_before_send(client), bound)
+    service = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.register_first(f"before-send.{service}", bound)
     return bound
-
-
-def _before_send(client: Any) -> str:  # noqa: ANN401 - botocore's own
-    return f"before-send.{client.meta.service_model.service_id.hyphenize()}"
 
 
 def _bound(read_timeout: float, request: Any, **_: Any) -> None:  # noqa: ANN401 - botocore's own
@@ -96,13 +93,10 @@ def _bound(read_timeout: float, request: Any, **_: Any) -> None:  # noqa: ANN401
     request.context["read_timeout"] = min(read_timeout, left)
 
 
-def _send(client: Any, request: Any, **_: Any) -> Any:  # noqa: ANN401 - botocore's own
-    """Send a request as botocore does, but all of it before the deadline."""
-    left = deadline.seconds_left()
-    if left == math.inf:
-        return None
-    send = client._endpoint.http_session.send  # noqa: SLF001 - it has no public name
+def _send(http_session: Any, request: Any) -> Any:  # noqa: ANN401 - botocore's own
+    """Send a request as botocore's session does, but all of it before the deadline."""
+    send = partial(type(http_session).send, http_session, request)
     try:
-        return deadline.call_within(left, partial(send, request))
+        return deadline.call_within(deadline.seconds_left(), send)
     except TimeoutError as exc:
         raise ReadTimeoutError(endpoint_url=request.url, error=exc) from exc
