@@ -10,6 +10,7 @@ from chalicelib.api import extension
 from infra.local.worker import Pump
 from tests.actors import Actor, Response, Send
 from tests.aws_faults import stored
+from tests.lagging import lagging_table
 from tests.scene import at
 
 INCOMING = "/ext/v1/incoming"
@@ -172,6 +173,40 @@ def test_an_image_that_is_not_shared_now_tells_nothing(
     assert reason(answered) == (403, "forbidden")
     assert consumer.delete(f"{INCOMING}/{image_id}").status == 204
     assert offered(consumer, "?status=all") == []
+
+
+def test_an_offer_comes_and_goes_at_once(producer: Actor, consumer: Actor) -> None:
+    """While eventually consistent reads are late: also that of a new image."""
+    with lagging_table():
+        image_id = shared(producer, "consumer")
+        path = f"{INCOMING}/{image_id}"
+        new = (offered(consumer), consumer.get(path).status)
+        producer.delete(f"/ext/v1/outgoing/{image_id}/consumer")
+        revoked = (offered(consumer), consumer.get(path).status)
+
+    assert new == ([image_id], 200)
+    assert revoked == ([], 404)
+
+
+@pytest.mark.parametrize(("act", "status"), [("private", 403), ("deleted", 404)])
+def test_an_answer_is_given_on_what_is_there_now(
+    act: str, status: int, producer: Actor, consumer: Actor
+) -> None:
+    """A list may show an image as it was a moment ago; that accepts nothing."""
+    image_id = shared(producer, "consumer")
+    with lagging_table():
+        if act == "deleted":
+            producer.delete(f"/v2/images/{image_id}")
+        else:
+            operation = {"op": "replace", "path": "/visibility", "value": act}
+            producer.patch(f"/v2/images/{image_id}", [operation])
+        late = consumer.get(INCOMING).document["memberships"]
+        answered = consumer.put(f"{INCOMING}/{image_id}", {"status": "accepted"})
+    now = consumer.get(INCOMING).document["memberships"]
+
+    assert [one["image_id"] for one in late] == [image_id]
+    assert answered.status == status
+    assert [one["usable"] for one in now] == ([] if act == "deleted" else [False])
 
 
 def test_an_answer_that_is_repeated_changes_nothing(
