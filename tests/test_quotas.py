@@ -12,11 +12,11 @@ from chalicelib.background.stream import Record, count_usage
 from chalicelib.store import dynamodb
 from chalicelib.store import usage as usage_store
 from chalicelib.store.items import UsageItem
-from chalicelib.store.keys import usage_key
+from chalicelib.store.keys import offers_key, usage_key
 from infra.local.worker import Pump
 from infra.tools import quota
 from tests.actors import Actor
-from tests.aws_faults import stored
+from tests.aws_faults import recording, stored
 from tests.scene import CONTENT, error
 
 MEBIBYTE = 2**20
@@ -361,3 +361,44 @@ def test_the_sweep_mends_what_was_counted_wrongly(
     sweep.sweep(60)
     assert used()["image_count_total"] == 5
     assert dynamodb.get_item(usage_key("producer")) is not None
+
+
+def test_a_recount_is_bounded_and_goes_on_where_it_ended(
+    producer: Actor, pump: Pump, limit: Limit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two pages at a time; what was there before a quota was set is counted, too."""
+    consumers = ["a", "a#b", "c", "d"]
+    for _ in range(3):
+        producer.share(producer.make_image(), *consumers)
+    Actor(producer.send, "c").set_status(producer.listed()[0], "accepted")
+    Actor(producer.send, "d").set_status(producer.listed()[0], "accepted")
+    pump.drain()
+    limit(image_count_total=9, offer_count_total=90, offer_count_per_consumer=9)
+    producer.make_image(visibility="private")
+    pump.drain()
+    stray = UsageItem(*offers_key("producer", "nobody"))
+    stray.update(actions=[UsageItem.offer_count_per_consumer.add(7)])
+    monkeypatch.setattr(usage_store, "_RECOUNT_ROWS", 2)
+    monkeypatch.setattr(usage_store, "RECOUNT_PAGES_MAX", 2)
+
+    def used(member_id: str) -> int:
+        raw = dynamodb.get_item(offers_key("producer", member_id))
+        return usage_store.usage_of(raw).reported("offer_count_per_consumer")
+
+    reads = []
+    for _ in range(20):
+        with recording() as calls:
+            usage_store.recount("producer")
+        reads.append(len([name for name, _ in calls if name == "Query"]))
+        item = dynamodb.get_item(usage_key("producer"))
+        assert item
+        if not item["project_sk"]["S"].startswith("1970"):
+            break
+
+    assert max(reads) <= 2 + 2 * 2  # A query more for each count of a page.
+    assert 8 <= len(reads) < 20
+    assert usage_store.load_usage("producer").used == {
+        "image_count_total": 4,
+        "offer_count_total": 10,
+    }
+    assert [used(one) for one in (*consumers, "nobody")] == [3, 3, 2, 2, 0]

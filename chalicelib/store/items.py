@@ -252,8 +252,8 @@ class UsageItem(Item):
     """What a project uses of each quota, in bytes or pieces, and its own limits.
 
     It stands in `by-project` by the time at which it was last recounted. `drift` has
-    the differences that were found then. Or, with one attribute, how many offers a
-    project has with one consumer.
+    the differences that were found then, `recount` how far a recount has come. Or, with
+    one quota and its drift, how many offers a project has with one consumer.
     """
 
     image_count_total = NumberAttribute(null=True)
@@ -269,6 +269,7 @@ class UsageItem(Item):
     offer_count_total_most = NumberAttribute(null=True)
     offer_count_per_consumer_most = NumberAttribute(null=True)
     drift = JSONAttribute(null=True)
+    recount = JSONAttribute(null=True)
 
 
 class CountedItem(Item):

@@ -5,8 +5,9 @@ counted by the stream's function, each record once, so that it lags by some seco
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from pynamodb.exceptions import PynamoDBException, TransactWriteError
@@ -60,6 +61,7 @@ from chalicelib.store.keys import (
     USAGE,
     Key,
     counted_key,
+    membership_sort,
     offers_key,
     owner_partition,
     project_partition,
@@ -79,6 +81,12 @@ _STAGED: Final = frozenset({ImageStatus.UPLOADING, ImageStatus.IMPORTING})
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _COUNTED_KEPT: Final = timedelta(days=2)
 """How long it is known that a record was counted; the stream has it for a day."""
+
+RECOUNT_PAGES_MAX = 50
+"""Maximum number of pages that a recount reads in a run."""
+
+_RECOUNT_ROWS = 100
+"""Maximum number of rows in such a page; as many items are read for them."""
 
 
 def load_usage(project_id: str) -> Usage:
@@ -230,47 +238,170 @@ def recount(project_id: str) -> bool:
     """AP-53: count what a project uses, and mend what differs since the last time.
 
     A difference may be a record on its way, so it is noted first and mended by the next
-    run that finds the same; nothing is changed where something was counted meanwhile.
-    Return whether all is right now.
+    recount that finds the same; nothing is changed where something was counted
+    meanwhile. A recount of many items goes on in the next run where it ended. Return
+    whether no difference was found.
     """
-    raw = get_item(usage_key(project_id))
+    key = usage_key(project_id)
+    raw = get_item(key)
     if raw is None:
         return True
-    offers = _query_all(project_partition(project_id), UsageItem.sk.startswith(OFFERS))
-    held = {(one["pk"]["S"], one["sk"]["S"]): usage_of(one).used for one in offers}
-    held[usage_key(project_id)] = usage_of(raw).used
-    drift: dict[str, dict[str, int]] = {}
-    truth = _count(project_id)
-    for key in {**held, **truth}:
-        counted, used = truth.get(key, {}), held.get(key, {})
-        names = {*counted, *used}
-        wrong = {
-            name: counted.get(name, 0) - used.get(name, 0)
-            for name in sorted(names)
-            if counted.get(name, 0) != used.get(name, 0)
-        }
-        if wrong:
-            drift[key[1]] = wrong
-    found = UsageItem.from_raw_data(raw).drift
-    usage = UsageItem(*usage_key(project_id))
-    if drift and drift != found:
-        _update(usage, [UsageItem.drift.set(drift)])
-        return False
-    for sort, wrong in drift.items():
-        _mend(UsageItem(usage.pk, sort), wrong, held.get((usage.pk, sort), {}))
-    now = touched_sort(clock.now())
-    _update(usage, [UsageItem.drift.remove(), UsageItem.project_sk.set(now)])
-    return not drift
+    usage = UsageItem(*key)
+    count: Count = UsageItem.from_raw_data(raw).recount or _new_count()
+    for _ in range(RECOUNT_PAGES_MAX):
+        if count["list"] == len(_LISTS):
+            break
+        _count_page(project_id, count)
+    else:
+        _update(usage, [UsageItem.recount.set(count)])
+        return not (count["noted"] or count["mended"])
+    _settle(count, key, count["counts"], get_item(key))
+    actions: list[Action] = [UsageItem.recount.remove()]
+    if not count["noted"]:
+        actions.append(UsageItem.project_sk.set(touched_sort(clock.now())))
+    _update(usage, actions)
+    return not (count["noted"] or count["mended"])
 
 
-def _mend(item: UsageItem, wrong: Mapping[str, int], held: Mapping[str, int]) -> None:
-    condition: Condition | None = None
-    for name in wrong:
-        used = getattr(UsageItem, name)
-        same = used == held[name] if name in held else used.does_not_exist()
-        condition = same if condition is None else condition & same
-    actions = [getattr(UsageItem, name).add(delta) for name, delta in wrong.items()]
-    _update(item, actions, condition)
+Count = dict[str, Any]
+"""How far a recount has come, as JSON: its list, the place there, and what it counted.
+
+`offers` has what is counted of the consumers of whom more may come; `noted` and
+`mended` say whether anything was.
+"""
+
+
+def _new_count() -> Count:
+    places = {"list": 0, "start": None}
+    return {**places, "counts": {}, "offers": {}, "noted": False, "mended": False}
+
+
+def _count_page(project_id: str, count: Count) -> None:
+    """Count the next page of the list at which a recount is."""
+    find, use = _LISTS[count["list"]]
+    partition, asked = find(project_id)
+    page = query_page(
+        partition, limit=_RECOUNT_ROWS, exclusive_start_key=count["start"], **asked
+    )
+    count["start"] = page.get("LastEvaluatedKey")
+    use(project_id, count, page["Items"])
+    count["list"] += count["start"] is None
+
+
+def _images_of(part: str, project_id: str) -> tuple[str, dict[str, Any]]:
+    return project_partition(project_id), {
+        "index_name": ByProject.Meta.index_name,
+        "range_key_condition": UsageItem.project_sk.startswith(project_sort(part, "")),
+    }
+
+
+def _memberships_of(project_id: str) -> tuple[str, dict[str, Any]]:
+    index_name = ByVisibilityOrOwner.Meta.index_name
+    return owner_partition(project_id), {"index_name": index_name}
+
+
+def _offer_counts_of(project_id: str) -> tuple[str, dict[str, Any]]:
+    condition = UsageItem.sk.startswith(OFFERS)
+    return project_partition(project_id), {"range_key_condition": condition}
+
+
+def _count_images(project_id: str, count: Count, rows: list[Raw]) -> None:
+    usage = usage_key(project_id)
+    for raw in get_items([(row["pk"]["S"], row["sk"]["S"]) for row in rows]).values():
+        used = _used_by(raw)
+        if _in_progress(raw) == project_id:
+            used[usage, UPLOADING] += 1
+        _add(
+            count["counts"],
+            {n: more for (key, n), more in used.items() if key == usage},
+        )
+
+
+def _count_offers(project_id: str, count: Count, rows: list[Raw]) -> None:
+    """Count pending memberships, and settle the consumers of whom no more can come.
+
+    The rows of a consumer begin alike, as may those of another: its id may have a `#`.
+    """
+    offers = count["offers"]
+    for raw in get_items([(row["pk"]["S"], row["sk"]["S"]) for row in rows]).values():
+        used = _used_by(raw)
+        member_id = raw["sk"]["S"].removeprefix(MEMBER)
+        _add(count["counts"], {OFFER_COUNT: used[usage_key(project_id), OFFER_COUNT]})
+        key = offers_key(project_id, member_id)
+        _add(offers, {member_id: used[key, OFFERS_TO_ONE]})
+    last = count["start"]["group_sk"]["S"] if count["start"] else ""
+    done = [one for one in offers if not last.startswith(membership_sort(one, ""))]
+    keys = {offers_key(project_id, one): offers.pop(one) for one in done}
+    items = get_items(list(keys))
+    for key, number in keys.items():
+        _settle(count, key, {OFFERS_TO_ONE: number}, items.get(key))
+
+
+def _settle_strays(project_id: str, count: Count, raws: list[Raw]) -> None:
+    """Settle the counts of offers to consumers that have no memberships any more."""
+    for raw in raws:
+        if not usage_of(raw).reported(OFFERS_TO_ONE):
+            continue
+        member_id = raw["sk"]["S"].removeprefix(OFFERS)
+        partition, asked = _memberships_of(project_id)
+        place = UsageItem.group_sk.startswith(membership_sort(member_id, ""))
+        rows = query_page(
+            partition, range_key_condition=place, limit=_RECOUNT_ROWS, **asked
+        )["Items"]
+        if all(row["sk"]["S"] != f"{MEMBER}{member_id}" for row in rows):
+            _settle(count, (raw["pk"]["S"], raw["sk"]["S"]), {}, raw)
+
+
+_LISTS: Final = (
+    (partial(_images_of, OWNED), _count_images),
+    (partial(_images_of, SHARED), _count_images),
+    (_memberships_of, _count_offers),
+    (_offer_counts_of, _settle_strays),
+)
+"""What a recount reads, in this order: how a list is found, and its rows are used."""
+
+
+def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
+    for name, number in more.items():
+        counts[name] = counts.get(name, 0) + number
+
+
+def _settle(
+    count: Count, key: Key, counted: Mapping[str, int], raw: Raw | None
+) -> None:
+    """Note how a usage differs from what was counted, or mend what was noted before."""
+    used = usage_of(raw).used
+    wrong = {
+        name: counted.get(name, 0) - used.get(name, 0)
+        for name in sorted({*counted, *used})
+        if counted.get(name, 0) != used.get(name, 0)
+    }
+    found = UsageItem.from_raw_data(raw).drift if raw else None
+    item = UsageItem(*key)
+    if not wrong:
+        if found:
+            _update(item, [UsageItem.drift.remove()])
+    elif wrong != found:
+        count["noted"] = True
+        _update(item, [UsageItem.drift.set(wrong)], _as_read(wrong, used))
+    else:
+        count["mended"] = True
+        actions = [getattr(UsageItem, name).add(more) for name, more in wrong.items()]
+        _update(item, [*actions, UsageItem.drift.remove()], _as_read(wrong, used))
+
+
+def _as_read(names: Iterable[str], used: Mapping[str, int]) -> Condition:
+    """Return the condition that what is used is what was read."""
+    first, *others = [
+        getattr(UsageItem, name) == used[name]
+        if name in used
+        else getattr(UsageItem, name).does_not_exist()
+        for name in names
+    ]
+    condition: Condition = first
+    for other in others:
+        condition &= other
+    return condition
 
 
 def _update(
@@ -284,53 +415,6 @@ def _update(
     except PynamoDBException as exc:
         if not condition_failed(exc):
             raise
-
-
-def _count(project_id: str) -> dict[Key, dict[str, int]]:
-    """Count what a project uses, from the items themselves."""
-    counts = Counter[tuple[Key, str]]()
-    keys = [
-        (raw["pk"]["S"], raw["sk"]["S"])
-        for part in (OWNED, SHARED)
-        for raw in _query_all(
-            project_partition(project_id),
-            UsageItem.project_sk.startswith(project_sort(part, "")),
-            ByProject.Meta.index_name,
-        )
-    ]
-    keys += [
-        (raw["pk"]["S"], raw["sk"]["S"])
-        for raw in _query_all(
-            owner_partition(project_id), None, ByVisibilityOrOwner.Meta.index_name
-        )
-    ]
-    for raw in get_items(keys).values():
-        counts += _used_by(raw)
-        owner = _in_progress(raw)
-        if owner:
-            counts[usage_key(owner), UPLOADING] += 1
-    found: dict[Key, dict[str, int]] = {}
-    for (key, name), count in counts.items():
-        if key[0] == project_partition(project_id):
-            found.setdefault(key, {})[name] = count
-    return found
-
-
-def _query_all(
-    partition: str, condition: Condition | None, index_name: str | None = None
-) -> Iterator[Raw]:
-    start: Any = None
-    while True:
-        page = query_page(
-            partition,
-            range_key_condition=condition,
-            index_name=index_name,
-            exclusive_start_key=start,
-        )
-        yield from page["Items"]
-        start = page.get("LastEvaluatedKey")
-        if not start:
-            return
 
 
 def _used_by(raw: Raw | None) -> Counter[tuple[Key, str]]:
