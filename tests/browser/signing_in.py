@@ -40,7 +40,6 @@ def walk(tour: SigningIn) -> None:
     seen = tour.seen
     producer = tour.page("#/outgoing")
     tour.look(producer, "sign-in-issuer")
-    tour.folder = None  # The other states need no picture.
     query = parse_qs(urlsplit(tour.leave(producer)).query)
     random = ("state", "code_challenge")
     seen["asked"] = {
@@ -48,7 +47,7 @@ def walk(tour: SigningIn) -> None:
         for name, values in query.items()
         if name not in random
     }
-    tour.look(producer, "issuer")
+    tour.look(producer, "issuer", picture=False)
     producer.get_by_role("button", name=ALICE).click()
     producer.get_by_role("heading", level=1, name="Shared by me").wait_for()
     seen["kept"] = producer.url.removeprefix(tour.url)
@@ -75,7 +74,7 @@ def expired(tour: SigningIn, page: Page) -> None:
     page.evaluate("sessionStorage.setItem('token', 'e.x.pired')")
     page.reload()
     tour.seen["expired"] = alert(page)
-    tour.look(page, "sign-in-expired")
+    tour.look(page, "sign-in-expired", picture=False)
     tour.leave(page)
     page.get_by_role("button", name=BOB).click()
     page.get_by_role("heading", level=1, name="Rules and profile").wait_for()
@@ -85,7 +84,7 @@ def signed_out(tour: SigningIn, page: Page) -> None:
     """Nothing stays in the tab, and the issuer has to ask again."""
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("status").get_by_text("signed out").wait_for()
-    tour.look(page, "signed-out")
+    tour.look(page, "signed-out", picture=False)
     query = parse_qs(urlsplit(tour.leave(page)).query)
     tour.seen["signed_out"] = query["prompt"]
 
@@ -96,7 +95,7 @@ def refused(tour: SigningIn) -> None:
     tour.leave(page)
     page.get_by_role("button", name="Cancel").click()
     said = {"cancelled": alert(page)}
-    tour.look(page, "sign-in-cancelled")
+    tour.look(page, "sign-in-cancelled", picture=False)
 
     page.goto(f"{tour.url}/console?code=stolen&state=forged")
     said["forged"] = alert(page)

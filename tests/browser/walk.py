@@ -18,6 +18,7 @@ HOSTILE_NAME = '<img src=x onerror="document.title=1">\u202eevil'
 HOSTILE_NOTE = f'<script>document.title=1</script> "{WIDE[:400]}'
 FITS = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 AXE = Axe()
+STRICT = {"rules": {"color-contrast-enhanced": {"enabled": True}}}
 
 
 class Walk:
@@ -62,13 +63,13 @@ class Walk:
         if not request.url.startswith((self.url, self.issuer or self.url, "data:")):
             self.seen["elsewhere"].append(request.url)
 
-    def look(self, page: Page, name: str) -> None:
+    def look(self, page: Page, name: str, *, picture: bool = True) -> None:
         """Hold a page against axe's rules, and take a picture if asked."""
-        found = AXE.run(page).response["violations"]
+        found = AXE.run(page, options=STRICT).response["violations"]
         self.seen["axe"][name] = [
             f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in found
         ]
-        if self.folder:
+        if self.folder and picture:
             page.screenshot(path=self.folder / f"{name}.png", full_page=True)
 
 
@@ -180,6 +181,7 @@ def refused(tour: Walk, page: Page) -> None:
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("alert").locator("p").wait_for()
     said = [dialog.get_by_role("alert").inner_text()]
+    tour.look(page, "share-refused", picture=False)
     page.get_by_label("Project ids").fill("producer\nnewcomer")
     page.get_by_role("button", name="Review").click()
     dialog.get_by_role("table").wait_for()
@@ -187,6 +189,7 @@ def refused(tour: Walk, page: Page) -> None:
         " ".join(row.inner_text().split()) for row in dialog.get_by_role("row").all()
     ]
     said.append(dialog.locator("caption").inner_text())
+    tour.look(page, "review", picture=False)
     said += [button.inner_text() for button in dialog.get_by_role("button").all()]
     page.keyboard.press("Escape")
     tour.seen["refused"] = said

@@ -445,8 +445,8 @@ function ShareDialog({ project, preset, tell, close, done }) {
 
 // Shares by image or by project; without the image on the page of one.
 function Shares({ shares, byProject, ofImage, revoke }) {
-  const key = byProject ? "project_id" : "image_id";
-  const sorted = [...shares].sort((a, b) => (a[key] < b[key] ? -1 : a[key] > b[key] ? 1 : 0));
+  const key = (share) => byProject ? share.project_id : `${share.image.name || ""} ${share.image_id}`;
+  const sorted = [...shares].sort((a, b) => key(a).localeCompare(key(b)));
   const columns = ["Image", "Project", "Status", "Note", "Since", "Action"];
   return html`<${Table} name="share" caption=${`By ${byProject ? "project" : "image"}`}
     columns=${ofImage ? columns.slice(1) : columns}
