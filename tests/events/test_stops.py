@@ -216,6 +216,7 @@ def test_whoever_keeps_the_largest_sequence_of_each_subject_knows_the_truth(
         producer.delete(f"{path}/members/consumer")
         producer.share(image_id, "consumer")
         consumer.set_status(image_id, "rejected")
+        producer.put(f"/ext/v1/outgoing/{image_id}/consumer", {"note": name})
     producer.delete(f"{path}/members/other")
     records = [_record(one) for one in take_records(table)]
     chance = random.Random(2026)  # noqa: S311 - the same each time
@@ -226,9 +227,10 @@ def test_whoever_keeps_the_largest_sequence_of_each_subject_knows_the_truth(
         chance.shuffle(sent)
 
         assert known == _known(sent)
-        assert known[image_id, None]["name"] == "three"
-        assert known[image_id, "consumer"]["status"] == "rejected"
-        assert known[image_id, "other"] is None
+        assert known[image_id, None, False]["name"] == "three"
+        assert known[image_id, "consumer", False]["status"] == "rejected"
+        assert known[image_id, "consumer", True]["note"] == "three"
+        assert known[image_id, "other", False] is None
 
 
 def _shuffled(records: Records, chance: random.Random) -> Records:
@@ -242,11 +244,12 @@ def _shuffled(records: Records, chance: random.Random) -> Records:
     return [next(turn) for turn in turns]
 
 
-def _known(sent: list[Any]) -> dict[tuple[str, str | None], Any]:
-    """Return what a receiver knows of each image and membership."""
-    newest: dict[tuple[str, str | None], Any] = {}
+def _known(sent: list[Any]) -> dict[tuple[str, str | None, bool], Any]:
+    """Return what a receiver knows of each image, membership, and its terms."""
+    newest: dict[tuple[str, str | None, bool], Any] = {}
     for event in sent:
-        subject = event["image_id"], event["member_id"]
+        is_of_terms = event["type"] == "member.terms_changed"
+        subject = event["image_id"], event["member_id"], is_of_terms
         last = newest.get(subject)
         if last is None or int(event["sequence"]) > int(last["sequence"]):
             newest[subject] = event
