@@ -7,9 +7,11 @@ Forgery Prevention Cheat Sheet).
 """
 
 import socket
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
+from chalicelib.deadline import call_within
 from chalicelib.domain.import_uris import (
     NOT_PUBLIC,
     Place,
@@ -21,26 +23,34 @@ from chalicelib.domain.import_uris import (
 )
 
 _NO_SUCH_NAME = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
+_UNRESOLVED = "The source's name cannot be resolved; retry."
 
 
 class SourceBroken(Exception):  # noqa: N818 - as the API's errors are named
     """The source fails at the moment; a retry may succeed."""
 
 
-def resolve(target: Target, allowed: frozenset[Place]) -> list[tuple[Any, Any]]:
+def resolve(
+    target: Target, allowed: frozenset[Place], seconds: float
+) -> list[tuple[Any, Any]]:
     """Return the socket family and the address of each address of a target's host.
 
     Raises:
         SourceRefused: The port or an address is not allowed, or the name is unknown.
-        SourceBroken: The name cannot be resolved at the moment.
+        SourceBroken: The name cannot be resolved at the moment, or in time.
     """
     check_target(target, allowed)
+    look_up = partial(
+        socket.getaddrinfo, target.host, target.port, type=socket.SOCK_STREAM
+    )
     try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        found = call_within(seconds, look_up)
+    except TimeoutError as exc:
+        raise SourceBroken(_UNRESOLVED) from exc
     except socket.gaierror as exc:
         if exc.errno in _NO_SUCH_NAME:
             raise SourceRefused(NOT_PUBLIC) from exc
-        raise SourceBroken("The source's name cannot be resolved; retry.") from exc
+        raise SourceBroken(_UNRESOLVED) from exc
     addresses = [(family, address) for family, _, _, _, address in found]
     public = all(is_public(ip_address(str(each[0]))) for _, each in addresses)
     if not public and not permits(allowed, target):

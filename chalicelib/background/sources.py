@@ -285,7 +285,7 @@ def _request(
     if rest:
         headers |= {"Range": f"bytes={rest.start}-", "If-Range": rest.validator}
     lines = [f"GET {target.path} HTTP/1.1", *map(": ".join, headers.items()), "", ""]
-    addresses = resolve(target, allowed)
+    addresses = resolve(target, allowed, deadline - time.monotonic())
     with _translated_errors(has_responded=False):
         sock = opened.enter_context(_connect(addresses, deadline))
         sock.settimeout(_seconds_until(deadline))

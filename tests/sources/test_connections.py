@@ -171,6 +171,20 @@ def test_a_connection_that_is_not_taken_is_given_up(
     assert seconds == [0.2, 0.2]
 
 
+def test_a_name_that_is_not_resolved_in_time_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A slow name server could else keep a slot."""
+    ended = threading.Event()
+    monkeypatch.setattr(sources, "OPEN_SECONDS", 0.1)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait(5))
+    with pytest.raises(SourceBroken) as broken:
+        open_source("http://files.example.com/", NOBODY)
+    ended.set()
+
+    assert str(broken.value) == "The source's name cannot be resolved; retry."
+
+
 def test_all_redirects_share_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them is quick enough, all together are not."""
     monkeypatch.setattr(sources, "OPEN_SECONDS", 0.5)
