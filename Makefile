@@ -29,6 +29,10 @@ help: ## List the targets
 run: $(RUNNABLE) ## Run the API on this machine [PORT= DATA= SERVER= BACKEND= and each setting]
 	@exec $(BIN)/python -m infra.local
 
+# Tests start servers by the dozen: what they import is compiled once, also where the
+# environment keeps no bytecode, as in many containers.
+test test-all: export PYTHONDONTWRITEBYTECODE =
+
 test: check ## Check, then run what needs no Java, Keystone, client or browser (minutes)
 	@$(BIN)/python -m pytest -m "not (java or keystone or clients or browser or thorough)"
 
