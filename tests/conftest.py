@@ -34,6 +34,11 @@ from tests.cost import dynamodb_local
 from tests.infra.rights import Watch, watching
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one more than there are processors: tests wait for what they start."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def new_table() -> bytes:
     """The table of `infra/resources.yaml`, as moto has it once it is made."""
