@@ -23,8 +23,17 @@ NAMES = sorted(path.stem for path in RECORDINGS.glob("*.json"))
 BEHIND_A_STAGE = ("documents", "list-pages", "workflow")
 """Those whose responses have URLs or paths, which a stage begins."""
 
+LONG = ("list-sharing", "members-matrix", "visibility-matrix")
+"""Those of hundreds of steps: a server has nothing to add to each."""
+
 WAYS = [
-    *((way, name) for way in ("in process", "over HTTP") for name in NAMES),
+    *(("in process", name) for name in NAMES),
+    *(
+        pytest.param(
+            "over HTTP", name, marks=[pytest.mark.thorough] if name in LONG else []
+        )
+        for name in NAMES
+    ),
     *(("behind a stage", name) for name in BEHIND_A_STAGE),
 ]
 

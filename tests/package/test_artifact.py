@@ -5,6 +5,8 @@ import re
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
@@ -23,6 +25,34 @@ MACHINES = {"x86_64": 62, "arm64": 183}
 """How ELF, the form of native code, names processors."""
 
 
+def test_the_same_file_has_the_same_bytes(dev: Package, prod: Package) -> None:
+    """In the artifacts of both stages, as they are compressed, but what is native."""
+    entries: list[dict[str, Any]] = []
+    for package in (dev, prod):
+        with ZipFile(package.artifact) as archive:
+            entries.append(
+                {
+                    info.filename: (
+                        archive.read(info),
+                        info.date_time,
+                        info.external_attr,
+                    )
+                    for info in archive.infolist()
+                }
+            )
+
+    ours, theirs = entries
+    assert {
+        name
+        for name in ours.keys() & theirs.keys()
+        if ours[name] != theirs[name]
+        and not name.endswith(".so")
+        and ".dist-info/" not in name  # They name the machine and the native files.
+    } == set()
+    assert all(name.endswith(".so") for name in ours.keys() ^ theirs.keys())
+
+
+@pytest.mark.thorough
 def test_the_same_code_gives_the_same_bytes(dev: Package, packages: Path) -> None:
     """Artifact and template, whenever and wherever they are made."""
     again = made(packages, "dev", "x86_64", "-again")

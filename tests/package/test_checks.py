@@ -15,7 +15,10 @@ from tests.package.packaged import Package
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("stage", ["dev", "prod"])
+@pytest.mark.parametrize(
+    "stage",
+    [pytest.param("dev", marks=pytest.mark.thorough), "prod"],  # Alike but in values.
+)
 def test_cfn_lint_has_nothing_to_say(
     stage: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,12 @@ RUN: Final = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+
+NUMBERS: Final = [
+    pytest.param(number, marks=[pytest.mark.thorough] if number >= 4 else [])
+    for number in range(8)
+]
+"""The runs of a test, of which half are enough each day."""
 
 
 def check_each(

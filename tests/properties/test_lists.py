@@ -23,7 +23,7 @@ from tests.properties.queries import (
     sort_values,
     target,
 )
-from tests.properties.runs import check_each
+from tests.properties.runs import NUMBERS, check_each
 from tests.properties.worlds import (
     CALLERS,
     IDS,
@@ -139,7 +139,7 @@ def worlds_with_lists(draw: st.DrawFn) -> tuple[World, list[Asked]]:
     ]
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", NUMBERS)
 def test_any_list_is_what_one_by_one_comparing_gives(
     number: int, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,14 +214,15 @@ def worlds_that_change(
     return world, (who, query, draw(st.integers(1, 2))), turns
 
 
-@pytest.mark.parametrize(("number", "lag"), [(n, 60 * (n % 2)) for n in range(8)])
+@pytest.mark.parametrize("number", NUMBERS)
 def test_a_cursor_survives_every_change_but_of_its_own_image(
-    number: int, lag: int, send: Send, monkeypatch: pytest.MonkeyPatch
+    number: int, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each page is what then follows the marker; what stays is listed once, in order.
 
     Whether hints are read or the indexes are trusted, which do not lag here.
     """
+    lag = 60 * (number % 2)
     bound = settings.current._replace(index_lag_seconds=lag)
     monkeypatch.setattr(settings, "current", bound)
     times = [NOW]

@@ -13,7 +13,7 @@ from chalicelib import clock, settings
 from chalicelib.domain.images import Image, ImageStatus
 from tests.actors import Actor, Send
 from tests.aws_faults import stored
-from tests.properties.runs import check_each
+from tests.properties.runs import NUMBERS, check_each
 from tests.properties.worlds import IMAGES, NOW, State, World, put
 
 # To shrink a failure may take five minutes.
@@ -234,7 +234,7 @@ def cases(draw: st.DrawFn) -> tuple[Image, list[Patch]]:
     return image, draw(st.lists(patches, min_size=4, max_size=8))
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", NUMBERS)
 def test_a_patch_is_done_as_a_whole_or_not_at_all(
     number: int, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
