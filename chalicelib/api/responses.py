@@ -155,4 +155,5 @@ def present_upload(upload: Upload) -> Json:
 
 def present_time(time: datetime) -> str:
     """Format a time as documents have it: in UTC, to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Half the time of `strftime`, and a list of members has some hundred times.
+    return f"{time.isoformat()[:19]}Z"
