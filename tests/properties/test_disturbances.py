@@ -2,8 +2,11 @@
 Any sequence of calls while indexes lag and processes die, against the model of sharing.
 """
 
+from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import seed
@@ -12,20 +15,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from chalicelib import settings
-from chalicelib.store import copies as copy_store
+from chalicelib.store import dynamodb
 from tests.actors import Send
-from tests.aws_faults import truth
+from tests.aws_faults import stored, truth
 from tests.crashes import Death, dying_at
 from tests.lagging import lagging_indexes
+from tests.properties.model import ADMIN, Thing
 from tests.properties.runs import RUN
 from tests.properties.test_sharing import (
-    ADMIN,
     CALLERS,
     CALLS,
+    OWNERS,
     PENDING,
-    QUOTA,
     Sharing,
-    Thing,
+    bounded,
+    used_by,
 )
 
 # To shrink a failure may take five minutes.
@@ -65,18 +69,22 @@ class Disturbed(Sharing):
             self.die_in(data, call, disturbance, number)
         else:
             getattr(self, call)(data)
-        if call == "change":
-            for image_id in self.things:
-                copy_store.update_copies(image_id)  # As the worker does.
+        if call in ("change", "settle"):
+            self.settle()
 
     def die_in(self, data: st.DataObject, call: str, moment: str, number: int) -> None:
         """Make a call in which the process dies: it was done, or it was not."""
         before = _stored()
         try:
-            with dying_at(number, moment):
+            # One after the other, so that the same call is always the same number.
+            with (
+                patch.object(dynamodb, "in_parallel", _in_turn),
+                dying_at(number, moment),
+            ):
                 getattr(self, call)(data)
         except Death:
-            self.adopt(before, most=2 if call == "delete" else 1)
+            if call != "settle":
+                self.adopt(before, most=2 if call == "delete" else 1)
 
     def adopt(self, before: dict[str, Any], most: int) -> None:
         """Take what is stored for true, if it is one call away from what was."""
@@ -87,7 +95,23 @@ class Disturbed(Sharing):
             old, new = before.get(image_id), now[image_id]
             assert old is None or new is None or _distance(old, new) <= 1
         self.gone = {image_id for image_id, thing in now.items() if thing is None}
-        self.things = {image_id: thing for image_id, thing in now.items() if thing}
+        things = {image_id: thing for image_id, thing in now.items() if thing}
+        for image_id, thing in things.items():
+            old = self.things.get(image_id, Thing())
+            thing.fresh = {
+                member: old.fresh.get(member, (thing.owner, self.turn))
+                for member in thing.fresh
+                if member in old.fresh or member not in old.statuses
+            }
+        self.model.things = things
+        self.model.used = Counter({one: used_by(one) for one in OWNERS})
+        rules = {
+            (raw["pk"]["S"].removeprefix("PROJECT#"), raw["producer_id"]["S"])
+            for raw in stored()
+            if raw["sk"]["S"].startswith("RULE#")
+        }
+        since = self.model.rules
+        self.model.rules = {rule: since.get(rule, self.turn) for rule in rules}
 
     @invariant()
     def lists_what_was_accepted(self) -> None:
@@ -123,9 +147,17 @@ class Disturbed(Sharing):
         assert is_listed or not wanted or not now
 
 
+def _in_turn(*calls: Callable[[], Any]) -> list[Any]:
+    """Make calls in their order."""
+    return [call() for call in calls]
+
+
 def _stored() -> dict[str, Thing | None]:
     """Return what is stored as the model has it; None is a tombstone."""
     things: dict[str, Thing | None] = {}
+    complete = {
+        raw["image_id"]["S"] for raw in stored() if raw.get("state") == {"S": "pending"}
+    }
     for raw in truth():
         image_id, item = raw["pk"]["S"].removeprefix("IMAGE#"), raw["sk"]["S"]
         thing = things.get(image_id)
@@ -133,10 +165,17 @@ def _stored() -> dict[str, Thing | None]:
             things[image_id] = None
         elif item == "IMAGE":
             things[image_id] = Thing(
-                raw["owner"]["S"], raw["visibility"]["S"], raw["os_hidden"]["BOOL"]
+                raw["owner"]["S"],
+                raw["visibility"]["S"],
+                raw["os_hidden"]["BOOL"],
+                status=raw["status"]["S"],
+                is_complete=image_id in complete,
             )
-        elif thing:
-            thing.statuses[raw["member_id"]["S"]] = raw["status"]["S"]
+        elif thing and item.startswith("MEMBER#"):
+            member = raw["member_id"]["S"]
+            thing.statuses[member] = raw["status"]["S"]
+            if raw["updated_at"] == raw["created_at"]:
+                thing.fresh[member] = ("", 0)
     return things
 
 
@@ -145,6 +184,7 @@ def _distance(old: Thing, new: Thing) -> int:
     members = {*old.statuses, *new.statuses}
     differ = [
         old.owner != new.owner,
+        (old.status, old.is_complete) != (new.status, new.is_complete),
         old.visibility != new.visibility,
         old.os_hidden != new.os_hidden,
         *(old.statuses.get(one) != new.statuses.get(one) for one in members),
@@ -156,8 +196,7 @@ def test_any_sequence_of_disturbed_calls_keeps_the_promises_of_sharing(
     send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A call is done or not, never in part, and no list shows what it must not."""
-    bound = settings.current._replace(member_quota=QUOTA)
-    monkeypatch.setattr(settings, "current", bound)
+    monkeypatch.setattr(settings, "current", bounded())
 
     @seed(0)
     class Here(Disturbed):

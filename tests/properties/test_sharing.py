@@ -3,10 +3,12 @@ Any sequence of calls by producers, consumers and administrators, against a smal
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
+import boto3
 import pytest
+import requests
 from hypothesis import seed
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -19,18 +21,25 @@ from hypothesis.stateful import (
 )
 
 from chalicelib import settings
-from tests.actors import Actor, Send
+from chalicelib.background import functions
+from chalicelib.domain.quotas import UPLOADING
+from chalicelib.store import dynamodb
+from chalicelib.store import usage as usage_store
+from infra.local import backend
+from infra.local.streams import MotoStream
+from infra.local.worker import Pump
+from tests.actors import Actor, Response, Send
 from tests.aws_faults import truth
+from tests.properties.model import ADMIN, MEMBERS_MOST, UPLOADS_MOST, Model, Thing
 from tests.properties.runs import RUN
 from tests.properties.worlds import NO_ID, State, World, put
 
 # To shrink a failure may take five minutes.
 pytestmark = pytest.mark.timeout(900)
 
-QUOTA = 2
 IMAGES_MOST = 3
 PENDING = "?visibility=shared&member_status=pending"
-STRANGER, ADMIN = "stranger", "operators"
+STRANGER = "stranger"
 CALLERS = ("producer", "consumer", "other", STRANGER, ADMIN)
 OWNERS = ("producer", "other")
 MEMBERS = ("consumer", "other", "third", "producer")
@@ -46,7 +55,11 @@ CALLS = (
         "unshare",
     ),
     *("change", "change", "change", "show", "show", "create", "delete"),
+    *("offer_or_revoke", "answer_or_leave", "set_rule", "bring_data", "bring_data"),
+    "settle",
 )
+CONTENT = b"cloud images"
+WAYS = ("file", "stage", "import", "begin", "begin", "complete", "abort")
 ANSWERS = st.sampled_from(("pending", "accepted", "rejected"))
 CHANGES = st.sampled_from(
     [("visibility", one) for one in ("private", "community", "public", "public")]
@@ -54,65 +67,6 @@ CHANGES = st.sampled_from(
     + [("os_hidden", True), ("os_hidden", False)]
     + [("owner", one) for one in OWNERS] * 2
 )
-
-
-@dataclass
-class Thing:
-    """
-    An image as the model has it, with each member's status; or, if none, its place.
-    """
-
-    owner: str = "nobody"
-    visibility: str = "shared"
-    os_hidden: bool = False
-    statuses: dict[str, str] = field(default_factory=dict)
-    exists: bool = True
-
-    def sees(self, caller: str) -> bool:
-        """Return whether the image exists for a caller."""
-        return self.exists and (
-            caller in (self.owner, ADMIN)
-            or self.visibility in ("public", "community")
-            or (self.visibility == "shared" and caller in self.statuses)
-        )
-
-    def refuses(self, caller: str, *, to_change: bool = True) -> int:
-        """Return the refusal of a call on the image, 0 for none."""
-        if not self.sees(caller):
-            return 404
-        return 403 if to_change and caller not in (self.owner, ADMIN) else 0
-
-    def refuses_members(
-        self, caller: str, member: str | None = None, *, unshared: int = 403
-    ) -> int:
-        """
-        Return the refusal of any call on the members, or on one of them, 0 for none.
-        """
-        if not self.sees(caller):
-            return 404
-        if self.visibility != "shared":
-            return unshared
-        is_shown = member in self.statuses and caller in (self.owner, ADMIN, member)
-        return 404 if member and not is_shown else 0
-
-    def is_listed(self, caller: str) -> bool:
-        """Return whether the image stands in a caller's list."""
-        is_shared = self.visibility == "shared"
-        return not self.os_hidden and (
-            self.visibility == "public"
-            or self.owner == caller
-            or (is_shared and self.statuses.get(caller) == "accepted")
-            or (caller == ADMIN and self.visibility != "community")
-        )
-
-    def is_offered(self, caller: str) -> bool:
-        """Return whether the image stands among a caller's pending ones.
-
-        Its own do, too, and an administrator's are all.
-        """
-        is_open = self.visibility == "shared" and not self.os_hidden
-        is_pending = self.statuses.get(caller) == "pending"
-        return is_open and (is_pending or caller in (self.owner, ADMIN))
 
 
 NOTHING = Thing(exists=False)
@@ -125,11 +79,17 @@ class Sharing(RuleBasedStateMachine):
         super().__init__()
         self.actors = {name: Actor(send, name) for name in (*CALLERS, *MEMBERS)}
         self.actors[ADMIN] = self.actors[ADMIN].using("admin")
-        self.things: dict[str, Thing] = {}
+        self.model = Model()
         self.gone: set[str] = set()
         self.turn = 0
         self.about = STRANGER
         put(World(State((), {}), (), {}))
+        self.pump = _pump()
+
+    @property
+    def things(self) -> dict[str, Thing]:
+        """The images that the model has, by their ids."""
+        return self.model.things
 
     def ask(
         self, status: int, caller: str, method: str, path: str, document: Any = None
@@ -137,11 +97,12 @@ class Sharing(RuleBasedStateMachine):
         """
         Make a call that is answered with a status; to a stranger, hidden is absent.
         """
-        response = self.actors[caller].ask(method, f"/v2/images{path}", document)
+        target = path if path.startswith("/ext") else f"/v2/images{path}"
+        response = self.actors[caller].ask(method, target, document)
         assert status == response.status, response.document
         if caller == STRANGER and status == 404:
-            image_id = path.split("/")[1]
-            absent = f"/v2/images{path.replace(image_id, NO_ID)}"
+            image_id = target.split("/")[4 if "/ext" in target else 3]
+            absent = target.replace(image_id, NO_ID)
             other = self.actors[caller].ask(method, absent, document)
             assert (
                 response.body.replace(image_id.encode(), NO_ID.encode()) == other.body
@@ -171,6 +132,8 @@ class Sharing(RuleBasedStateMachine):
         One rule, as what is drawn for a run is then every kind of call.
         """
         getattr(self, call)(data)
+        if call == "change":  # What members copy of the image lags, too.
+            self.settle()
 
     @initialize(member=st.sampled_from(("consumer", "other")))
     def offer(self, member: str) -> None:
@@ -179,6 +142,7 @@ class Sharing(RuleBasedStateMachine):
         ((image_id, thing),) = self.things.items()
         self.actors["producer"].share(image_id, member)
         thing.statuses[member] = "pending"
+        thing.fresh[member] = ("producer", self.turn)
 
     def create(self, data: st.DataObject) -> None:
         """Create an image, if there are few."""
@@ -189,14 +153,15 @@ class Sharing(RuleBasedStateMachine):
     def add(self, owner: str) -> None:
         """Create an image, which is shared with nobody yet."""
         image_id = f"{len(self.things) + len(self.gone):08x}{NO_ID[8:]}"
-        self.ask(201, owner, "POST", "", {"id": image_id})
+        formats = {"disk_format": "raw", "container_format": "bare"}
+        self.ask(201, owner, "POST", "", {"id": image_id, **formats})
         self.things[image_id] = Thing(owner)
 
     def share(self, data: st.DataObject) -> None:
         """Make a project a member."""
         image_id, thing, caller, member = self.some(data)
         status = thing.refuses_members(caller) or thing.refuses(caller)
-        if not status and len(thing.statuses) >= QUOTA:
+        if not status and len(thing.statuses) >= MEMBERS_MOST:
             status = 413
         elif not status and member in thing.statuses:
             status = 409
@@ -204,6 +169,7 @@ class Sharing(RuleBasedStateMachine):
         self.ask(status or 200, caller, "POST", f"/{image_id}/members", body)
         if not status:
             thing.statuses[member] = "pending"
+            thing.fresh[member] = (thing.owner, self.turn)
 
     def set_status(self, data: st.DataObject) -> None:
         """Set a member's status: one's own, or any as an administrator."""
@@ -215,7 +181,7 @@ class Sharing(RuleBasedStateMachine):
         path = f"/{image_id}/members/{member}"
         self.ask(refusal or 200, caller, "PUT", path, {"status": status})
         if not refusal:
-            thing.statuses[member] = status
+            thing.answer(member, status)
 
     def accept_or_reject(self, data: st.DataObject) -> None:
         """Answer as a consumer does."""
@@ -231,7 +197,7 @@ class Sharing(RuleBasedStateMachine):
         self.about, status = member, data.draw(ANSWERS, "status")
         path = f"/{image_id}/members/{member}"
         self.ask(200, member, "PUT", path, {"status": status})
-        self.things[image_id].statuses[member] = status
+        self.things[image_id].answer(member, status)
 
     def unshare(self, data: st.DataObject) -> None:
         """End a membership."""
@@ -240,7 +206,110 @@ class Sharing(RuleBasedStateMachine):
         path = f"/{image_id}/members/{member}"
         self.ask(status or 204, caller, "DELETE", path)
         if not status:
-            del thing.statuses[member]
+            thing.end(member)
+
+    def offer_or_revoke(self, data: st.DataObject) -> None:
+        """Share by the extension, or stop sharing, as the owner alone may."""
+        image_id, thing, caller, member = self.some(data)
+        path = f"/ext/v1/outgoing/{image_id}/{member}"
+        if data.draw(st.booleans(), "revoke"):
+            refusal = 0 if thing.exists and caller == thing.owner else 404
+            self.ask(refusal or 204, caller, "DELETE", path)
+            if not refusal and member in thing.statuses:
+                thing.end(member)
+            return
+        is_new = member not in thing.statuses
+        refusal = thing.refuses_share(caller, member)
+        status = refusal or (201 if is_new else 200)
+        self.ask(status, caller, "PUT", path, {"note": "hello"})
+        if is_new and not refusal:
+            thing.statuses[member] = "pending"
+            thing.fresh[member] = (thing.owner, self.turn)
+
+    def answer_or_leave(self, data: st.DataObject) -> None:
+        """Answer an offer by the extension, or leave: of no member, it is no error."""
+        image_id, thing, caller, _ = self.some(data)
+        path, status = f"/ext/v1/incoming/{image_id}", data.draw(ANSWERS, "status")
+        if data.draw(st.booleans(), "leave"):
+            self.ask(204, caller, "DELETE", path)
+            if thing.exists and caller in thing.statuses and caller != thing.owner:
+                thing.end(caller)
+            return
+        refusal = thing.refuses_answer(caller)
+        self.ask(refusal or 200, caller, "PUT", path, {"status": status})
+        if not refusal and thing.statuses[caller] != status:
+            thing.answer(caller, status)
+
+    def set_rule(self, data: st.DataObject) -> None:
+        """Accept a producer's next offers by a rule, or no longer."""
+        member = data.draw(st.sampled_from(MEMBERS), "member")
+        owner = data.draw(st.sampled_from(OWNERS), "owner")
+        path = f"/ext/v1/rules/{owner}"
+        if data.draw(st.booleans(), "remove"):
+            self.ask(204, member, "DELETE", path)
+            self.model.rules.pop((member, owner), None)
+        else:
+            self.ask(200, member, "PUT", path, {"effect": "accept"})
+            self.model.rules.setdefault((member, owner), self.turn)
+
+    def bring_data(self, data: st.DataObject) -> None:
+        """Upload an image's data, stage or import it, or send it in parts."""
+        image_id, thing, caller, _ = self.some(data)
+        way = data.draw(st.sampled_from(WAYS), "way")
+        if way in ("complete", "abort"):
+            self.end_upload(image_id, thing, way)
+            return
+        refusal = thing.refuses(caller)
+        if way != "import":
+            refusal = self.model.refuses_upload(thing, caller)
+        elif not refusal and thing.status != "uploading":
+            refusal = 409
+        uploads = f"/ext/v1/images/{image_id}/uploads"
+        direct = {"method": {"name": "glance-direct"}}
+        send, done, after = {
+            "file": (self.sending(image_id, "file"), 204, "active"),
+            "stage": (self.sending(image_id, "stage"), 204, "uploading"),
+            "import": (self.posting(f"/v2/images/{image_id}/import", direct), 202, ""),
+            "begin": (self.posting(uploads, {"size": len(CONTENT)}), 201, "saving"),
+        }[way]
+        response = send(self.actors[caller])
+        assert response.status == (refusal or done), (way, response.document)
+        if not refusal:
+            thing.status = after or "active"
+            self.model.used[thing.owner] += way == "begin"
+
+    def sending(self, image_id: str, to: str) -> Callable[[Actor], Response]:
+        """Return how an actor sends data."""
+        return lambda actor: actor.upload(image_id, CONTENT, to)
+
+    def posting(self, path: str, body: Any) -> Callable[[Actor], Response]:
+        """Return how an actor sends a document."""
+        return lambda actor: actor.post(path, body)
+
+    def end_upload(self, image_id: str, thing: Thing, way: str) -> None:
+        """Complete the direct upload that is open, or abort it, if there is one."""
+        if thing.status != "saving" or thing.is_complete:
+            return
+        owner, path = self.actors[thing.owner], f"/ext/v1/images/{image_id}/uploads"
+        (upload,) = [
+            one["self"]
+            for one in owner.get(path).document["uploads"]
+            if one["state"] == "open"
+        ]
+        if way == "abort":
+            assert owner.delete(upload).status == 204
+            thing.status = "queued"
+            self.model.used[thing.owner] -= 1
+            return
+        urls = owner.post(f"{upload}/urls", {"part_numbers": [1]}).document
+        assert requests.put(urls["parts"][0]["url"], CONTENT, timeout=10).ok
+        assert owner.post(f"{upload}/complete").status == 202
+        thing.is_complete = True
+
+    def settle(self, _: st.DataObject | None = None) -> None:
+        """Have the stream's function and the worker do what waits for them."""
+        self.pump.drain()
+        self.model.settle()
 
     def change(self, data: st.DataObject) -> None:
         """Change who sees an image, who owns it, or whether it is hidden.
@@ -299,7 +368,7 @@ class Sharing(RuleBasedStateMachine):
             image_id, item = raw["pk"]["S"].removeprefix("IMAGE#"), raw["sk"]["S"]
             if item == "IMAGE":
                 images[image_id] = raw
-            elif image_id not in self.gone:
+            elif item.startswith("MEMBER#") and image_id not in self.gone:
                 counts[image_id] += 1
                 statuses[image_id, raw["member_id"]["S"]] = raw["status"]["S"]
 
@@ -311,7 +380,12 @@ class Sharing(RuleBasedStateMachine):
         assert self.gone == {one for one, raw in images.items() if "deleted" in raw}
         for image_id in self.things:
             assert counts[image_id] == int(images[image_id]["member_count"]["N"])
-            assert counts[image_id] <= QUOTA
+            assert counts[image_id] <= MEMBERS_MOST
+        assert {
+            image_id: images[image_id]["status"]["S"] for image_id in self.things
+        } == {image_id: thing.status for image_id, thing in self.things.items()}
+        for owner in OWNERS:
+            assert self.model.used[owner] == used_by(owner)
 
     @invariant()
     def lists_what_was_accepted(self) -> None:
@@ -342,6 +416,32 @@ class Sharing(RuleBasedStateMachine):
         self.ask(status or 200, STRANGER, "GET", f"/{image_id}")
 
 
+def bounded() -> settings.Settings:
+    """Return settings by which the model's bounds are the service's."""
+    return settings.current._replace(
+        member_quota=MEMBERS_MOST, image_count_uploading=UPLOADS_MOST
+    )
+
+
+def used_by(owner: str) -> int:
+    """Return how many uploads in progress are counted for a project."""
+    return usage_store.load_usage(owner).used.get(UPLOADING, 0)
+
+
+def _pump() -> Pump:
+    """Make what hands changes and uploads on to the functions beside the API's."""
+    client, name = dynamodb.connection.connection.client, dynamodb.connection.table_name
+    stream = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    client.update_table(TableName=name, StreamSpecification=stream)
+    sqs = boto3.client("sqs")
+    for url in (backend.QUEUE_URL, backend.IMPORT_QUEUE_URL):
+        # What a run had that died is another one's at once.
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "0"})
+    return Pump(
+        MotoStream(name), functions.stream, functions.worker, functions.importer
+    )
+
+
 @pytest.mark.parametrize(
     ("number", "lag"),
     [
@@ -358,8 +458,7 @@ def test_any_sequence_of_calls_keeps_the_promises_of_sharing(
 
     Whether hints are read or the indexes are trusted, which do not lag here.
     """
-    bound = settings.current._replace(member_quota=QUOTA, index_lag_seconds=lag)
-    monkeypatch.setattr(settings, "current", bound)
+    monkeypatch.setattr(settings, "current", bounded()._replace(index_lag_seconds=lag))
 
     @seed(number)
     class Here(Sharing):

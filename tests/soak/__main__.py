@@ -16,6 +16,8 @@ from random import randrange
 from typing import Final
 
 import tests.conftest  # noqa: F401 - it puts an embedded AWS in the place of AWS
+from chalicelib.store import dynamodb
+from infra.local import backend
 from tests.cost import dynamodb_local
 from tests.soak import faults, fuzz, machine, storms
 from tests.soak.stand import Stand, on_emulator
@@ -91,6 +93,9 @@ def main() -> None:
     only = os.environ.get("ONLY")
     warnings.simplefilter("ignore")
     logging.getLogger("cloud-images").setLevel(logging.CRITICAL)
+    backend.create_table(
+        dynamodb.connection.connection.client, dynamodb.connection.table_name
+    )
     with dynamodb_local.running() as client, on_emulator(client) as stand:
         kinds = tries(stand)
         chosen = {only: kinds[only]} if only else kinds

@@ -8,9 +8,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from chalicelib import settings
+from chalicelib.store import dynamodb
 from tests.properties.runs import RUN
 from tests.properties.test_disturbances import Disturbed
-from tests.properties.test_sharing import QUOTA, Sharing
+from tests.properties.test_sharing import Sharing, bounded
 from tests.soak.stand import Stand
 
 SEQUENCES: Final = 4
@@ -24,16 +25,17 @@ def drive(stand: Stand, number: int) -> int:
         AssertionError: The service does not do what the model says.
     """
     kind = (Sharing, Sharing, Disturbed)[number % 3]
-    bound = settings.current._replace(member_quota=QUOTA, index_lag_seconds=60)
-    if number % 3 == 0:
-        bound = bound._replace(index_lag_seconds=0)
+    bound = bounded()._replace(index_lag_seconds=0 if number % 3 == 0 else 60)
 
     @seed(number)
     class Here(kind):  # type: ignore[misc, valid-type] # one of the two
         def __init__(self) -> None:
             super().__init__(stand.send)
 
-    with patch.object(settings, "current", bound):
+    with (
+        patch.object(settings, "current", bound),
+        patch.object(dynamodb.connection.connection, "_client", stand.embedded),
+    ):
         run_state_machine_as_test(
             Here,
             settings=hypothesis_settings(

@@ -41,10 +41,12 @@ _QUOTAS: Final[Any] = {
 class Stand:
     """The service in this process, its table in the emulator, and its other functions.
 
-    `tables` counts the tables that were made.
+    `embedded` is the client of the table that is in this process, too. `tables` counts
+    the tables that were made.
     """
 
     client: Any
+    embedded: Any
     send: Send
     folder: Path
     tables: int = 0
@@ -120,10 +122,11 @@ def on_emulator(client: Any) -> Iterator[Stand]:
         stack.enter_context(patch.dict(os.environ, urls))
         stack.enter_context(patch.object(settings, "current", limited))
         connection = dynamodb.connection.connection
+        embedded = connection.client
         stack.enter_context(patch.object(connection, "_client", client))
         # Nothing here is about how fast the machine is.
         stack.enter_context(patch.object(dynamodb, "CONFLICT_SECONDS", 20))
-        stand = Stand(client, in_process(service.app), folder)
+        stand = Stand(client, embedded, in_process(service.app), folder)
         stand.clear()
         yield stand
         client.delete_table(TableName=dynamodb.connection.table_name)
