@@ -184,8 +184,9 @@ def _greeting(
     lines = [f"{what}\n  {command}\n" for what, command in tries.items()]
     address = (
         f"Cloud Images serves at {url} until Ctrl-C.\nThe page of the API: {url}/docs"
-        f"\nThe console, for both sides of a share: {url}/console"
     )
+    if os.environ.get("EXTENSION") != "off":
+        address += f"\nThe console, for both sides of a share: {url}/console"
     if kept:
         fate = f"What is stored is kept in {kept.folder} (DATA_DIR).\n"
     else:

@@ -334,6 +334,15 @@ def test_a_proxy_stands_in_the_way_of_nothing() -> None:
     assert status == 200
 
 
+def test_the_examples_do_without_the_extension() -> None:
+    """Where it is off, the greeting names no console."""
+    with running(EXTENSION="off") as run:
+        images = run.actor("producer").listed()
+
+    assert len(images) > 1
+    assert "/console" not in run.greeting
+
+
 def test_one_port_is_enough() -> None:
     """The page of the API and images' data have the address that it tells."""
     with running() as run:
