@@ -45,6 +45,10 @@ RATE_SECONDS: Final = 30
 """Time from which on a source must have the least average rate, in seconds."""
 
 
+SHORT_PARTS: Final = 1500
+"""Number of parts that are left for slices that end with a short one: a day's."""
+
+
 GRACE_SECONDS: Final = 10
 """Time limit of a read that lasts beyond the end of a slice, in seconds."""
 
@@ -101,7 +105,11 @@ def _fetch(
             part_size = _part_size(source.length)
             run.save(part_size=part_size, size=source.length, begun_at=begun_at)
         while True:
-            content, is_last = _read_part(source, part_size, pace)
+            left = ceil(((source.length or 0) - digests.size) / part_size)
+            # Of whole parts alone the rest always fits.
+            can_be_short = parts + 1 + left <= PARTS_MAX
+            least = PART_BYTES_MIN if can_be_short else part_size
+            content, is_last = _read_part(source, part_size, least, pace)
             digests.update(content)
             is_last = is_last or digests.size == source.length
             if parts == 0 and is_last:
@@ -186,14 +194,16 @@ class _Pace:
         return (clock.now() - self._begun).total_seconds()
 
 
-def _read_part(source: Source, size: int, pace: _Pace) -> tuple[bytes, bool]:
+def _read_part(
+    source: Source, size: int, least: int, pace: _Pace
+) -> tuple[bytes, bool]:
     """Return the next part, and whether it is known to be the last one.
 
-    It is smaller at the end of the source, and at the end of a slice.
+    It is smaller at the end of the source; at the end of a slice from *least* on.
     """
     part = bytearray()
     while len(part) < size:
-        if pace.is_over and len(part) >= PART_BYTES_MIN:
+        if pace.is_over and len(part) >= least:
             return bytes(part), False
         pace.check()
         piece = source.read(min(PIECE_BYTES, size - len(part)), pace.read_seconds)
@@ -226,4 +236,5 @@ def _part_size(length: int | None) -> int:
             f"The source has {length} bytes; the maximum is"
             f" {PARTS_MAX * PART_BYTES_MAX}."
         )
-    return size
+    size = max(PART_BYTES, ceil(length / (PARTS_MAX - SHORT_PARTS)))
+    return min(size, PART_BYTES_MAX)

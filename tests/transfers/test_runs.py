@@ -280,6 +280,7 @@ def test_a_source_that_is_too_large_is_refused(
     """Before its first byte is moved."""
     monkeypatch.setattr(downloads, "PART_BYTES_MAX", PART)
     monkeypatch.setattr(downloads, "PARTS_MAX", 2)
+    monkeypatch.setattr(downloads, "SHORT_PARTS", 0)
     ask_import(producer, image_id, source)
 
     pump.drain()

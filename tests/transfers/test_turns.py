@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib import clock, settings
-from chalicelib.background import runs, sources, transfers
+from chalicelib.background import downloads, runs, sources, transfers
 from chalicelib.domain.uploads import UploadState
 from chalicelib.store import claims, queue
 from chalicelib.store import uploads as upload_store
@@ -76,6 +76,27 @@ def test_a_run_on_a_source_ends_after_a_minute(  # noqa: PLR0913, PLR0917 - a ro
     pump.drain()
 
     assert source.asked == asked
+    assert_imported(producer, image_id)
+
+
+@pytest.mark.usefixtures("any_rate")
+def test_a_run_on_a_large_source_stores_no_more_short_parts_than_there_may_be(
+    producer: Actor,
+    image_id: str,
+    source: WebSource,
+    pump: Pump,
+    seconds: Callable[[float], None],
+) -> None:
+    """Four with a short one; a run then takes as long as a whole part."""
+    seconds(13)
+    ask_import(producer, image_id, source)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(downloads, "PARTS_MAX", 4)
+        patched.setattr(downloads, "SHORT_PARTS", 1)
+
+        pump.drain()
+
+    assert source.asked == [None, "bytes=500-", "bytes=1500-", "bytes=2500-"]
     assert_imported(producer, image_id)
 
 
