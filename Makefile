@@ -58,9 +58,10 @@ audit: $(READY) ## Look for known vulnerabilities in lock files, and for secrets
 	@git ls-files -z ':!.ci/secrets.json' ':!*-min.js' | xargs -0 .cache/audit/bin/detect-secrets-hook \
 		--baseline .ci/secrets.json
 
-bench: $(READY) ## Measure requests beside their floor, and cold starts (needs Linux)
-	@$(BIN)/python -m tests.bench.beside_floor
+bench: $(READY) ## Measure cold starts, requests, and growth (needs Linux, Java) [IMAGES=1000000]
 	@$(BIN)/python -m tests.package.cold_start
+	@$(BIN)/python -m tests.bench.beside_floor
+	@$(BIN)/python -m tests.bench.growth 1000 10000 100000 $(IMAGES)
 
 format: $(READY) ## Set the code in its form
 	@$(BIN)/ruff check --fix-only --quiet
