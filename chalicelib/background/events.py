@@ -214,7 +214,7 @@ def _note_event(old: Raw | None, new: Raw, sequence_number: str) -> Event:
         {
             "image_id": raw["image_id"]["S"],
             "member_id": raw["member_id"]["S"],
-            "note": raw["text"]["S"],
+            "note": raw["text"]["S"] if "text" in raw else None,
         }
         for raw in (old, new)
         if raw is not None

@@ -19,13 +19,16 @@ _LINES: Final = frozenset("\n")
 
 
 class Note(NamedTuple):
-    """The owner's word on one offer: the membership created at that time."""
+    """The owner's word on one offer: the membership created at that time.
+
+    One that was removed has no text.
+    """
 
     image_id: str
     member_id: str
     owner: str
-    text: str
     offered_at: datetime
+    text: str | None = None
 
 
 class Sharing(NamedTuple):

@@ -20,12 +20,13 @@ from chalicelib.store.keys import member_key, moment, note_key
 
 
 def set_note(image: Image, member: Member, note: str | None, caller: Caller) -> None:
-    """AP-29: write or remove the note on a membership, if that very one is there.
+    """AP-29: write the note on a membership, if that very one is there.
+
+    None takes the place of one that is removed: its event must say who did it.
 
     Raises:
         StaleError: The project is no longer a member, or was added again.
     """
-    key = note_key(image.id, member.member_id)
     changed = change_by(caller) | {"owner": image.owner}
 
     def write() -> None:
@@ -35,10 +36,7 @@ def set_note(image: Image, member: Member, note: str | None, caller: Caller) -> 
                 *member_key(image.id, member.member_id),
                 condition=MemberItem.created_at == moment(member.created_at),
             )
-            if note is None:
-                transaction.delete(NoteItem(*key))
-            else:
-                transaction.save(new_note(image, member, note, changed))
+            transaction.save(new_note(image, member, note, changed))
 
     try:
         with_retries(write)
@@ -62,7 +60,7 @@ def forget_note(member: Member) -> None:
 
 
 def new_note(
-    image: Image, member: Member, text: str, changed: dict[str, str]
+    image: Image, member: Member, text: str | None, changed: dict[str, str]
 ) -> NoteItem:
     """Return the item of a note that the owner of *image* writes on a membership."""
     item = note_item(

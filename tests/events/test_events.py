@@ -96,6 +96,27 @@ def test_an_update_of_an_image_has_its_old_document(
     assert moved["producer_id"] == "other"
 
 
+def test_each_change_of_a_note_is_an_event(
+    producer: Actor, image_id: str, pump: Pump, sent: list[Any]
+) -> None:
+    """Its removal as well; that which follows from the membership's end is none."""
+    share = f"/ext/v1/outgoing/{image_id}/consumer"
+    for note in ("hello", "hi", None, None, "again"):
+        producer.put(share, {"note": note})
+    shown = producer.get(share.rpartition("/")[0]).document["members"][0]["note"]
+    producer.delete(share)
+    pump.drain()
+
+    notes = [
+        tuple(one[side] and one[side]["note"] for side in ("before", "after"))
+        for one in sent
+        if one["type"] == "member.terms_changed"
+    ]
+    assert shown == "again"
+    assert notes == [(None, "hello"), ("hello", "hi"), ("hi", None), (None, "again")]
+    assert summary(sent)[-1] == ("member.removed", "consumer", "producer")
+
+
 def test_activation_and_deactivation_are_events(
     producer: Actor, pump: Pump, sent: list[Any]
 ) -> None:
