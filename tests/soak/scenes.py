@@ -67,6 +67,7 @@ class Scene:
             self.stand.items_of(
                 *(f"IMAGE#{one}" for one in ids),
                 *(f"UPLOAD#{one}" for one in ids),
+                *(f"NOTES#{one}" for one in ids),
                 *(f"PROJECT#{one}" for one in projects),
             ),
             self.names,

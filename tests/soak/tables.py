@@ -70,12 +70,18 @@ def state_of(items: Iterable[Raw], names: Mapping[str, str]) -> str:
         if kind == "MEMBER":
             row["answered"] = raw["updated_at"] != raw["created_at"]
         if kind == "NOTE":
-            member = held.get((pk, sk.replace("NOTE#", "MEMBER#")), {})
-            owner = held.get((pk, "IMAGE"), {}).get("owner")
+            image_pk, member_sk = _noted(pk, sk)
+            member = held.get((image_pk, member_sk), {})
+            owner = held.get((image_pk, "IMAGE"), {}).get("owner")
             if member.get("created_at") != raw["offered_at"] or owner != raw["owner"]:
                 continue
         rows.append(row)
     return without_ids(json.dumps(rows, indent=1), names)
+
+
+def _noted(pk: str, sk: str) -> tuple[str, str]:
+    """Return the key of the membership that a note is on."""
+    return pk.replace("NOTES#", "IMAGE#"), sk.replace("NOTE#", "MEMBER#")
 
 
 def check_sound(items: Iterable[Raw]) -> None:
@@ -149,6 +155,7 @@ def check_settled(items: Iterable[Raw]) -> None:
         if kind_of(raw) == "UPLOAD"
     }
     members: dict[tuple[str, str], Member] = {}
+    notes: list[Raw] = []
     for raw in items:
         kind, pk = kind_of(raw), raw["pk"]["S"]
         image = images.get(pk)
@@ -161,8 +168,9 @@ def check_settled(items: Iterable[Raw]) -> None:
             name = None if image.name is None else {"S": image.name}
             assert copies == [image.owner, image.os_hidden, name], raw
         if kind == "NOTE":
-            sort = raw["sk"]["S"].replace("NOTE#", "MEMBER#")
-            assert (pk, sort) in members, raw
+            notes.append(raw)
+    for raw in notes:
+        assert _noted(raw["pk"]["S"], raw["sk"]["S"]) in members, raw
     for (image_id, upload_id), upload in uploads.items():
         image = images[f"IMAGE#{image_id}"]
         assert image, upload
