@@ -91,10 +91,10 @@ def running(folder: Path | None = None) -> Iterator[str]:
 
 
 def _require(program: str, what: str) -> str:
-    found = shutil.which(program)
-    if found is None:
+    path = shutil.which(program)
+    if path is None:
         raise MissingError(f"DynamoDB Local needs {what}, which is not installed.")
-    return found
+    return path
 
 
 def _await(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -76,7 +76,7 @@ def event(  # noqa: PLR0913 - a request has that many parts
     resource, parameters = match(routes, path)
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     sent = _gather(pair for pair in pairs if pair[0].lower() not in DROPPED)
-    asked = _gather(parse_qsl(query, keep_blank_values=True))
+    queried = _gather(parse_qsl(query, keep_blank_values=True))
     named = {name.lower(): values[-1] for name, values in sent.items()}
     text, is_base64 = _body(named.get("content-type", ""), body)
     now = time.time()
@@ -86,8 +86,8 @@ def event(  # noqa: PLR0913 - a request has that many parts
         "httpMethod": method,
         "headers": _last(sent),
         "multiValueHeaders": sent,
-        "queryStringParameters": _last(asked) or None,
-        "multiValueQueryStringParameters": asked or None,
+        "queryStringParameters": _last(queried) or None,
+        "multiValueQueryStringParameters": queried or None,
         "pathParameters": parameters or None,
         "stageVariables": None,
         "requestContext": {
@@ -125,8 +125,8 @@ def match(routes: Iterable[str], path: str) -> tuple[str, dict[str, str]]:
     """
     bare = path.removesuffix("/") or "/"
     for route in sorted(routes, key=_vagueness):
-        if found := _pattern(route).fullmatch(bare):
-            return route, found.groupdict()
+        if matched := _pattern(route).fullmatch(bare):
+            return route, matched.groupdict()
     raise NoResourceError(path)
 
 
@@ -134,8 +134,8 @@ def response_of(result: Mapping[str, Any]) -> Response:
     """Make the response that a handler's result stands for."""
     lists = result.get("multiValueHeaders") or {}
     single = result.get("headers") or {}
-    pairs = [(name, str(one)) for name, one in single.items() if name not in lists]
-    pairs += [(name, str(one)) for name, values in lists.items() for one in values]
+    pairs = [(name, str(value)) for name, value in single.items() if name not in lists]
+    pairs += [(name, str(value)) for name, values in lists.items() for value in values]
     pairs = [
         (REMAP + name if name.lower() in REMAPPED else name, value)
         for name, value in pairs
@@ -163,7 +163,7 @@ def _gather(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _last(values: Mapping[str, list[str]]) -> dict[str, str]:
-    return {name: some[-1] for name, some in values.items()}
+    return {name: of_name[-1] for name, of_name in values.items()}
 
 
 def _body(content_type: str, body: bytes) -> tuple[str | None, bool]:

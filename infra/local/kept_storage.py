@@ -27,8 +27,8 @@ _delete_object = S3Backend.delete_object
 def kept_storage(folder: Path) -> ExitStack:
     """Keep all objects of moto's S3 server in a folder, and load those it holds."""
     data, records = folder / "data", folder / "objects"
-    for one in (data, records):
-        one.mkdir(parents=True, exist_ok=True)
+    for subfolder in (data, records):
+        subfolder.mkdir(parents=True, exist_ok=True)
 
     def set_metadata(self: FakeKey, metadata: Any, replace: bool = False) -> None:  # noqa: ANN401, FBT001, FBT002 - moto's own
         # The last that moto does with a new object; a part has no bucket.
@@ -36,9 +36,9 @@ def kept_storage(folder: Path) -> ExitStack:
         if self.bucket_name:
             _write(_record_file(records, self.bucket_name, self.name), self)
 
-    def delete_object(self: S3Backend, bucket: str, key: str, **asked: Any) -> Any:  # noqa: ANN401 - moto's own
+    def delete_object(self: S3Backend, bucket: str, key: str, **options: Any) -> Any:  # noqa: ANN401 - moto's own
         _record_file(records, bucket, key).unlink(missing_ok=True)
-        return _delete_object(self, bucket, key, **asked)
+        return _delete_object(self, bucket, key, **options)
 
     kept = spooled_storage(data)
     _load(records, data)
@@ -70,8 +70,8 @@ def _write(file: Path, key: Any) -> None:  # noqa: ANN401 - moto's own
 def _load(records: Path, data: Path) -> None:
     files: dict[str, File] = {}
     backend = s3_backends[ACCOUNT]["aws"]
-    for one in records.glob("*.json"):
-        record = json.loads(one.read_text("utf-8"))
+    for file in records.glob("*.json"):
+        record = json.loads(file.read_text("utf-8"))
         for name, *_ in record["spans"]:
             if name not in files:  # A second `File` would end with its file.
                 files[name] = File(data / name)

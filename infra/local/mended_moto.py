@@ -95,7 +95,9 @@ def _one_at_a_time(self: DynamoHandler) -> Any:  # noqa: ANN401 - moto's own
 def _put_attribute(self: LimitedSizeDict, key: str, value: DynamoType) -> None:
     # moto's limit is lower than DynamoDB's, and counts what is replaced, too.
     after = {**self, key: value}
-    size = sum(len(name.encode()) + _bytes_of(one) for name, one in after.items())
+    size = sum(
+        len(name.encode()) + _bytes_of(attribute) for name, attribute in after.items()
+    )
     if size > ITEM_BYTES_MAX:
         raise ItemSizeTooLarge
     dict.__setitem__(self, key, value)
@@ -106,7 +108,7 @@ def _bytes_of(value: DynamoType) -> int:
     if value.type == "S":
         return len(value.value.encode())
     if value.is_list():
-        return 3 + sum(_bytes_of(one) + 1 for one in value.value)
+        return 3 + sum(_bytes_of(element) + 1 for element in value.value)
     return 21 if value.is_number() else int(value.size())
 
 

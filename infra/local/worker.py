@@ -82,18 +82,22 @@ class Pump:
         except Exception:
             _logger.exception("The stream function failed; its records are retried.")
             return 0
-        failed = {one["itemIdentifier"] for one in response["batchItemFailures"]}
-        numbers = [one["dynamodb"]["SequenceNumber"] for one in records]
+        failed = {
+            failure["itemIdentifier"] for failure in response["batchItemFailures"]
+        }
+        numbers = [record["dynamodb"]["SequenceNumber"] for record in records]
         first = min(map(numbers.index, failed), default=len(records))
         self._records = records[first:]
         return first
 
     def receive(self) -> int:
         """Process a message of each queue; return how many that were."""
-        taken = [(url, one) for url in self._handlers for one in self._receive(url)]
-        for url, message in taken:
+        received = [
+            (url, message) for url in self._handlers for message in self._receive(url)
+        ]
+        for url, message in received:
             self._process(url, message)
-        return len(taken)
+        return len(received)
 
     def _start(self, url: str) -> int:
         """Process a message in a thread of its own, if there is one and a free slot."""
@@ -104,7 +108,9 @@ class Pump:
             self._free[url].release()
         for message in messages:
             run = Thread(target=self._run, args=[url, message], daemon=True)
-            self._runs = [one for one in self._runs if one.is_alive()] + [run]
+            self._runs = [earlier for earlier in self._runs if earlier.is_alive()] + [
+                run
+            ]
             run.start()
         return len(messages)
 
@@ -132,13 +138,17 @@ class Pump:
 
     def _waiting(self) -> int:
         """Return how many messages are on the queues or being processed."""
-        names = ["", "NotVisible", "Delayed"]
-        asked = [f"ApproximateNumberOfMessages{name}" for name in names]
+        states = ["", "NotVisible", "Delayed"]
+        names = [f"ApproximateNumberOfMessages{state}" for state in states]
         responses = [
-            self._queue.get_queue_attributes(QueueUrl=url, AttributeNames=asked)
+            self._queue.get_queue_attributes(QueueUrl=url, AttributeNames=names)
             for url in self._handlers
         ]
-        return sum(int(one["Attributes"][name]) for one in responses for name in asked)
+        return sum(
+            int(response["Attributes"][name])
+            for response in responses
+            for name in names
+        )
 
 
 @contextmanager
@@ -152,11 +162,11 @@ def pumping(pump: Pump) -> Iterator[None]:
     def run(loop: Callable[[], int]) -> None:
         while not ended.is_set():
             try:
-                found = loop()
+                processed = loop()
             except Exception:
                 _logger.exception("What waits is handed on later.")
-                found = 0
-            if not found:
+                processed = 0
+            if not processed:
                 ended.wait(PAUSE_SECONDS)
 
     threads = [Thread(target=run, args=[job], daemon=True) for job in pump.loops()]

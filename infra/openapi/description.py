@@ -46,7 +46,9 @@ _TAGS: Final = {
 }
 """What the calls of each module of `chalicelib/api` are for."""
 
-_REASONS: Final = {int(one.status): one.reason for one in ApiError.__subclasses__()}
+_REASONS: Final = {
+    int(error.status): error.reason for error in ApiError.__subclasses__()
+}
 _ALWAYS: Final = frozenset({"x-openstack-request-id", "Location", "ETag"})
 _HEADERS: Final[dict[str, Json]] = {
     name: {"description": words, "required": name in _ALWAYS, "schema": _TEXT}
@@ -108,7 +110,7 @@ def described() -> Json:
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": one, "description": _TAGS[one]} for one in _TAGS],
+        "tags": [{"name": tag, "description": _TAGS[tag]} for tag in _TAGS],
         "security": [{"token": []}, {"bearer": []}],
         "paths": paths,
         "components": {
@@ -173,7 +175,7 @@ def _operation(method: str, path: str, function: Any) -> Json:  # noqa: ANN401 -
         }
     operation["responses"] = {
         **{
-            str(status): _answer(method, path, status, name)
+            str(status): _response(method, path, status, name)
             for status, name in call.answers.items()
         },
         **{
@@ -202,7 +204,7 @@ def _needs_token(path: str) -> bool:
     return path.startswith(("/v2/", EXTENSION_PREFIX))
 
 
-def _answer(method: str, path: str, status: int, name: str | None) -> Json:
+def _response(method: str, path: str, status: int, name: str | None) -> Json:
     headers = _headers_of(status)
     if (method, status) == ("POST", HTTPStatus.CREATED):  # A PUT creates at its URL.
         headers.append("Location")
@@ -212,14 +214,14 @@ def _answer(method: str, path: str, status: int, name: str | None) -> Json:
         headers.append("ETag")
     if name == DATA:  # S3 sends it.
         headers = []
-    answer: Json = {"description": title_of(HTTPStatus(status))}
+    response: Json = {"description": title_of(HTTPStatus(status))}
     if name == DATA:
-        answer["description"] += ": the data, from where the redirect leads to"
+        response["description"] += ": the data, from where the redirect leads to"
     if name is not None:
-        answer["content"] = _FORMS.get(name) or {JSON_TYPE: _json_form(name)}
+        response["content"] = _FORMS.get(name) or {JSON_TYPE: _json_form(name)}
     if headers:
-        answer["headers"] = _header_refs(headers)
-    return answer
+        response["headers"] = _header_refs(headers)
+    return response
 
 
 def _headers_of(status: int) -> list[str]:

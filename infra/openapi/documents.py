@@ -51,7 +51,7 @@ def _named(schema: Json) -> Json:
     if "enum" not in schema:
         return schema
     words = [word for word in schema["enum"] if word is not None]
-    (name,) = (one for one, known in ENUMERATIONS.items() if known == words)
+    (name,) = (title for title, known in ENUMERATIONS.items() if known == words)
     rest = {key: schema[key] for key in schema if key not in ("type", "enum")}
     if None in schema["enum"]:
         return {"anyOf": [_ref(name), {"type": "null"}], **rest}

@@ -66,7 +66,7 @@ def list_parameters() -> list[Json]:
 def _filter(name: str) -> Json:
     bound = name.removesuffix("_min").removesuffix("_max")
     if name in listing.TIMES:
-        operators = ", ".join(f"{one}:" for one in listing.OPERATORS)
+        operators = ", ".join(f"{operator}:" for operator in listing.OPERATORS)
         words = (
             f"The time, as 2026-11-24T08:00:00Z, after one of {operators} or nothing"
         )

@@ -53,8 +53,8 @@ def copy_table(source: str, target: str, reached: Path) -> int:
     start = json.loads(reached.read_text("utf-8")) if reached.exists() else None
     with ThreadPoolExecutor(WRITERS) as writers:
         while True:
-            asked = {"ExclusiveStartKey": start} if start else {}
-            page = client.scan(TableName=source, ConsistentRead=True, **asked)
+            after = {"ExclusiveStartKey": start} if start else {}
+            page = client.scan(TableName=source, ConsistentRead=True, **after)
             images = _Images(client, source, page["Items"])
             items = [images.converted(raw) for raw in page["Items"]]
             wanted = [item for item in items if item]

@@ -21,7 +21,7 @@ USAGE = (
 
 
 @dataclass
-class Found:
+class Belongings:
     """What a project has: ids of its images and memberships, and the keys of items."""
 
     images: list[str] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Found:
         yield from (f"item {pk} {sk}" for pk, sk in self.items)
 
 
-def find(project_id: str) -> Found:
+def find(project_id: str) -> Belongings:
     """Return what a project has by now; the index may lag by a second."""
     from chalicelib.store.dynamodb import query_page  # noqa: PLC0415 - see `main`
     from chalicelib.store.items import ByProject  # noqa: PLC0415
@@ -45,7 +45,7 @@ def find(project_id: str) -> Found:
         project_partition,
     )
 
-    found = Found()
+    belongings = Belongings()
     partition = project_partition(project_id)
     for index in (ByProject.Meta.index_name, None):
         start = None
@@ -54,18 +54,18 @@ def find(project_id: str) -> Found:
             for raw in page["Items"]:
                 pk, sk = raw["pk"]["S"], raw["sk"]["S"]
                 if index is None:
-                    found.items.append((pk, sk))
+                    belongings.items.append((pk, sk))
                 elif sk == IMAGE:
-                    found.images.append(image_id_in(pk))
+                    belongings.images.append(image_id_in(pk))
                 else:
-                    found.memberships.append(image_id_in(pk))
+                    belongings.memberships.append(image_id_in(pk))
             start = page.get("LastEvaluatedKey")
             if not start:
                 break
-    return found
+    return belongings
 
 
-def remove(project_id: str, found: Found) -> None:
+def remove(project_id: str, belongings: Belongings) -> None:
     """Remove what was found: memberships, images, then the project's own items."""
     from chalicelib import ids  # noqa: PLC0415 - see `main`
     from chalicelib.domain.caller import Caller, Role  # noqa: PLC0415
@@ -75,15 +75,15 @@ def remove(project_id: str, found: Found) -> None:
     def caller() -> Caller:
         return Caller("", "infra.tools.project", Role.ADMIN, f"req-{ids.new_id()}")
 
-    for image_id in found.memberships:
+    for image_id in belongings.memberships:
         loaded = images.load_image(image_id, project_id)
         if loaded.image is not None and loaded.membership is not None:
             members.leave_image(loaded.image, loaded.membership, caller())
-    for image_id in found.images:
+    for image_id in belongings.images:
         image = images.load_image(image_id, project_id).image
         if image is not None and image.owner == project_id:
             images.delete_image(image, caller())
-    delete_items(found.items)
+    delete_items(belongings.items)
 
 
 def who_sees(image_id: str) -> Iterator[str]:
@@ -116,10 +116,10 @@ def main(words: Sequence[str]) -> None:
         if words[1] == "--image":
             lines = list(who_sees(words[2]))
         else:
-            found = find(words[1])
-            lines = list(found.lines())
+            belongings = find(words[1])
+            lines = list(belongings.lines())
             if words[-1] == "--remove":
-                remove(words[1], found)
+                remove(words[1], belongings)
                 lines.append("All of it was removed.")
     except StaleError:
         sys.exit("project: others changed it meanwhile. Run the same command again.")

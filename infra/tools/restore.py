@@ -32,7 +32,7 @@ def restore(source: str, target: str, image_id: str | None = None) -> tuple[int,
     """
     client = boto3.client("dynamodb")
     ids = [image_id] if image_id else _images(client, source)
-    done = [_put_back(client, source, target, one) for one in ids]
+    done = [_put_back(client, source, target, lost_id) for lost_id in ids]
     return sum(done), len(done) - sum(done)
 
 
