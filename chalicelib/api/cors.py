@@ -39,7 +39,7 @@ MAX_AGE_SECONDS: Final = 3600
 
 ANY_ORIGIN: Final = "*"
 
-_ORIGIN: Final = re.compile(
+_ORIGIN: Final = (
     r"(?:http(?!.*:80$)|https(?!.*:443$))"  # A browser leaves the usual port out.
     r"://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(?::[1-9][0-9]{0,4})?"
 )
@@ -55,7 +55,9 @@ def parse_origins(text: str) -> frozenset[str]:
     if not text:
         return frozenset()
     origins = text.split(",")
-    if origins == [ANY_ORIGIN] or all(map(_ORIGIN.fullmatch, origins)):
+    if origins == [ANY_ORIGIN] or all(
+        re.fullmatch(_ORIGIN, origin) for origin in origins
+    ):
         return frozenset(origins)
     raise SettingError(
         "The setting CORS_ORIGINS must be origins as browsers send them, like"

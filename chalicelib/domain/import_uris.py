@@ -29,9 +29,9 @@ NOT_PUBLIC: Final = (
 _PORTS: Final = {"http": 80, "https": 443}
 _HOST_MAX = 253
 _PORT_MAX = 65535
-_PLACE = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9_.-]+))(?::([0-9]{1,5}))?")
-_LABEL = re.compile(r"[a-z0-9_-]{1,63}")
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_PLACE = r"(?:\[([0-9a-f:.]+)\]|([a-z0-9_.-]+))(?::([0-9]{1,5}))?"
+_LABEL = r"[a-z0-9_-]{1,63}"
+_NUMBER = r"[0-9]+|0x[0-9a-f]*"
 
 # IANA IPv4 Special-Purpose Address Registry, and multicast.
 _FORBIDDEN_IPV4 = tuple(
@@ -207,7 +207,7 @@ def _read_place(text: str) -> Place:
     A number is no name: an IPv4 address is written in four decimal parts alone, though
     `getaddrinfo` takes `2130706433`, `0x7f.1` and `0177.0.0.1`, too.
     """
-    match = _PLACE.fullmatch(text.lower())
+    match = re.fullmatch(_PLACE, text.lower())
     if match is None:
         raise ValueError("No host.")
     ipv6, name, digits = match.groups()
@@ -218,8 +218,10 @@ def _read_place(text: str) -> Place:
         return str(IPv6Address(ipv6)), port
     host = name.removesuffix(".")
     labels = host.split(".")
-    if len(host) > _HOST_MAX or not all(map(_LABEL.fullmatch, labels)):
+    if len(host) > _HOST_MAX or not all(
+        re.fullmatch(_LABEL, label) for label in labels
+    ):
         raise ValueError("No name.")
-    if _NUMBER.fullmatch(labels[-1]):
+    if re.fullmatch(_NUMBER, labels[-1]):
         host = str(IPv4Address(host))
     return host, port

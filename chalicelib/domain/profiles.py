@@ -10,7 +10,7 @@ DISPLAY_NAME_MAX: Final = 80
 CONTACT_MAX: Final = 254
 """Maximum length of a contact, in characters: that of an e-mail address (RFC 5321)."""
 
-_CONTACT: Final = re.compile(
+_CONTACT: Final = (
     r"https://[^\s/?#@]+(?:[/?#]\S*)?|[^\s@<>\"(),:;\[\]\\]+@[^\s@<>\"(),:;\[\]\\]+"
 )
 
@@ -30,4 +30,4 @@ class Profile(NamedTuple):
 
 def is_contact(text: str) -> bool:
     """Return whether *text* is an https URL or an e-mail address."""
-    return len(text) <= CONTACT_MAX and _CONTACT.fullmatch(text) is not None
+    return len(text) <= CONTACT_MAX and re.fullmatch(_CONTACT, text) is not None

@@ -28,13 +28,12 @@ PEM_START: Final = "-----BEGIN CERTIFICATE-----"
 """The start of certificates in PEM."""
 
 _NAME = r"[A-Za-z\d_](?:[\w-]*\w)?"
-_URL: Final = re.compile(
+_URL: Final = (
     rf"https?://(?:{_NAME}(?:\.{_NAME})*\.?|\[[\dA-Fa-f:.]+\])(?::\d{{1,5}})?"
-    r"(?:/(?:[\w.~!$&'()*+,;=:@/-]|%[\dA-Fa-f]{2})*)?",
-    re.ASCII,
+    r"(?:/(?:[\w.~!$&'()*+,;=:@/-]|%[\dA-Fa-f]{2})*)?"
 )
-_QUERY: Final = re.compile(r"[!-~]*", re.ASCII)
-_LOOPBACK: Final = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(?:[:/]|$)")
+_QUERY: Final = r"[!-~]*"
+_LOOPBACK: Final = r"http://(127\.0\.0\.1|localhost|\[::1\])(?:[:/]|$)"
 
 
 class UpstreamError(Exception):
@@ -65,7 +64,7 @@ class Response(NamedTuple):
 
 def is_url(text: str) -> bool:
     """Return whether *text* is an http(s) URL without user, query and fragment."""
-    if not _URL.fullmatch(text):
+    if not re.fullmatch(_URL, text, re.ASCII):
         return False
     try:
         return urlsplit(text).port != 0
@@ -75,13 +74,13 @@ def is_url(text: str) -> bool:
 
 def is_safe_url(text: str) -> bool:
     """Return whether a URL is safe from interception: of https, or of this machine."""
-    is_private = text.startswith("https://") or _LOOPBACK.match(text)
+    is_private = text.startswith("https://") or re.match(_LOOPBACK, text)
     return is_url(text) and bool(is_private)
 
 
 def is_query(text: str) -> bool:
     """Return whether *text* is a valid query of a URL."""
-    return bool(_QUERY.fullmatch(text)) and "#" not in text
+    return bool(re.fullmatch(_QUERY, text)) and "#" not in text
 
 
 def new_deadline() -> float:

@@ -14,7 +14,7 @@ from chalicelib.errors import (
     UnsupportedMediaType,
 )
 
-_RANGE: Final = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.IGNORECASE)
+_RANGE: Final = r"(?i:bytes)=([0-9]*)-([0-9]*)"
 
 _POSITION_DIGITS: Final = 20
 """Digits of a number that is beyond the end of any data."""
@@ -85,7 +85,7 @@ def check_range(headers: Mapping[str, str], size: int) -> None:
         if "content-range" in headers:
             raise RangeNotSatisfiable("Use Range instead of Content-Range.")
         return
-    match = _RANGE.fullmatch(header.strip())
+    match = re.fullmatch(_RANGE, header.strip())
     if match is None:
         raise RangeNotSatisfiable(
             "Range must be one range of bytes, such as bytes=0-1023."
