@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from infra.package.artifact import write_artifact
 from infra.package.template import finished, merged, read, write
+from infra.package.validators import write_validators
 
 ROOT: Final = Path(__file__).parents[2]
 STAGES: Final = ("dev", "prod")
@@ -48,6 +49,7 @@ def package(stage: str, out: Path, architecture: str) -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         _copy_code(folder / "code", architecture)
+        write_validators(folder / "code")
         write(merged(stage), folder / "merge.yaml")
         packed = _package_by_chalice(folder, stage)
         write(finished(read(packed / TEMPLATE), stage), out / TEMPLATE)

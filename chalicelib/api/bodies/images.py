@@ -3,15 +3,13 @@
 import json
 from typing import Any, Final, NamedTuple
 
-import fastjsonschema
-
 from chalicelib import settings
 from chalicelib.api.bodies.json_body import (
     QUOTED_MAX,
     parse_object,
-    validator,
     what_it_must,
 )
+from chalicelib.api.bodies.validators import find_fault
 from chalicelib.api.schemas import BASE, PROJECT_ID, Json
 from chalicelib.domain.images import Image, ImageStatus, Visibility, with_lower_case_ids
 from chalicelib.domain.projects import is_project_id
@@ -105,11 +103,10 @@ def check_image(document: Json) -> None:
     Raises:
         BadRequest: The first field that is not what it may be.
     """
-    try:
-        validator("new-image")(document, name_prefix="image")
-    except fastjsonschema.JsonSchemaValueException as exc:
-        name = (exc.name or "image")[:_NAME_SHOWN_MAX]
-        raise BadRequest(f"{name} {what_it_must(exc)}.") from exc
+    fault = find_fault("new-image", document, "image")
+    if fault is not None:
+        name = (fault.name or "image")[:_NAME_SHOWN_MAX]
+        raise BadRequest(f"{name} {what_it_must(fault)}.") from fault
     if any(len(name) > NAME_MAX for name in document):
         raise BadRequest(
             f"The name of a property must have at most {NAME_MAX} characters."

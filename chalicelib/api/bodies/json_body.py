@@ -3,21 +3,19 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
-from functools import cache
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-import fastjsonschema
-
+from chalicelib.api.bodies.validators import find_fault
 from chalicelib.api.schemas import BODIES, Json
-from chalicelib.api.sharing_schemas import SHARING_BODIES
 from chalicelib.errors import BadRequest
+
+if TYPE_CHECKING:
+    from fastjsonschema import JsonSchemaValueException
 
 QUOTED_MAX: Final = 255
 """Maximum length of what a message quotes of a request, in characters."""
 
-_SCHEMAS: Final = {**BODIES, **SHARING_BODIES}
-_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+_SURROGATE: Final = r"[\ud800-\udfff]"
 
 _TYPES: Final = {
     "null": "null",
@@ -51,7 +49,7 @@ def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
         value = json.loads(
             raw.decode(), object_pairs_hook=_unique, parse_constant=_not_finite
         )
-        half = b"\\u" in raw and _SURROGATE.search(_text(value))
+        half = b"\\u" in raw and re.search(_SURROGATE, _text(value))
     except (ValueError, RecursionError) as exc:
         raise BadRequest("Malformed JSON in request body.") from exc
     if half:
@@ -66,10 +64,9 @@ def parse_body(kind: str, raw: bytes) -> Json:
         BadRequest: It is not valid; the message says what is required.
     """
     body = parse_object(raw)
-    try:
-        validator(kind)(body)
-    except fastjsonschema.JsonSchemaValueException as exc:
-        raise BadRequest(_requirement(BODIES[kind], exc.path[1:])) from exc
+    fault = find_fault(kind, body)
+    if fault is not None:
+        raise BadRequest(_requirement(BODIES[kind], fault.path[1:])) from fault
     return body
 
 
@@ -85,16 +82,6 @@ def parse_object(raw: bytes) -> Json:
     return body
 
 
-@cache
-def validator(kind: str) -> Callable[..., Any]:
-    """Return the validator of a kind of body, compiled when it is first needed.
-
-    A cold start serves one request.
-    """
-    validate: Callable[..., Any] = fastjsonschema.compile(_SCHEMAS[kind])
-    return validate
-
-
 def _requirement(schema: Json, path: list[str]) -> str:
     """Return what the value at a path, or what it lacks, must be."""
     names: list[str] = []
@@ -108,7 +95,7 @@ def _requirement(schema: Json, path: list[str]) -> str:
     return f"{'.'.join(names)}{optional} must be {schema['description']}."
 
 
-def what_it_must(exc: fastjsonschema.JsonSchemaValueException) -> str:
+def what_it_must(exc: "JsonSchemaValueException") -> str:
     """Return what a value must be that is not what its schema describes."""
     rule = exc.rule_definition
     if exc.rule == "type":

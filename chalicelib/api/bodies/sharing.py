@@ -1,16 +1,18 @@
 """The bodies of the sharing extension: exact, with a pointer to what is wrong."""
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import fastjsonschema
-
-from chalicelib.api.bodies.json_body import parse_json, validator, what_it_must
+from chalicelib.api.bodies.json_body import parse_json, what_it_must
+from chalicelib.api.bodies.validators import find_fault
 from chalicelib.api.schemas import Json
 from chalicelib.api.sharing_schemas import IMAGE_ID
 from chalicelib.domain.images import is_image_id
 from chalicelib.domain.projects import is_project_id
 from chalicelib.domain.sharing import is_plain_text
 from chalicelib.errors import BadRequest
+
+if TYPE_CHECKING:
+    from fastjsonschema import JsonSchemaValueException
 
 SHOWN_MAX: Final = 80
 """Maximum length of what a message shows of a request, in characters."""
@@ -25,15 +27,14 @@ def parse_exactly(kind: str, raw: bytes, *, optional: bool = False) -> Json:
         BadRequest: It is not; the message has a JSON pointer to what is wrong.
     """
     document: Any = {} if optional and not raw.strip() else parse_json(raw)
-    try:
-        validator(kind)(document)
-    except fastjsonschema.JsonSchemaValueException as exc:
-        raise BadRequest(_complaint(exc)) from exc
+    fault = find_fault(kind, document)
+    if fault is not None:
+        raise BadRequest(_complaint(fault)) from fault
     parsed: Json = document
     return parsed
 
 
-def _complaint(exc: fastjsonschema.JsonSchemaValueException) -> str:
+def _complaint(exc: "JsonSchemaValueException") -> str:
     """Return what is wrong, and a JSON pointer to it (RFC 6901)."""
     names = [str(name) for name in exc.path[1:]]
     what = what_it_must(exc)
