@@ -165,11 +165,12 @@ def test_the_services_own_token_is_renewed(
 ) -> None:
     """A minute before it ends."""
     ask(identify, token_of(keystone))
-    clock.advance(3600 - 61)
+    # Real time passes as well, more of it on a busy machine.
+    clock.advance(3600 - 90)
     ask(identify, token_of(keystone))
     assert proxy.requests.count(SIGN_IN) == 1
 
-    clock.advance(2)
+    clock.advance(30)
     ask(identify, token_of(keystone))
 
     assert proxy.requests.count(SIGN_IN) == 2
