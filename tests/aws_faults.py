@@ -214,13 +214,13 @@ def leaving_deletions_undone(times: int) -> Iterator[list[int]]:
 
     Yield how many items each call asked for.
     """
-    asked: list[int] = []
+    sizes: list[int] = []
 
     def hold_back(params: Any, context: Any, **_: Any) -> None:
         body = json.loads(params["body"])
         ((table, requests),) = body["RequestItems"].items()
-        asked.append(len(requests))
-        if len(asked) <= times:
+        sizes.append(len(requests))
+        if len(sizes) <= times:
             context["left"] = {table: [requests.pop()]}
             params["body"] = json.dumps(body).encode()
 
@@ -231,7 +231,7 @@ def leaving_deletions_undone(times: int) -> Iterator[list[int]]:
         on("before-call.dynamodb.BatchWriteItem", hold_back),
         on("after-call.dynamodb.BatchWriteItem", inform),
     ):
-        yield asked
+        yield sizes
 
 
 def at_once(*calls: Callable[[], Response]) -> list[Response]:

@@ -36,14 +36,14 @@ def lagging_table() -> Iterator[None]:
                 params["TableName"] = now
 
         def redirect_batch(params: dict[str, Any], **_: Any) -> None:
-            asked = params["RequestItems"][table]
-            if not asked.get("ConsistentRead"):
-                params["RequestItems"] = {now: asked}
+            keys = params["RequestItems"][table]
+            if not keys.get("ConsistentRead"):
+                params["RequestItems"] = {now: keys}
 
         def name_table(parsed: dict[str, Any], **_: Any) -> None:
-            found = parsed["Responses"]
-            if now in found:
-                found[table] = found.pop(now)
+            responses = parsed["Responses"]
+            if now in responses:
+                responses[table] = responses.pop(now)
 
         with (
             on("provide-client-params.dynamodb.GetItem", redirect),

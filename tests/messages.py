@@ -53,13 +53,13 @@ def calls() -> frozenset[Call]:
 
 def responses() -> set[tuple[int, str, str]]:
     """Return the status, the reason and the message of each error response."""
-    found = {
+    messages = {
         (*API_ERRORS[error], message)
         for name, message in calls()
         for error in SENT_AS.get(name, (name,))
         if error in API_ERRORS
     }
-    return found | {(500, "failed", "Internal server error.")}
+    return messages | {(500, "failed", "Internal server error.")}
 
 
 def failures() -> set[str]:

@@ -118,11 +118,13 @@ class Sqs:
         self._visible: defaultdict[str, deque[int]] = defaultdict(deque)
         self._flying: Counter[str] = Counter()
 
-    def send_message(self, **asked: Any) -> None:
+    def send_message(self, **parameters: Any) -> None:
         """Take a message, as botocore's client does."""
         number = next(self._numbers)
-        self._messages[number] = Message(asked["MessageBody"], asked["MessageGroupId"])
-        self._hide(number, asked["DelaySeconds"])
+        self._messages[number] = Message(
+            parameters["MessageBody"], parameters["MessageGroupId"]
+        )
+        self._hide(number, parameters["DelaySeconds"])
 
     def get_queue_attributes(self, **_: Any) -> dict[str, Any]:
         """Return how many messages are visible, as botocore's client does."""

@@ -25,31 +25,31 @@ PATHS = ("/docs", "/docs/openapi.json", "/docs/rapidoc-min.js")
 @pytest.mark.parametrize("path", PATHS)
 def test_the_page_is_served_to_anyone(send: Send, path: str) -> None:
     """Without a token, cached for an hour, and a cache asks only whether it changed."""
-    answer = send("GET", path, {}, b"")
-    etag = answer.headers["etag"]
+    response = send("GET", path, {}, b"")
+    etag = response.headers["etag"]
     unchanged = [
         send("GET", path, {"If-None-Match": known}, b"")
         for known in (etag, f"W/{etag}", f'"other", {etag}')
     ]
     changed = send("GET", path, {"If-None-Match": '"other"'}, b"")
 
-    assert (answer.status, changed.status) == (200, 200)
-    assert answer.headers["cache-control"] == "max-age=3600"
-    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert (response.status, changed.status) == (200, 200)
+    assert response.headers["cache-control"] == "max-age=3600"
+    assert response.headers["x-content-type-options"] == "nosniff"
     assert [(one.status, one.body) for one in unchanged] == [(304, b"")] * 3
     assert {one.headers["etag"] for one in unchanged} == {etag}
 
 
 def test_the_page_needs_nothing_else(send: Send) -> None:
     """No other server, and no script of its own text: its policy allows neither."""
-    answer = send("GET", "/docs", {}, b"")
+    response = send("GET", "/docs", {}, b"")
 
-    page = answer.body.decode()
+    page = response.body.decode()
     names = re.findall(r'(?:src|href|spec-url)="(?!data:)([^"]+)"', page)
     assert {f"/{name}" for name in names} == set(PATHS[1:])
     assert re.findall(r"<script(?![^>]* src=)", page) == []
     assert 'load-fonts="false"' in page
-    policy = answer.headers["content-security-policy"].split("; ")
+    policy = response.headers["content-security-policy"].split("; ")
     assert {"default-src 'none'", "script-src 'self'", "connect-src 'self'"} <= {
         *policy
     }

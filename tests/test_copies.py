@@ -239,10 +239,10 @@ class Interleaving:
     def _share(self) -> None:
         self._add()
         if self.chance.random() < 0.3:
-            found = image_store.load_image(self.image_id, "consumer")
-            assert found.image
-            assert found.membership
-            member_store.remove_member(found.image, found.membership, caller())
+            loaded = image_store.load_image(self.image_id, "consumer")
+            assert loaded.image
+            assert loaded.membership
+            member_store.remove_member(loaded.image, loaded.membership, caller())
             self._add()
 
     def _add(self) -> None:

@@ -43,11 +43,11 @@ def send(request: pytest.FixtureRequest) -> Iterator[Send]:
 def test_no_page_may_read_an_answer_unless_set(send: Send) -> None:
     """Nor is its browser answered."""
     response = send("GET", "/versions", {"Origin": PAGE}, b"")
-    asked = send("OPTIONS", "/versions", {"Origin": PAGE} | ASKED, b"")
+    preflight = send("OPTIONS", "/versions", {"Origin": PAGE} | ASKED, b"")
 
     assert (response.status, cors_headers(response)) == (200, {})
-    assert (asked.status, asked.headers["allow"]) == (405, "GET")
-    assert cors_headers(asked) == {}
+    assert (preflight.status, preflight.headers["allow"]) == (405, "GET")
+    assert cors_headers(preflight) == {}
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ def test_a_page_of_another_origin_may_not(
     headers = {"Origin": origin} if origin else {}
 
     response = send("GET", "/versions", headers, b"")
-    asked = send("OPTIONS", "/versions", headers | ASKED, b"")
+    preflight = send("OPTIONS", "/versions", headers | ASKED, b"")
 
     assert (response.status, cors_headers(response)) == (200, {"vary": "Origin"})
-    assert (asked.status, cors_headers(asked)) == (405, {"vary": "Origin"})
+    assert (preflight.status, cors_headers(preflight)) == (405, {"vary": "Origin"})
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_a_browser_is_told_what_a_page_may_ask(
     """It has no token when it asks, and nothing is read for it."""
     allow(monkeypatch, PAGE)
 
-    asked = send("OPTIONS", path, {"Origin": PAGE} | ASKED, b"")
+    response = send("OPTIONS", path, {"Origin": PAGE} | ASKED, b"")
 
-    assert (asked.status, asked.body, cors_headers(asked)) == (
+    assert (response.status, response.body, cors_headers(response)) == (
         204,
         b"",
         {

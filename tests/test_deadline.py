@@ -68,8 +68,8 @@ def nameless(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def assert_unavailable(response: Any, message: str) -> None:
     """See that a client is told to come back."""
-    told = response.document.get("message", response.document.get("detail"))
-    assert (503, message) == (response.status, told)
+    detail = response.document.get("message", response.document.get("detail"))
+    assert (503, message) == (response.status, detail)
     assert response.headers["retry-after"] == "1"
 
 

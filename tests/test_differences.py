@@ -42,13 +42,13 @@ def test_links_keep_a_repeated_tag(producer: Actor) -> None:
     for number in range(3):
         producer.make_image(name=str(number), tags=["lts", "ü & co"])
     producer.make_image(name="other", tags=["ü & co"])
-    asked = [("tag", "lts"), ("tag", "ü & co"), ("limit", "2")]
+    parameters = [("tag", "lts"), ("tag", "ü & co"), ("limit", "2")]
 
     page = producer.get("/v2/images?tag=lts&tag=%C3%BC+%26%20co&limit=2").document
     rest = producer.get(page["next"]).document
 
     kept = [parse_qsl(urlsplit(page[link]).query) for link in ("first", "next")]
-    assert kept == [asked, [*asked, ("marker", page["images"][-1]["id"])]]
+    assert kept == [parameters, [*parameters, ("marker", page["images"][-1]["id"])]]
     assert [image["name"] for image in rest["images"]] == ["0"]
 
 
@@ -145,19 +145,19 @@ def test_one_uuid_is_one_image_however_it_is_spelt(
     created = producer.post("/v2/images", {"id": image_id, "name": "one"})
     again = producer.post("/v2/images", {"id": image_id.lower()})
 
-    found = created.document["id"]
-    assert (created.status, found) == (201, image_id.lower())
+    shown_id = created.document["id"]
+    assert (created.status, shown_id) == (201, image_id.lower())
     assert again.status == 409
-    for spelt in (image_id, found):
-        assert producer.get(f"/v2/images/{spelt}").document["id"] == found
-        assert producer.listed(f"?id={spelt}") == [found]
-        assert producer.listed(f"?id=in:{spelt}") == [found]
+    for spelt in (image_id, shown_id):
+        assert producer.get(f"/v2/images/{spelt}").document["id"] == shown_id
+        assert producer.listed(f"?id={spelt}") == [shown_id]
+        assert producer.listed(f"?id=in:{spelt}") == [shown_id]
         assert producer.get(f"/v2/images?marker={spelt}").status == 200
     hidden, absent = (
         stranger.get(f"/v2/images/{one}") for one in (image_id, NO_ID.upper())
     )
     assert hidden.status == absent.status == 404
-    assert hidden.body.replace(found.encode(), NO_ID.encode()) == absent.body
+    assert hidden.body.replace(shown_id.encode(), NO_ID.encode()) == absent.body
 
 
 def test_a_create_that_is_sent_again_makes_one_image_if_it_names_the_id(

@@ -243,10 +243,10 @@ def test_a_python_without_files_of_its_own_uses_the_libcrypto_of_the_system(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where `_hashlib` is part of Python's own file, and so is a hidden libcrypto."""
-    file, load, asked = _hashlib.__file__, ctypes.CDLL, []
+    file, load, names = _hashlib.__file__, ctypes.CDLL, []
 
     def load_system(name: str | None) -> ctypes.CDLL:
-        asked.append(name)
+        names.append(name)
         if name is None:
             raise AttributeError("MD5_Init")
         return load(file)
@@ -257,7 +257,7 @@ def test_a_python_without_files_of_its_own_uses_the_libcrypto_of_the_system(
     current.update(STREAM)
 
     assert results(current) == reference(STREAM)
-    assert asked == [None, "libcrypto.so.3"]
+    assert names == [None, "libcrypto.so.3"]
 
 
 @pytest.mark.usefixtures("unloaded")

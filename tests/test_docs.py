@@ -139,8 +139,8 @@ def test_the_documents_have_every_answer_that_was_recorded() -> None:
         if key in recorded
     }
 
-    assert {key: some for key, some in undocumented.items() if some} == {}
-    assert {key: some for key, some in never.items() if some} == {}
+    assert {key: missing for key, missing in undocumented.items() if missing} == {}
+    assert {key: missing for key, missing in never.items() if missing} == {}
 
 
 def test_the_documents_have_every_rule() -> None:
@@ -170,7 +170,7 @@ def test_the_documents_have_every_access_pattern() -> None:
     rows = table("Access patterns", "docs/data-model.md")
     documented = {row["#"]: row["function"].strip("`") for row in rows}
 
-    found = {
+    named = {
         match[1]: name
         for one in iter_modules(store.__path__, f"{store.__name__}.")
         for module in [import_module(one.name)]
@@ -178,7 +178,7 @@ def test_the_documents_have_every_access_pattern() -> None:
         if (match := re.match(r"\s*(AP-\d+):", function.__doc__ or ""))
     }
 
-    assert documented == found
+    assert documented == named
     assert list(documented) == [
         f"AP-{number}" for number in range(1, len(documented) + 1)
     ]

@@ -104,8 +104,8 @@ def test_a_write_in_conflict_for_long_is_unavailable(
         response = act(producer, consumer, image_id)
 
     message = "Too many concurrent requests change the image; retry."
-    told = response.document.get("message", response.document.get("detail"))
-    assert (503, message) == (response.status, told)
+    detail = response.document.get("message", response.document.get("detail"))
+    assert (503, message) == (response.status, detail)
     assert response.headers["retry-after"] == "1"
     assert before == truth()
 
@@ -322,11 +322,11 @@ def test_deletions_left_undone_are_done(
     producer.share(image_id, *(f"p{number}" for number in range(60)))
     producer.delete(f"/v2/images/{image_id}")
 
-    with leaving_deletions_undone(times=4) as asked:
+    with leaving_deletions_undone(times=4) as sizes:
         pump.drain()
 
     assert [item["sk"]["S"] for item in truth()] == ["IMAGE"]
-    assert sorted(asked) == [1, 3, 10, 25, 25]
+    assert sorted(sizes) == [1, 3, 10, 25, 25]
 
 
 def test_a_throttled_deletion_of_members_is_tried_again(

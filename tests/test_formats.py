@@ -287,16 +287,16 @@ def judge_as_glance(data: bytes, disk_format: str) -> Judgement:
     size = 0
     try:
         kinds = {str(kind): kind for kind in stream.formats or []}
-        found = kinds["iso"] if kinds.keys() == {"iso", "gpt"} else stream.format
-        assert found is not None
-        if str(found) == disk_format:
-            size = found.virtual_size
+        recognized = kinds["iso"] if kinds.keys() == {"iso", "gpt"} else stream.format
+        assert recognized is not None
+        if str(recognized) == disk_format:
+            size = recognized.virtual_size
         elif disk_format == "raw":
             assert stream.format is not None  # Glance logs it, and so refuses several.
-            size = found.actual_size
-        elif str(found) != "raw" or disk_format in format_inspector.ALL_FORMATS:
+            size = recognized.actual_size
+        elif str(recognized) != "raw" or disk_format in format_inspector.ALL_FORMATS:
             return REFUSED
-        found.safety_check()
+        recognized.safety_check()
     except AttributeError:
         return None  # What Glance means for data that it did not look at.
     except Exception:  # noqa: BLE001 - whatever it is, Glance refuses the data

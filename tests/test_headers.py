@@ -24,8 +24,8 @@ def test_what_depends_on_a_token_is_not_stored(
     responses.append(send("GET", "/v2/images", {}, b""))
     responses.append(producer.ask("PUT", "/v2/images"))
 
-    found = {response.headers.get("cache-control") for response in responses}
-    assert found == {"no-store"}
+    values = {response.headers.get("cache-control") for response in responses}
+    assert values == {"no-store"}
     assert {response.status for response in responses} >= {200, 204, 401, 404, 405}
 
 

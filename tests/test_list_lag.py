@@ -283,5 +283,5 @@ def test_the_oldest_image_offered_is_found_behind_500_newer_changes(
                 batch.save(RecentChangeItem(*key, created_at=moment(at_that_time)))
         pages = world.consumer.pages("?visibility=shared&member_status=pending&limit=1")
 
-    found = [image_id for page in pages for image_id in page]
-    assert found == [world.ids[name] for name in ("own", "pending", "plain")]
+    listed = [image_id for page in pages for image_id in page]
+    assert listed == [world.ids[name] for name in ("own", "pending", "plain")]

@@ -110,8 +110,8 @@ def test_a_public_image_is_found_by_name(name: str, consumer: Actor) -> None:
     images = [public(number, one) for number, one in enumerate(NAMES)]
     fill(images)
 
-    found = [image.id for image in images if image.name == name]
-    assert consumer.listed(f"?{urlencode({'name': name})}") == found
+    ids = [image.id for image in images if image.name == name]
+    assert consumer.listed(f"?{urlencode({'name': name})}") == ids
 
 
 def test_a_name_reads_no_other_public_image(consumer: Actor) -> None:

@@ -251,8 +251,8 @@ def expected(  # noqa: PLR0911 - one return for each word of the table
             return 200, {"images": images, **links}
         case "all" | "itself":
             itself = "another" if who == "another" else member
-            some = sorted((*STATUSES, "another")) if cell == "all" else [itself]
-            members = [scene.member(project) for project in some]
+            projects = sorted((*STATUSES, "another")) if cell == "all" else [itself]
+            members = [scene.member(project) for project in projects]
             return 200, {"members": members, "schema": "/v2/schemas/members"}
         case "404" if "{member}" in action.path:
             where = f"in the member list of the image {scene.image_id}."

@@ -209,10 +209,10 @@ def test_all_objects_are_looked_at(sweep_in: Sweep) -> None:
         objects.begin_multipart(OTHER, ids.new_id())
 
     with in_small_pages():
-        found = len(stored_objects(OTHER)), len(multiparts(OTHER))
+        left = len(stored_objects(OTHER)), len(multiparts(OTHER))
         sweep_in(LATER)
 
-    assert found == (7, 7)
+    assert left == (7, 7)
     assert stored_objects(OTHER) == []
     assert multiparts(OTHER) == []
 
@@ -227,9 +227,9 @@ def test_an_upload_is_seen_to_that_was_touched_meanwhile_only(
 
     sweep_in(MUCH_LATER)
 
-    found = upload_store.load_upload(image_id, upload["id"])
-    assert found
-    assert found.message == "It was aborted."
+    loaded = upload_store.load_upload(image_id, upload["id"])
+    assert loaded
+    assert loaded.message == "It was aborted."
 
 
 def test_one_upload_that_cannot_be_seen_to_keeps_no_other_from_it(
@@ -320,9 +320,9 @@ def test_a_bucket_is_looked_over_once_a_day(
 
     keys = [
         key
-        for name, asked in calls
+        for name, parameters in calls
         if name == "BatchGetItem"
-        for key in asked["RequestItems"]["cloud-images-test"]["Keys"]
+        for key in parameters["RequestItems"]["cloud-images-test"]["Keys"]
     ]
     assert keys.count({"pk": {"S": f"IMAGE#{image_id}"}, "sk": {"S": "IMAGE"}}) == 1
     assert not any(key["pk"] == {"S": f"UPLOAD#{image_id}"} for key in keys)

@@ -53,8 +53,8 @@ def seen(actor: Actor, image_id: str) -> list[Any]:
 
 def members_of(actor: Actor, image_id: str) -> list[str]:
     """Return the ids of an image's members."""
-    found = actor.get(f"/v2/images/{image_id}/members").document["members"]
-    return [member["member_id"] for member in found]
+    members = actor.get(f"/v2/images/{image_id}/members").document["members"]
+    return [member["member_id"] for member in members]
 
 
 def test_an_eventually_consistent_read_lags(producer: Actor, image_id: str) -> None:
@@ -144,10 +144,10 @@ def test_a_task_list_shows_what_just_began(producer: Actor) -> None:
         assert producer.post(f"/v2/images/{image_id}/import", IMPORT).status == 202
         tasks = producer.get(f"/v2/images/{image_id}/tasks").document["tasks"]
         (upload,) = upload_store.list_uploads(image_id)
-        found = upload_store.load_upload(image_id, upload.id)
+        loaded = upload_store.load_upload(image_id, upload.id)
 
     assert [task["image_id"] for task in tasks] == [image_id]
-    assert found == upload
+    assert loaded == upload
 
 
 def test_a_new_membership_is_not_missed_by_the_copies(

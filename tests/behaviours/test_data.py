@@ -144,7 +144,7 @@ def test_a_deactivated_image_is_downloaded_by_administrators_alone(
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "got"),
+    ("byte_range", "status", "got"),
     [
         ("bytes=0-4", 206, b"cloud"),
         ("bytes=6-", 206, b"images"),
@@ -166,12 +166,12 @@ def test_a_deactivated_image_is_downloaded_by_administrators_alone(
     ],
 )
 def test_a_range_is_cut_out_or_refused_before_any_redirect(
-    producer: Actor, image_id: str, asked: str, status: int, got: bytes | None
+    producer: Actor, image_id: str, byte_range: str, status: int, got: bytes | None
 ) -> None:
     """A refusal is in the API's own form."""
     producer.upload(image_id, CONTENT)
 
-    response = producer.download(image_id, Range=asked)
+    response = producer.download(image_id, Range=byte_range)
 
     assert response.status == status
     if got is None:
@@ -302,7 +302,7 @@ def test_what_was_staged_becomes_the_data(producer: Actor, image_id: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("asked", "status"),
+    ("document", "status"),
     [
         ({"method": "glance-direct"}, 400),
         ({"method": {"name": "copy-image"}}, 400),
@@ -315,12 +315,12 @@ def test_what_was_staged_becomes_the_data(producer: Actor, image_id: str) -> Non
     ],
 )
 def test_an_import_that_cannot_be_is_refused(
-    producer: Actor, image_id: str, asked: Any, status: int
+    producer: Actor, image_id: str, document: Any, status: int
 ) -> None:
     """Nothing is changed by it."""
     before = producer.get(f"/v2/images/{image_id}").document
 
-    assert producer.post(f"/v2/images/{image_id}/import", asked).status == status
+    assert producer.post(f"/v2/images/{image_id}/import", document).status == status
     assert producer.get(f"/v2/images/{image_id}").document == before
 
 

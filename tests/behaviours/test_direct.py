@@ -46,9 +46,9 @@ def uploads_of(image_id: str) -> str:
     return f"/ext/v1/images/{image_id}/uploads"
 
 
-def begin(producer: Actor, image_id: str, **asked: Any) -> Any:
+def begin(producer: Actor, image_id: str, **document: Any) -> Any:
     """Begin an upload of the content; return its document."""
-    body = {"size": len(CONTENT), **asked}
+    body = {"size": len(CONTENT), **document}
     response = producer.post(uploads_of(image_id), body)
     assert response.status == 201, response.body
     return response.document
@@ -149,11 +149,11 @@ def test_an_upload_is_found_again_and_resumed(producer: Actor, image_id: str) ->
     upload = begin(producer, image_id)
     etag = send_part(upload["parts"][1])
 
-    (found,) = producer.get(uploads_of(image_id)).document["uploads"]
-    shown = producer.get(found["self"]).document
-    more = producer.post(found["self"] + "/urls", {"part_numbers": [3, 1]}).document
+    (listed,) = producer.get(uploads_of(image_id)).document["uploads"]
+    shown = producer.get(listed["self"]).document
+    more = producer.post(listed["self"] + "/urls", {"part_numbers": [3, 1]}).document
 
-    assert found["id"] == upload["id"]
+    assert listed["id"] == upload["id"]
     assert shown["arrived"] == [{"part_number": 2, "size": 1000, "etag": etag}]
     assert [part["part_number"] for part in more["parts"]] == [3, 1]
     assert [part["size"] for part in more["parts"]] == [560, 1000]
@@ -394,7 +394,7 @@ def test_hashing_goes_on_where_it_was(
 
 
 @pytest.mark.parametrize(
-    ("asked", "detail"),
+    ("document", "detail"),
     [
         ({}, "size must be a number of bytes, 1 to 5497558138880."),
         ({"size": 0}, "size must be a number of bytes, 1 to 5497558138880."),
@@ -410,10 +410,10 @@ def test_hashing_goes_on_where_it_was(
     ],
 )
 def test_a_bad_body_is_refused(
-    producer: Actor, image_id: str, asked: Any, detail: str
+    producer: Actor, image_id: str, document: Any, detail: str
 ) -> None:
     """As a problem (RFC 9457), and nothing is begun."""
-    response = producer.post(uploads_of(image_id), asked)
+    response = producer.post(uploads_of(image_id), document)
 
     assert response.headers["content-type"] == "application/problem+json"
     wanted = problem(400, "Bad Request", "invalid", detail)

@@ -145,11 +145,11 @@ def test_what_monitors_read_they_may_ask_for_by_head(
     path: str, producer: Actor
 ) -> None:
     """The answer is that of GET, without a body where HTTP is spoken."""
-    got, asked = producer.get(path), producer.ask("HEAD", path)
+    got, head = producer.get(path), producer.ask("HEAD", path)
 
     kept = ("content-type", "location", "allow")
-    assert asked.status == got.status
-    assert [asked.headers.get(name) for name in kept] == [
+    assert head.status == got.status
+    assert [head.headers.get(name) for name in kept] == [
         got.headers.get(name) for name in kept
     ]
     if path != "/v1":

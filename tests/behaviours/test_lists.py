@@ -45,9 +45,9 @@ def test_a_list_tells_its_first_page_and_the_next(
 ) -> None:
     """Links are paths that keep every parameter; a full page has a next one."""
     ids = make_some(producer, monkeypatch, "a", "b", "c")
-    asked = [("name", "in:a,b,c"), ("limit", "2"), ("status", "queued")]
+    parameters = [("name", "in:a,b,c"), ("limit", "2"), ("status", "queued")]
 
-    query = "&".join(f"{key}={value}" for key, value in asked)
+    query = "&".join(f"{key}={value}" for key, value in parameters)
     page = producer.get(f"/v2/images?{query}").document
     last = producer.get(page["next"]).document
 
@@ -55,8 +55,8 @@ def test_a_list_tells_its_first_page_and_the_next(
         parts = urlsplit(text)
         return parts.path, parse_qsl(parts.query)
 
-    assert link(page["first"]) == link(last["first"]) == ("/v2/images", asked)
-    assert link(page["next"]) == ("/v2/images", [*asked, ("marker", ids[1])])
+    assert link(page["first"]) == link(last["first"]) == ("/v2/images", parameters)
+    assert link(page["next"]) == ("/v2/images", [*parameters, ("marker", ids[1])])
     assert [image["id"] for image in page["images"]] == ids[:0:-1]
     assert [image["id"] for image in last["images"]] == ids[:1]
     assert {"images", "first", "schema"} == set(last)

@@ -101,13 +101,13 @@ def test_a_list_is_filtered_by_the_callers_status(
         producer.share(shares[status], "consumer")
         consumer.set_status(shares[status], status)
 
-    found = {
+    listed = {
         status: consumer.listed(f"?visibility=shared&member_status={status}")
         for status in (*shares, "all")
     }
 
     one_each = {status: [image_id] for status, image_id in shares.items()}
-    assert {**one_each, "all": list(shares.values())[::-1]} == found
+    assert {**one_each, "all": list(shares.values())[::-1]} == listed
     assert [shares["accepted"]] == consumer.listed("?visibility=shared")
     refused = consumer.get("/v2/images?member_status=maybe")
     wanted = "member_status must be one of pending, accepted, rejected, all."

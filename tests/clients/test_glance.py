@@ -159,8 +159,8 @@ def test_list_finds_what_was_asked_for(
     lists = {options: producer.rows(f"image-list {options}") for options in expected}
 
     assert lists == {
-        options: [{"ID": stock[name], "Name": name} for name in found.split()]
-        for options, found in expected.items()
+        options: [{"ID": stock[name], "Name": name} for name in listed.split()]
+        for options, listed in expected.items()
     }
 
 

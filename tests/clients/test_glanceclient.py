@@ -117,9 +117,9 @@ def test_list_finds_what_was_asked_for(glanceclient: Libraries) -> None:
     ]
 
     producer = glanceclient(PRODUCER)
-    found = [(asked, " ".join(names(producer, **asked))) for asked, _ in expected]
+    listed = [(query, " ".join(names(producer, **query))) for query, _ in expected]
 
-    assert found == expected
+    assert listed == expected
 
 
 @pytest.mark.usefixtures("stock")
@@ -138,12 +138,12 @@ def test_list_sorts_and_pages(glanceclient: Libraries) -> None:
     ]
 
     producer = glanceclient(PRODUCER)
-    found = []
+    listed = []
     for options, _ in expected:
         images = producer.do("images.list", **options)
-        found.append((options, " ".join(image["name"] for image in images)))
+        listed.append((options, " ".join(image["name"] for image in images)))
 
-    assert found == expected
+    assert listed == expected
 
 
 def test_update_changes_what_it_says(glanceclient: Libraries) -> None:

@@ -54,9 +54,9 @@ def test_a_consumer_answers_to_a_share(sdk: Libraries) -> None:
     assert names(consumer, **PENDING) == ["ubuntu"]
 
     set_status("accepted")
-    found = producer.do("image.find_member", "consumer", image_id)
-    assert found == {**shared, "status": "accepted", "updated_at": ANY}
-    assert consumer.do("image.get_member", "consumer", image_id) == found
+    member = producer.do("image.find_member", "consumer", image_id)
+    assert member == {**shared, "status": "accepted", "updated_at": ANY}
+    assert consumer.do("image.get_member", "consumer", image_id) == member
     update = ("image.update_member", "consumer", image_id)
     assert producer.refused(*update, status="rejected") == "ForbiddenException"
 
@@ -167,9 +167,9 @@ def test_images_finds_what_was_asked_for(sdk: Libraries) -> None:
     ]
 
     producer = sdk(PRODUCER)
-    found = [(query, " ".join(names(producer, **query))) for query, _ in expected]
+    listed = [(query, " ".join(names(producer, **query))) for query, _ in expected]
 
-    assert found == expected
+    assert listed == expected
 
 
 def test_a_page_begins_after_the_marker(sdk: Libraries, stock: dict[str, str]) -> None:
@@ -215,9 +215,9 @@ def test_an_image_that_was_found_can_be_updated(sdk: Libraries) -> None:
 
     (listed,) = producer.do("image.images")
     renamed = producer.do("image.update_image", listed, name="after")
-    found = producer.do("image.find_image", "after")
-    changed = producer.do("image.update_image_properties", found, a="c", d="e")
-    same = producer.do("image.get_image", found["id"])
+    image = producer.do("image.find_image", "after")
+    changed = producer.do("image.update_image_properties", image, a="c", d="e")
+    same = producer.do("image.get_image", image["id"])
 
     assert renamed == {**listed, "name": "after", "updated_at": ANY}
     assert changed is True
@@ -294,13 +294,13 @@ def test_the_cloud_layer_finds_and_deletes(
     """
     producer = sdk(PRODUCER)
 
-    def found(call: str, *words: Any, **options: Any) -> list[str]:
+    def names_of(call: str, *words: Any, **options: Any) -> list[str]:
         return [image["name"] for image in producer.do(call, *words, **options)]
 
     every = ["fedora", "rocky", "debian", "ubuntu"]
-    assert found("list_images") == every
-    assert found("list_images", show_all=True) == ["gift", *every]
-    assert found("search_images", "debian") == ["debian"]
+    assert names_of("list_images") == every
+    assert names_of("list_images", show_all=True) == ["gift", *every]
+    assert names_of("search_images", "debian") == ["debian"]
     assert producer.do("get_image", "debian")["id"] == stock["debian"]
     assert producer.do("get_image_by_id", stock["debian"])["name"] == "debian"
     assert producer.do("get_image_id", "debian") == stock["debian"]

@@ -87,7 +87,7 @@ def test_it_finds_nothing(
     )
 
     assert done.returncode == 0, done.stdout
-    found = json.loads(report.read_text("utf-8"))
-    assert found["failures"] == []
-    assert found["test_cases"]["generated"] > calls_min
-    assert found["operations"]["tested"] == found["operations"]["total"]
+    results = json.loads(report.read_text("utf-8"))
+    assert results["failures"] == []
+    assert results["test_cases"]["generated"] > calls_min
+    assert results["operations"]["tested"] == results["operations"]["total"]

@@ -106,9 +106,11 @@ def _differences(want: Step, response: Response, *, ordered: bool) -> Iterator[s
         body = response.document
         if not ordered:
             for document in (want["body"], body):
-                for found in (document.get("images"), document.get("members")):
-                    if isinstance(found, list):
-                        found.sort(key=lambda one: one.get("id") or one["member_id"])
+                for listed in (document.get("images"), document.get("members")):
+                    if isinstance(listed, list):
+                        listed.sort(
+                            key=lambda entry: entry.get("id") or entry["member_id"]
+                        )
         yield from _unlike(want["body"], body, "body")
 
 

@@ -133,7 +133,7 @@ def document() -> str:
     memories = _lines(
         ("MB", "show, ms", "a million, USD", "list of 25, ms", "a million, USD"), curve
     )
-    return "\n\n".join("\n".join(some) for some in (a_million, months, memories))
+    return "\n\n".join("\n".join(table) for table in (a_million, months, memories))
 
 
 if __name__ == "__main__":

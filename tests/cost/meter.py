@@ -47,8 +47,8 @@ class Bill:
             for one in (consumed if isinstance(consumed, list) else [consumed])
         )
         if model.name == "BatchGetItem":
-            found = sum(map(len, parsed["Responses"].values()))
-            self.read_units -= found * self.unit_of_key
+            count = sum(map(len, parsed["Responses"].values()))
+            self.read_units -= count * self.unit_of_key
         if model.name in ("BatchGetItem", "Query"):
             self.read_units += units
         else:
@@ -125,10 +125,10 @@ def _written(part: dict[str, Any]) -> int:
     here are below 1 KB; memberships stand in two indexes, uploads that are not over in
     one.
     """
-    ((operation, asked),) = part.items()
+    ((operation, parameters),) = part.items()
     names = {
-        *asked.get("ExpressionAttributeNames", {}).values(),
-        *asked.get("Item", {}),
+        *parameters.get("ExpressionAttributeNames", {}).values(),
+        *parameters.get("Item", {}),
     }
     indexes = 2 if operation == "Delete" else len({"project_pk", "group_pk"} & names)
     return 2 + 2 * indexes

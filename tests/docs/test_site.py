@@ -43,10 +43,10 @@ def test_the_site_has_every_document() -> None:
 
 def test_a_block_of_a_list_is_indented_by_four() -> None:
     """By less it ends the list on the site, and the next item is number 1 again."""
-    found = [
+    problems = [
         path.name
         for path in (ROOT / "docs").rglob("*.md")
         if re.search(r"^ {1,3}```", path.read_text("utf-8"), re.MULTILINE)
     ]
 
-    assert found == []
+    assert problems == []

@@ -113,20 +113,20 @@ def hooked(event: str, react: Callable[..., Any]) -> Iterator[None]:
 def sending() -> Iterator[list[Any]]:
     """Collect each event that the bus accepts, in order."""
     sent: list[Any] = []
-    asked: list[Any] = []
+    details: list[Any] = []
 
     def ask(params: Any, **_: Any) -> None:
         entries = json.loads(params["body"])["Entries"]
         assert len(entries) <= BATCH_MAX
-        asked[:] = [json.loads(entry["Detail"]) for entry in entries]
+        details[:] = [json.loads(entry["Detail"]) for entry in entries]
 
-    def take(parsed: Any, **_: Any) -> None:
+    def keep_accepted(parsed: Any, **_: Any) -> None:
         accepted = ["ErrorCode" not in entry for entry in parsed["Entries"]]
-        sent.extend(compress(asked, accepted))
+        sent.extend(compress(details, accepted))
 
     with (
         hooked("before-call.events.PutEvents", ask),
-        hooked("after-call.events.PutEvents", take),
+        hooked("after-call.events.PutEvents", keep_accepted),
     ):
         yield sent
 

@@ -238,8 +238,10 @@ def _shuffled(records: Records, chance: random.Random) -> Records:
     items: dict[str, Records] = {}
     for one in records:
         items.setdefault(str(one["dynamodb"]["Keys"]), []).append(one)
-    left = [iter(some) for some in items.values()]
-    turns = [some for some, of in zip(left, items.values(), strict=True) for _ in of]
+    left = [iter(of_image) for of_image in items.values()]
+    turns = [
+        of_image for of_image, of in zip(left, items.values(), strict=True) for _ in of
+    ]
     chance.shuffle(turns)
     return [next(turn) for turn in turns]
 

@@ -40,7 +40,7 @@ def chosen(issuer: Issuer, user: str, **changes: str) -> requests.Response:
     return requests.post(url, form, allow_redirects=False, timeout=10)
 
 
-def answer(response: requests.Response) -> dict[str, str]:
+def redirected(response: requests.Response) -> dict[str, str]:
     """Return what the client is told."""
     address, _, query = response.headers["Location"].partition("?")
     assert address == PAGE
@@ -64,7 +64,7 @@ def redeemed(issuer: Issuer, code: str, /, **changes: str) -> requests.Response:
 def test_a_code_is_exchanged_for_the_token_of_the_chosen_user(issuer: Issuer) -> None:
     """Which the page of the console's origin may read."""
     page = requests.get(f"{issuer.url}/authorize", QUERY, timeout=10)
-    back = answer(chosen(issuer, "bob:consumer:member"))
+    back = redirected(chosen(issuer, "bob:consumer:member"))
 
     response = redeemed(issuer, back.pop("code"))
 
@@ -93,7 +93,7 @@ def test_a_code_is_for_whom_it_was_issued(
     issuer: Issuer, changes: dict[str, str], error: str
 ) -> None:
     """Another page, or one that has not begun the sign-in, gets no token."""
-    code = answer(chosen(issuer, "bob:consumer:member"))["code"]
+    code = redirected(chosen(issuer, "bob:consumer:member"))["code"]
 
     response = redeemed(issuer, code, **changes)
 
@@ -105,7 +105,9 @@ def test_a_code_is_used_once_and_soon(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether the first use had the right verifier or not."""
-    codes = [answer(chosen(issuer, "bob:consumer:member"))["code"] for _ in range(3)]
+    codes = [
+        redirected(chosen(issuer, "bob:consumer:member"))["code"] for _ in range(3)
+    ]
     used, tried, late = codes
     first = redeemed(issuer, used)
     redeemed(issuer, tried, code_verifier="wrong")
@@ -128,10 +130,10 @@ def test_an_unknown_page_is_not_returned_to(
     """Neither with a code nor with an error, and it may read nothing."""
     url, query = f"{issuer.url}/authorize", {**QUERY, **changes}
     headers = {"Origin": "https://evil.example"}
-    asked = requests.get(url, query, headers=headers, timeout=10)
+    got = requests.get(url, query, headers=headers, timeout=10)
     sent = chosen(issuer, "bob:consumer:member", **changes)
 
-    for response in (asked, sent):
+    for response in (got, sent):
         assert response.status_code == 400
         assert "Location" not in response.headers
         assert "Access-Control-Allow-Origin" not in response.headers
@@ -151,10 +153,10 @@ def test_the_page_is_told_why_it_gets_no_code(
     issuer: Issuer, user: str, changes: dict[str, str], error: str
 ) -> None:
     """Without PKCE by S256 there is none."""
-    told = answer(chosen(issuer, user, **changes))
+    result = redirected(chosen(issuer, user, **changes))
 
-    assert told["error"] == error
-    assert "code" not in told
+    assert result["error"] == error
+    assert "code" not in result
 
 
 def test_the_challenge_is_that_of_the_standard() -> None:

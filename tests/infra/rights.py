@@ -92,7 +92,7 @@ PARTS = {
 def granted() -> dict[str, set[Right]]:
     """Return what each function's role allows."""
     resources = read(INFRA / "functions.yaml")["Resources"]
-    found: dict[str, set[Right]] = {function: set() for function in ROLES}
+    rights: dict[str, set[Right]] = {function: set() for function in ROLES}
     for function, role in ROLES.items():
         policies = [*resources[role]["Properties"]["Policies"]]
         policies += [
@@ -101,14 +101,14 @@ def granted() -> dict[str, set[Right]]:
             if one.get("Type") == "AWS::IAM::RolePolicy"
             and one["Properties"]["RoleName"] == {"Ref": role}
         ]
-        found[function] = {
+        rights[function] = {
             (action, _resource(resource))
             for policy in policies
             for one in policy["PolicyDocument"]["Statement"]
             for action in _listed(one["Action"])
             for resource in _listed(one["Resource"])
         }
-    return found
+    return rights
 
 
 def always(function: str) -> set[Right]:
@@ -162,11 +162,11 @@ def watching() -> Iterator[Watch]:
     submit = dynamodb._pool.submit  # noqa: SLF001 - its threads work for who submits
 
     @wraps(call)
-    def noted_call(client: Any, operation: str, asked: Any) -> Any:
+    def noted_call(client: Any, operation: str, parameters: Any) -> Any:
         if function := _running():
             service = client.meta.service_model.service_name
-            watch.used[function] |= _rights(service, operation, asked)
-        return call(client, operation, asked)
+            watch.used[function] |= _rights(service, operation, parameters)
+        return call(client, operation, parameters)
 
     @wraps(sign)
     def noted_sign(auth: Any, request: Any) -> Any:
@@ -206,24 +206,24 @@ def _running() -> str | None:
     return _submitter.get()
 
 
-def _rights(service: str, operation: str, asked: Any) -> set[Right]:
+def _rights(service: str, operation: str, parameters: Any) -> set[Right]:
     if service == "s3":
         return S3.get(operation, {(f"s3:{operation}", BUCKET)})
     if service in SECRETS:
         return {(f"{service}:{operation}", "KeystoneCredential")}
     if service == "dynamodb":
-        return _of_dynamodb(operation, asked)
+        return _of_dynamodb(operation, parameters)
     place = {"sqs": "UploadQueue.Arn", "events": "EventBus.Arn"}.get(service)
-    if service == "sqs" and asked["QueueUrl"] == IMPORT_QUEUE_URL:
+    if service == "sqs" and parameters["QueueUrl"] == IMPORT_QUEUE_URL:
         place = "ImportQueue.Arn"
     return {(f"{service}:{operation}", place or "*")}
 
 
-def _of_dynamodb(operation: str, asked: Any) -> set[Right]:
+def _of_dynamodb(operation: str, parameters: Any) -> set[Right]:
     if operation == "TransactWriteItems":
-        parts = {part for item in asked["TransactItems"] for part in item}
+        parts = {part for item in parameters["TransactItems"] for part in item}
         return {(f"dynamodb:{PARTS[part]}", TABLE) for part in parts}
-    place = INDEXES if "IndexName" in asked else TABLE
+    place = INDEXES if "IndexName" in parameters else TABLE
     return {(f"dynamodb:{operation}", place)}
 
 

@@ -86,13 +86,13 @@ def test_a_copy_goes_on_where_it_was_stopped(
     reached = tmp_path / "reached"
     call, pages = BaseClient._make_api_call, []  # noqa: SLF001 - to be stopped
 
-    def stopping(client: Any, operation: str, asked: Any) -> Any:
-        if operation == "Scan" and asked["TableName"] == first:
-            pages.append(asked.get("ExclusiveStartKey"))
-            asked = {**asked, "Limit": 5}
+    def stopping(client: Any, operation: str, parameters: Any) -> Any:
+        if operation == "Scan" and parameters["TableName"] == first:
+            pages.append(parameters.get("ExclusiveStartKey"))
+            parameters = {**parameters, "Limit": 5}
             if len(pages) == 3:
                 raise KeyboardInterrupt
-        return call(client, operation, asked)
+        return call(client, operation, parameters)
 
     with patch.object(BaseClient, "_make_api_call", stopping):
         with pytest.raises(KeyboardInterrupt):

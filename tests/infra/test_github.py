@@ -50,8 +50,8 @@ def test_it_changes_the_roles_of_its_stage_alone(template: Any, stage: str) -> N
 
 def test_it_makes_no_role_without_the_boundary(template: Any) -> None:
     """Nor changes what one may, nor takes a boundary off."""
-    found = statements(template)
-    bounded = found["BoundedRoles"]
+    by_role = statements(template)
+    bounded = by_role["BoundedRoles"]
     widening = {
         *("iam:AttachRolePolicy", "iam:CreateRole", "iam:PutRolePolicy"),
         "iam:PutRolePermissionsBoundary",
@@ -63,7 +63,7 @@ def test_it_makes_no_role_without_the_boundary(template: Any) -> None:
     assert widening <= set(bounded["Action"])
     others = [
         action
-        for name, one in found.items()
+        for name, one in by_role.items()
         if name != "BoundedRoles" and one["Effect"] == "Allow"
         for action in (
             [one["Action"]] if isinstance(one["Action"], str) else one["Action"]

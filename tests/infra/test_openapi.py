@@ -71,8 +71,8 @@ def test_an_operation_has_all_that_a_generator_needs() -> None:
         assert operation["summary"], call
         open_to_all = operation.get("security") == []
         assert open_to_all == ("401" not in operation["responses"]), call
-        for status, answer in operation["responses"].items():
-            assert openapi.resolved(answer)["description"], f"{call} {status}"
+        for status, response in operation["responses"].items():
+            assert openapi.resolved(response)["description"], f"{call} {status}"
 
 
 def test_every_document_of_a_call_has_an_example() -> None:

@@ -68,13 +68,13 @@ def variables(template: Any, function: str) -> dict[str, Any]:
 
 def test_every_setting_is_a_parameter(template: Any) -> None:
     """It has the name of the setting, in capitalised words."""
-    found = variables(template, "APIHandler")
+    environment = variables(template, "APIHandler")
 
     wanted = {name.upper() for name in Settings.__annotations__} | IN_THE_TEMPLATE
-    assert set(found) == wanted
+    assert set(environment) == wanted
     for name in wanted - MADE_BY_THE_STACK:
         parameter = name.title().replace("_", "")
-        assert found[name] == {"Ref": parameter}
+        assert environment[name] == {"Ref": parameter}
         assert parameter in template["Parameters"]
 
 
@@ -106,9 +106,9 @@ def test_all_variables_fit_into_the_environment(template: Any, function: str) ->
             return max(map(len, parameter["AllowedValues"]))
         return int(parameter["MaxLength"])
 
-    found = variables(template, function)
+    environment = variables(template, function)
 
-    size = sum(len(name) + longest(value) for name, value in found.items())
+    size = sum(len(name) + longest(value) for name, value in environment.items())
     assert size <= ENVIRONMENT_BYTES_MAX
 
 
@@ -162,10 +162,10 @@ def test_parameters_that_cannot_work_are_refused(
     template: Any, given: dict[str, str], said: str | None
 ) -> None:
     """Before anything is made, in one sentence that names what is missing."""
-    found = refusals(template, given)
+    messages = refusals(template, given)
 
-    assert len(found) == (said is not None)
-    assert all(f"needs {said}" in one for one in found)
+    assert len(messages) == (said is not None)
+    assert all(f"needs {said}" in message for message in messages)
 
 
 def test_the_example_names_parameters_of_the_stack(template: Any) -> None:

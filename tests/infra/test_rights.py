@@ -122,9 +122,9 @@ def _read_secrets() -> None:
             read_secret(f"arn:aws:{place}:us-east-1:123456789012:secret:keystone")
 
 
-def _send_parts(producer: Actor, image_id: str, asked: Any) -> None:
+def _send_parts(producer: Actor, image_id: str, document: Any) -> None:
     path = f"/ext/v1/images/{image_id}/uploads"
-    upload = producer.post(path, asked).document
+    upload = producer.post(path, document).document
     for one in upload["parts"]:
         requests.put(one["url"], CONTENT, timeout=60)
     producer.get(f"{path}/{upload['id']}")

@@ -69,10 +69,10 @@ def proxied(
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, *asked: Any) -> None:
+    def handle_error(self, *arguments: Any) -> None:
         # A client that was killed, or that has enough.
         if not isinstance(sys.exception(), OSError):
-            super().handle_error(*asked)
+            super().handle_error(*arguments)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -80,8 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        found = re.search(r"[?&]partNumber=(\d+)", self.path)
-        number = int(found[1]) if found and self.command == "PUT" else 0
+        match = re.search(r"[?&]partNumber=(\d+)", self.path)
+        number = int(match[1]) if match and self.command == "PUT" else 0
         if number and not self._gets_through(number):
             return
         target = urlsplit(self.path)

@@ -51,9 +51,9 @@ def ask(
     connection = http.client.HTTPConnection(api, timeout=60)
     try:
         connection.request(method, target, body, named)
-        answer = connection.getresponse()
-        fields = {name.lower(): value for name, value in answer.getheaders()}
-        return answer.status, fields, answer.read()
+        response = connection.getresponse()
+        fields = {name.lower(): value for name, value in response.getheaders()}
+        return response.status, fields, response.read()
     finally:
         connection.close()
 
@@ -72,7 +72,7 @@ def test_an_object_goes_through_both_ways(api: str) -> None:
     wrong, _, refusal = ask(api, "PUT", target, b"data", Content_MD5="data")
     put, _, _ = ask(api, "PUT", target, CONTENT)
     whole, headers, body = ask(api, "GET", target, X_Auth_Token="a:b:member")
-    part, _, some = ask(api, "GET", target, Range="bytes=10-19")
+    part, _, content = ask(api, "GET", target, Range="bytes=10-19")
     beyond, _, _ = ask(api, "GET", target, Range=f"bytes={len(CONTENT)}-")
     head, fields, nothing = ask(api, "HEAD", target)
 
@@ -81,7 +81,7 @@ def test_an_object_goes_through_both_ways(api: str) -> None:
     assert (whole, body) == (200, CONTENT)
     assert headers["content-length"] == fields["content-length"] == str(len(CONTENT))
     assert headers["etag"] == fields["etag"]
-    assert (part, some, beyond) == (206, CONTENT[10:20], 416)
+    assert (part, content, beyond) == (206, CONTENT[10:20], 416)
     assert (head, nothing) == (200, b"")
 
 

@@ -21,17 +21,17 @@ def commands(heading: str, document: str = "README.md") -> list[tuple[str, str]]
     text = (ROOT / document).read_text("utf-8")
     section = text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
     block = re.findall(r"```console\n(.*?)```", section, re.DOTALL)[-1]
-    found: list[tuple[str, str]] = []
+    examples: list[tuple[str, str]] = []
     for line in block.splitlines(keepends=True):
         if line.startswith("$ "):
-            found.append((line.removeprefix("$ "), ""))
+            examples.append((line.removeprefix("$ "), ""))
             continue
-        command, output = found[-1]
+        command, output = examples[-1]
         if not output and command.rstrip().endswith(("\\", "|")):
-            found[-1] = (command + line, "")
+            examples[-1] = (command + line, "")
         else:
-            found[-1] = (command, output + line)
-    return found
+            examples[-1] = (command, output + line)
+    return examples
 
 
 def comparable(output: str) -> str:

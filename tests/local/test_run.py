@@ -348,13 +348,13 @@ def test_one_port_is_enough() -> None:
     with running() as run:
         producer = run.actor("producer")
         (image,) = producer.get("/v2/images?name=debian-13").document["images"]
-        answer = producer.get(image["file"])
+        response = producer.get(image["file"])
         data = producer.download(image["id"]).body
         page = producer.get("/docs")
 
     assert f"The page of the API: {run.url}/docs\n" in run.greeting
     assert page.status == 200
-    assert answer.headers["location"].startswith(f"{run.url}/")
+    assert response.headers["location"].startswith(f"{run.url}/")
     assert data == EXAMPLE
 
 

@@ -46,14 +46,14 @@ class Bucket:
         )
         self.do("create_bucket")
 
-    def do(self, operation: str, **asked: Any) -> Any:
+    def do(self, operation: str, **parameters: Any) -> Any:
         """Make a call that succeeds."""
-        return getattr(self._client, operation)(Bucket="images", **asked)
+        return getattr(self._client, operation)(Bucket="images", **parameters)
 
-    def refused(self, operation: str, **asked: Any) -> tuple[int, str]:
+    def refused(self, operation: str, **parameters: Any) -> tuple[int, str]:
         """Make a call that fails; return its status, and the name of the error."""
         with pytest.raises(ClientError) as refusal:
-            self.do(operation, **asked)
+            self.do(operation, **parameters)
         response = refusal.value.response
         return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"]
 
@@ -93,13 +93,13 @@ def test_data_that_went_wrong_on_its_way_is_refused(
     bucket: Bucket, operation: str
 ) -> None:
     """What came is compared with the Content-MD5 that was sent along."""
-    asked: dict[str, Any] = {"Key": "object", "Body": b"dada"}
+    parameters: dict[str, Any] = {"Key": "object", "Body": b"dada"}
     if operation == "upload_part":
-        asked |= {**bucket.begin(), "PartNumber": 1}
+        parameters |= {**bucket.begin(), "PartNumber": 1}
     digest = b64encode(md5(b"data", usedforsecurity=False).digest()).decode()
-    different = bucket.refused(operation, **asked, ContentMD5=digest)
-    malformed = bucket.refused(operation, **asked, ContentMD5="data")
-    bucket.do(operation, **asked | {"Body": b"data"}, ContentMD5=digest)
+    different = bucket.refused(operation, **parameters, ContentMD5=digest)
+    malformed = bucket.refused(operation, **parameters, ContentMD5="data")
+    bucket.do(operation, **parameters | {"Body": b"data"}, ContentMD5=digest)
 
     assert different == (400, "BadDigest")
     assert malformed == (400, "InvalidDigest")
@@ -142,7 +142,7 @@ def test_an_object_is_its_parts(bucket: Bucket, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "start", "end"),
+    ("byte_range", "start", "end"),
     [
         ("bytes=0-0", 0, 1),
         (f"bytes={PART_MIN - 2}-{PART_MIN + 1}", PART_MIN - 2, PART_MIN + 2),
@@ -152,11 +152,11 @@ def test_an_object_is_its_parts(bucket: Bucket, key: str) -> None:
     ],
 )
 def test_a_range_is_cut_out_of_them(
-    bucket: Bucket, key: str, asked: str, start: int, end: int
+    bucket: Bucket, key: str, byte_range: str, start: int, end: int
 ) -> None:
     """Wherever it begins and ends; with the type that the URL asks for."""
     response = bucket.do(
-        "get_object", Key=key, Range=asked, ResponseContentType="text/plain"
+        "get_object", Key=key, Range=byte_range, ResponseContentType="text/plain"
     )
 
     assert response["ResponseMetadata"]["HTTPStatusCode"] == 206

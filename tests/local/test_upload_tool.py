@@ -64,9 +64,9 @@ class Done:
     @property
     def image_id(self) -> str:
         """The image that its output names."""
-        found = re.search(r"(?m)^Image (\S{36}) was created\.$", self.err)
-        assert found, self.err
-        return found[1]
+        match = re.search(r"(?m)^Image (\S{36}) was created\.$", self.err)
+        assert match, self.err
+        return match[1]
 
     @property
     def command(self) -> list[str]:
@@ -173,9 +173,9 @@ def downloaded(owner: Actor, image_id: str) -> bytes:
     return data.body
 
 
-def begun(owner: Actor, image_id: str, **asked: Any) -> Any:
+def begun(owner: Actor, image_id: str, **document: Any) -> Any:
     """Begin an upload of an image; return its document."""
-    response = owner.post(f"/ext/v1/images/{image_id}/uploads", asked)
+    response = owner.post(f"/ext/v1/images/{image_id}/uploads", document)
     assert response.status == 201
     return response.document
 

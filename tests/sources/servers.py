@@ -75,10 +75,10 @@ class Server:
     def _respond(self, client: socket.socket, response: Response) -> None:
         request = b""
         while not request.endswith(b"\r\n\r\n"):
-            some = client.recv(4096)
-            if not some:
+            received = client.recv(4096)
+            if not received:
                 return
-            request += some
+            request += received
         self.requests.append(request.decode())
         if isinstance(response, bytes):
             client.sendall(response)
@@ -143,9 +143,9 @@ def read_all(source: sources.Source, n: int = 100) -> bytes:
     """Read a source to its end."""
     data = b""
     with source:
-        while some := source.read(n):
-            data += some
-            if len(some) < n:
+        while received := source.read(n):
+            data += received
+            if len(received) < n:
                 assert source.read(1) == b""
     return data
 

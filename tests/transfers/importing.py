@@ -36,8 +36,8 @@ def tasks(producer: Actor, image_id: str) -> list[tuple[str, str]]:
     """
     Return what became of an image's imports, the newest first, and what is said of it.
     """
-    found = producer.get(f"/v2/images/{image_id}/tasks").document["tasks"]
-    return [(task["status"], task["message"]) for task in found]
+    tasks = producer.get(f"/v2/images/{image_id}/tasks").document["tasks"]
+    return [(task["status"], task["message"]) for task in tasks]
 
 
 def assert_imported(producer: Actor, image_id: str, content: bytes = CONTENT) -> None:

@@ -186,16 +186,16 @@ def test_a_target_that_is_not_permitted_is_refused_at_once(
     allow(monkeypatch, "10.0.0.2")
     path = f"/v2/images/{image_id}"
 
-    def asked(uri: str) -> Response:
+    def import_of(uri: str) -> Response:
         method = {"name": "web-download", "uri": uri}
         return producer.post(f"{path}/import", {"method": method})
 
-    refused = asked(uri)
+    refused = import_of(uri)
 
     assert (refused.status, refused.document) == error(400, "Bad Request", message)
     assert producer.get(path).document["status"] == "queued"
     assert tasks(producer, image_id) == []
-    assert asked("http://10.0.0.2:22/").status == 202
+    assert import_of("http://10.0.0.2:22/").status == 202
 
 
 def test_a_server_that_heals_is_asked_again(
