@@ -20,6 +20,8 @@ from chalicelib.identity.access_rules import PATH_CHARACTERS_MAX, allows
         ("/v2/im.ges", "/v2/images", False),
         ("/v2/(a|b)+$", "/v2/a", False),
         ("", "/v2/images", False),
+        ("/v2/images/**/members", "/v2/images/members", False),
+        ("abc*", "abc", False),
         ("**a" * 40, "a" * 8000 + "b", False),
         ("*a" * 60, "a" * 8000 + "b", False),
     ],
