@@ -363,6 +363,26 @@ def test_the_sweep_mends_what_was_counted_wrongly(
     assert dynamodb.get_item(usage_key("producer")) is not None
 
 
+def test_a_recount_mends_nothing_where_something_was_counted_meanwhile(
+    producer: Actor, pump: Pump, limit: Limit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where two recounts miss as much, as of a project that works steadily."""
+    limit(image_count_total=9)
+    producer.make_image(visibility="private")
+    pump.drain()
+    monkeypatch.setattr(usage_store, "RECOUNT_PAGES_MAX", 3)
+
+    for made in range(2, 4):
+        usage_store.recount("producer")  # It has counted images, and not all else.
+        producer.make_image(visibility="private")
+        pump.drain()
+        assert not usage_store.recount("producer")
+        assert usage_store.load_usage("producer").used == {"image_count_total": made}
+    while not usage_store.recount("producer"):
+        pass
+    assert usage_store.load_usage("producer").used == {"image_count_total": 3}
+
+
 def test_a_recount_is_bounded_and_goes_on_where_it_ended(
     producer: Actor, pump: Pump, limit: Limit, monkeypatch: pytest.MonkeyPatch
 ) -> None:

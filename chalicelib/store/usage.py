@@ -247,7 +247,8 @@ def recount(project_id: str) -> bool:
     if raw is None:
         return True
     usage = UsageItem(*key)
-    count: Count = UsageItem.from_raw_data(raw).recount or _new_count()
+    begun = UsageItem.from_raw_data(raw).recount
+    count: Count = begun or _new_count(usage_of(raw).used)
     for _ in range(RECOUNT_PAGES_MAX):
         if count["list"] == len(_LISTS):
             break
@@ -255,7 +256,11 @@ def recount(project_id: str) -> bool:
     else:
         _update(usage, [UsageItem.recount.set(count)])
         return not (count["noted"] or count["mended"])
-    _settle(count, key, count["counts"], get_item(key))
+    raw = get_item(key)
+    if count["used"] == usage_of(raw).used or not _wrong(count["counts"], raw):
+        _settle(count, key, count["counts"], raw)
+    else:
+        count["noted"] = True  # It may be what was counted since the recount began.
     actions: list[Action] = [UsageItem.recount.remove()]
     if not count["noted"]:
         actions.append(UsageItem.project_sk.set(touched_sort(clock.now())))
@@ -266,13 +271,13 @@ def recount(project_id: str) -> bool:
 Count = dict[str, Any]
 """How far a recount has come, as JSON: its list, the place there, and what it counted.
 
-`offers` has what is counted of the consumers of whom more may come; `noted` and
-`mended` say whether anything was.
+`used` has what the project used when it began; `offers` what is counted of the
+consumers of whom more may come; `noted` and `mended` say whether anything was.
 """
 
 
-def _new_count() -> Count:
-    places = {"list": 0, "start": None}
+def _new_count(used: Mapping[str, int]) -> Count:
+    places = {"list": 0, "start": None, "used": used}
     return {**places, "counts": {}, "offers": {}, "noted": False, "mended": False}
 
 
@@ -370,12 +375,7 @@ def _settle(
     count: Count, key: Key, counted: Mapping[str, int], raw: Raw | None
 ) -> None:
     """Note how a usage differs from what was counted, or mend what was noted before."""
-    used = usage_of(raw).used
-    wrong = {
-        name: counted.get(name, 0) - used.get(name, 0)
-        for name in sorted({*counted, *used})
-        if counted.get(name, 0) != used.get(name, 0)
-    }
+    used, wrong = usage_of(raw).used, _wrong(counted, raw)
     found = UsageItem.from_raw_data(raw).drift if raw else None
     item = UsageItem(*key)
     if not wrong:
@@ -388,6 +388,16 @@ def _settle(
         count["mended"] = True
         actions = [getattr(UsageItem, name).add(more) for name, more in wrong.items()]
         _update(item, [*actions, UsageItem.drift.remove()], _as_read(wrong, used))
+
+
+def _wrong(counted: Mapping[str, int], raw: Raw | None) -> dict[str, int]:
+    """Return how much more was counted than is used, where that differs."""
+    used = usage_of(raw).used
+    return {
+        name: counted.get(name, 0) - used.get(name, 0)
+        for name in sorted({*counted, *used})
+        if counted.get(name, 0) != used.get(name, 0)
+    }
 
 
 def _as_read(names: Iterable[str], used: Mapping[str, int]) -> Condition:
