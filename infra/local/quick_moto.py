@@ -2,7 +2,9 @@
 
 import copy
 import json
+import pickle
 from collections import defaultdict, deque
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache, lru_cache
 from typing import Any, Final
@@ -10,13 +12,23 @@ from unittest.mock import patch
 from uuid import uuid4
 
 from moto.core import responses
+from moto.core.utils import camelcase_to_underscores
 from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import Item, LimitedSizeDict
 from moto.dynamodb.models.table import Table
+from moto.dynamodb.parsing import validators
+from moto.dynamodb.parsing.ast_nodes import (  # type: ignore[attr-defined] # untyped
+    DepthFirstTraverser,
+)
 from moto.dynamodb.parsing.expressions import (  # type: ignore[attr-defined] # untyped
     UpdateExpressionParser,
 )
+from moto.dynamodb.parsing.validators import (
+    ActionCountValidator,
+    OverlappingPathsValidator,
+)
+from moto.sqs import models as sqs
 
 CONDITIONS_KEPT: Final = 64
 """The number of conditions whose trees are kept; moto parses each three times."""
@@ -27,6 +39,8 @@ _NESTED: Final = {"BS", "L", "M", "NS", "SS"}
 _lex = ConditionExpressionParser._lex_condition_expression  # noqa: SLF001 - no other way
 _parse = ConditionExpressionParser.parse
 _parse_update = UpdateExpressionParser.make
+_count_actions = ActionCountValidator.verify_action_counts
+_find_overlaps = OverlappingPathsValidator.check_for_overlapping_paths
 _update_item = DynamoDBBackend.update_item
 
 
@@ -37,10 +51,19 @@ def quick_moto() -> ExitStack:
         (ConditionExpressionParser, "_lex_condition_expression", _lex_once),
         (ConditionExpressionParser, "parse", _parse_once),
         (UpdateExpressionParser, "make", cache(_parse_update)),
+        (DepthFirstTraverser, "nodes_to_be_processed", _kinds_of),
+        (ActionCountValidator, "verify_action_counts", _at_the_root(_count_actions)),
+        (
+            OverlappingPathsValidator,
+            "check_for_overlapping_paths",
+            _at_the_root(_find_overlaps),
+        ),
+        (validators, "deepcopy", _copy_tree),
         (Item, "__deepcopy__", _copy_item),
         (Table, "__deepcopy__", _copy_table),
         (DynamoDBBackend, "update_item", _update_a_copy),
         (responses, "gen_amzn_requestid_long", _identify),
+        (sqs, "camelcase_to_underscores", cache(camelcase_to_underscores)),
     ):
         quick.enter_context(patch.object(owner, name, mend, create=True))
     return quick
@@ -75,6 +98,25 @@ def _parsed(
     )
     condition = _parse(parser)
     return condition, parser.expr_attr_names_found, parser.expr_attr_values_found
+
+
+def _kinds_of(self: Any) -> tuple[type, ...]:  # noqa: ANN401 - moto's own
+    kinds: tuple[type, ...] | None = vars(self).get("kinds")
+    if kinds is None:
+        kinds = self.kinds = tuple(self._processing_map())
+    return kinds
+
+
+def _at_the_root(check: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    # A check of the root of an expression's tree is one of each node below.
+    def check_root(self: Any, node: Any) -> Any:  # noqa: ANN401 - moto's own
+        return node if node.parent else check(self, node)
+
+    return check_root
+
+
+def _copy_tree(tree: Any) -> Any:  # noqa: ANN401 - moto's own
+    return pickle.loads(pickle.dumps(tree))  # noqa: S301 - of this process
 
 
 def _copy_item(self: Item, memo: dict[int, Any]) -> Any:  # noqa: ANN401 - moto's own
