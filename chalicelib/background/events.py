@@ -220,7 +220,11 @@ def _note_event(old: Raw | None, new: Raw, sequence_number: str) -> Event:
         if raw is not None
     ]
     after = documents[-1]
-    before = documents[0] if old is not None else None
+    # What is left of an earlier offer, or of an earlier owner, is no word on this one.
+    is_of_same = old is not None and all(
+        old[name] == new[name] for name in ("owner", "offered_at")
+    )
+    before = documents[0] if is_of_same else None
     member_id = after["member_id"]
     return _event(
         "member.terms_changed", new, sequence_number, None, member_id, before, after

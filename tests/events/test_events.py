@@ -117,6 +117,34 @@ def test_each_change_of_a_note_is_an_event(
     assert summary(sent)[-1] == ("member.removed", "consumer", "producer")
 
 
+def test_a_note_of_an_earlier_owner_or_offer_is_in_no_event_of_the_next(
+    producer: Actor, admin: Actor, image_id: str, pump: Pump, sent: list[Any]
+) -> None:
+    """It stays for a while, hidden from the API as well."""
+    share = f"/ext/v1/outgoing/{image_id}/consumer"
+    heir = Actor(producer.send, "other")
+    producer.put(share, {"note": "of one offer"})
+    producer.delete(share)
+    producer.put(share, {"note": "of one owner"})
+    admin.patch(
+        f"/v2/images/{image_id}",
+        [{"op": "replace", "path": "/owner", "value": "other"}],
+    )
+    heir.put(share, {"note": "of the next"})
+    pump.drain()
+
+    notes = [
+        (one["producer_id"], one["before"], one["after"]["note"])
+        for one in sent
+        if one["type"] == "member.terms_changed"
+    ]
+    assert notes == [
+        ("producer", None, "of one offer"),
+        ("producer", None, "of one owner"),
+        ("other", None, "of the next"),
+    ]
+
+
 def test_activation_and_deactivation_are_events(
     producer: Actor, pump: Pump, sent: list[Any]
 ) -> None:
