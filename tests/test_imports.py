@@ -1,6 +1,7 @@
 """Which room of `chalicelib` may import which; docs/architecture.md draws it."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -98,11 +99,12 @@ def test_a_tool_of_users_needs_nothing_of_the_service(path: Path) -> None:
         }
 
 
-def printed(code: str) -> list[str]:
+def printed(code: str, **variables: str) -> list[str]:
     """Return the words that some code prints in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT.parent,
+        env=os.environ | variables,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -124,6 +126,18 @@ def test_the_api_imports_no_work_of_the_other_functions() -> None:
     )
 
     assert printed(code) == ["chalicelib.background.functions"]
+
+
+def test_an_issuers_tokens_are_checked_without_certificates() -> None:
+    """PyJWT's import of them takes as long as the rest of it; they work when used."""
+    code = (
+        "import sys, app; from cryptography import x509;"
+        " lazy = 'cryptography.x509.base' not in sys.modules;"
+        " print(lazy, x509.Certificate.__name__, 'jwt' in sys.modules)"
+    )
+    oidc = {"AUTH": "oidc", "OIDC_ISSUER": "https://example.org", "OIDC_AUDIENCE": "a"}
+
+    assert printed(code, **oidc) == ["True", "Certificate", "True"]
 
 
 def test_the_api_imports_no_heavy_module() -> None:
