@@ -16,6 +16,7 @@ from tests.actors import over_http
 from tests.local.service import running
 
 HERE = Path(__file__).parent
+UNKNOWN = "newcomer not known to you: check the id"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 APT = ("apt-get", "install", "--yes", "--no-install-recommends", "chromium")
 
@@ -93,8 +94,11 @@ def test_both_sides_see_and_act_in_a_browser() -> None:
     assert {name: found for name, found in seen["axe"].items() if found} == {}
     assert seen["review"] == [
         "fedora-43 consumer will be shared",
-        "fedora-43 newcomer not known to you: check the id will be shared",
+        f"fedora-43 {UNKNOWN} will be shared",
+        f"fedora-43 {UNKNOWN} is shared: the note will change",
     ]
+    assert seen["said"] == ["2 offers made.", "1 note changed."]
+    assert seen["list"] == "#/incoming/pending"
     assert seen["banner"] == "2 offers wait for your answer."
     assert seen["offer"] is True
     assert seen["accepted"] == "fedora-43: accepted."
@@ -113,8 +117,8 @@ def test_both_sides_see_and_act_in_a_browser() -> None:
         '"a/b" must be a project\'s id.',
         "Image Project Result",
         "fedora-43 producer cannot be shared: the image is your project's own",
-        "fedora-43 newcomer not known to you: check the id is shared already",
-        "Nothing is shared yet: 0 will be, 2 will not",
+        f"fedora-43 {UNKNOWN} is shared already",
+        "Nothing has changed yet: 2 will stay as they are",
         "Back",
     ]
     assert seen["draft"] == [True, "Typed once."]

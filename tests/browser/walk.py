@@ -90,7 +90,8 @@ def share(page: Page, image: str, projects: str, note: str) -> list[str]:
     dialog.get_by_role("table").wait_for()
     rows = [row.inner_text() for row in dialog.get_by_role("row").all()[1:]]
     dialog.get_by_role("button", name="Share", exact=True).click()
-    page.get_by_role("status").get_by_text("shared").wait_for()
+    dialog.wait_for(state="detached")
+    page.get_by_role("status").locator("p").wait_for()
     return rows
 
 
@@ -100,13 +101,20 @@ def walk(tour: Walk) -> None:
     producer = tour.side("alice:producer:member")
     go(producer, "Shared by me")
     review = share(producer, "fedora-43", "consumer\nnewcomer", "Minimal install.")
+    seen["said"] = [producer.get_by_role("status").inner_text()]
+    review += share(producer, "fedora-43", "newcomer", "Smaller.")
     seen["review"] = [" ".join(row.split()) for row in review]
+    seen["said"].append(producer.get_by_role("status").inner_text())
 
     consumer = tour.side("bob:consumer:member")
     seen["banner"] = consumer.locator(".banner").inner_text()
     tour.look(consumer, "incoming")
     row = consumer.get_by_role("row").filter(has_text="fedora-43")
     seen["offer"] = "Minimal install." in row.inner_text()
+    row.get_by_role("link").click()
+    offers = consumer.get_by_role("link", name="in the list of offers")
+    seen["list"] = offers.get_attribute("href")
+    offers.click()
     row.get_by_role("button", name="Accept", exact=True).click()
     consumer.get_by_role("status").get_by_text("accepted").wait_for()
     seen["accepted"] = consumer.get_by_role("status").inner_text()

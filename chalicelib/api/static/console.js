@@ -257,7 +257,7 @@ function SignIn({ config, message, notice, finishing, signIn, fail }) {
       <ul>${config.tokens.map((one) => html`<li>
         <button type="button" onClick=${() => signIn(one)}>${one}</button></li>`)}
       </ul>
-      <p class="quiet">These are tokens of this machine: user:project:role.</p>`}
+      <p class="quiet">These tokens work on this machine only. Their form is user:project:role.</p>`}
     ${config.sign_in ? html`
       <p><button class="main" type="button" aria-disabled=${leaving || finishing} onClick=${leave}>
         Sign in with ${issuerHost(config.sign_in)}</button></p>
@@ -350,8 +350,18 @@ function Answers({ offer, about, set, leave, rule }) {
 const ofResult = (results, ...kinds) => results.filter((one) => kinds.includes(one.result)).length;
 
 function summary(results) {
-  const left = results.length - ofResult(results, "shared", "changed");
-  return `Nothing is shared yet: ${results.length - left} will be${left ? `, ${left} will not` : ""}`;
+  const [shared, notes] = [ofResult(results, "shared"), ofResult(results, "changed")];
+  const left = results.length - shared - notes;
+  const words = [shared && `${shared} will be shared`, notes && `${plural(notes, "note")} will change`,
+    left && `${left} will stay as ${left === 1 ? "it is" : "they are"}`].filter(Boolean);
+  return `Nothing has changed yet: ${words.join(", ")}`;
+}
+
+function outcome({ results, next }) {
+  const [shared, notes, refused] = ["shared", "changed", "refused"].map((kind) => ofResult(results, kind));
+  const done = [shared && `${plural(shared, "offer")} made`, notes && `${plural(notes, "note")} changed`,
+    refused && `${refused} refused`].filter(Boolean);
+  return `${done.join(", ") || "Nothing was left to share"}.${next ? " There was no time for all: share again." : ""}`;
 }
 
 function resultWords({ result, reason }) {
@@ -402,9 +412,7 @@ function ShareDialog({ project, preset, tell, close, done }) {
   const named = (id) => images.listed?.find((one) => one.id === id)?.name || id;
   const check = (event) => { event.preventDefault(); send(true, async (dry) => setReview(dry.results)); };
   const share = () => send(false, async (run) => {
-    const refused = ofResult(run.results, "refused");
-    tell(`${plural(ofResult(run.results, "shared"), "membership")} shared${refused ? `, ${refused} refused` : ""}.${
-      run.next ? " There was no time for all: share again." : ""}`);
+    tell(outcome(run));
     end();
     await done();
   });
@@ -425,7 +433,8 @@ function ShareDialog({ project, preset, tell, close, done }) {
       <form onSubmit=${check}>
         <fieldset><legend>Images</legend>
           ${images.listed === null && !error && html`<p class="quiet late">Loading …</p>`}
-          ${images.listed?.length === 0 && html`<p>Your project has no image with the visibility "shared".</p>`}
+          ${images.listed?.length === 0 && html`<p>Your project has no image with the visibility "shared". A new image has it:
+            create one with openstack image create, for example.</p>`}
           ${images.listed?.map((one) => html`<label class="check"><input type="checkbox" checked=${chosen.includes(one.id)}
             onChange=${() => toggle(one.id)} /> <${Text}>${one.name || one.id}</${Text}></label>`)}
           ${images.next && html`<button type="button" onClick=${() => load(images.next)}>Show more images</button>`}
@@ -435,7 +444,8 @@ function ShareDialog({ project, preset, tell, close, done }) {
         <label for="note">Note (optional)</label>
         <textarea id="note" rows="2" maxlength="500" value=${note} onInput=${(event) => setNote(event.target.value)}></textarea>
         <label class="check"><input type="checkbox" checked=${knownOnly} onChange=${() => setKnownOnly(!knownOnly)} />
-          Only with projects that are known to mine</label>
+ Only with
+          known projects: those that have a published profile or once answered an offer of yours</label>
         ${problem}
         <button class="main" disabled=${chosen.length === 0} aria-disabled=${sending}>Review</button>
         <button type="button" onClick=${end}>Cancel</button>
@@ -522,6 +532,7 @@ function ImagePage({ id, project, tell, fail, ask }) {
       ${image.image && html`<dt>Status</dt><dd>${image.image.status}</dd><dt>Size</dt><dd>${size(image.image.size)}</dd>
         <dt>Disk format</dt><dd>${image.image.disk_format || "not set"}</dd>`}
     </dl>
+    ${!image.own && html`<p><a href=${`#/incoming/${image.muted ? "muted" : image.status}`}>Answer or leave it in the list of offers</a></p>`}
     ${image.own && html`<h2>Members</h2>
       ${image.visibility !== "shared" && members.length > 0 && html`<p class="banner">
         The image is ${image.visibility}. If it becomes shared again, ${plural(members.length, "project")} below will see it again.</p>`}
