@@ -13,10 +13,12 @@ from uuid import uuid4
 
 from moto.core import responses
 from moto.core.utils import camelcase_to_underscores
+from moto.dynamodb import responses as dynamodb
 from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.models import DynamoDBBackend
-from moto.dynamodb.models.dynamo_type import Item, LimitedSizeDict
+from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
 from moto.dynamodb.models.table import Table
+from moto.dynamodb.models.utilities import dynamo_to_dict
 from moto.dynamodb.parsing import validators
 from moto.dynamodb.parsing.ast_nodes import (  # type: ignore[attr-defined] # untyped
     DepthFirstTraverser,
@@ -41,6 +43,7 @@ _parse = ConditionExpressionParser.parse
 _parse_update = UpdateExpressionParser.make
 _count_actions = ActionCountValidator.verify_action_counts
 _find_overlaps = OverlappingPathsValidator.check_for_overlapping_paths
+_plain_of_any = dynamo_to_dict
 _update_item = DynamoDBBackend.update_item
 
 
@@ -59,6 +62,8 @@ def quick_moto() -> ExitStack:
             _at_the_root(_find_overlaps),
         ),
         (validators, "deepcopy", _copy_tree),
+        (dynamodb, "dynamo_to_dict", _plain),
+        (Item, "size", _size_of),
         (Item, "__deepcopy__", _copy_item),
         (Table, "__deepcopy__", _copy_table),
         (DynamoDBBackend, "update_item", _update_a_copy),
@@ -117,6 +122,28 @@ def _at_the_root(check: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 def _copy_tree(tree: Any) -> Any:  # noqa: ANN401 - moto's own
     return pickle.loads(pickle.dumps(tree))  # noqa: S301 - of this process
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - moto's own
+    # Most of what items hold is text.
+    kind = type(value)
+    if kind is str:
+        return value
+    if kind is DynamoType and value.type not in ("B", "BS"):
+        return {value.type: _plain(value.value)}
+    if kind is dict:
+        return {name: _plain(element) for name, element in value.items()}
+    if kind is list:
+        return [_plain(element) for element in value]
+    return _plain(value.to_json()) if kind is Item else _plain_of_any(value)
+
+
+def _size_of(self: Item) -> int:
+    return sum(
+        len(name.encode())
+        + (len(value.value.encode()) if value.type == "S" else value.size())
+        for name, value in self.attrs.items()
+    )
 
 
 def _copy_item(self: Item, memo: dict[int, Any]) -> Any:  # noqa: ANN401 - moto's own
