@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ PAIRS_AT_ONCE: Final = 50
 
 EXTENSION: Final = "/ext/v1"
 STATUSES: Final = ("pending", "accepted", "rejected", "all")
+ID: Final = "an image's id"
 
 Json = dict[str, Any]
 Row = Sequence[str]
@@ -61,30 +63,44 @@ def _parser() -> argparse.ArgumentParser:
 
     add("whoami", _whoami, "Print your project's id, which a producer needs")
     incoming = add("incoming", _incoming, "List what others offer to your project")
-    incoming.add_argument("--status", choices=STATUSES, default="pending")
-    incoming.add_argument("--producer", metavar="PROJECT", help="of this one alone")
+    incoming.add_argument(
+        "--status", choices=STATUSES, default="pending", help="by default pending"
+    )
+    incoming.add_argument("--producer", metavar="PROJECT", help="only of this one")
     incoming.add_argument("--muted", action="store_true", help="what a rule hides")
-    for name, status in (("accept", "accepted"), ("reject", "rejected")):
-        command = add(name, _answer, f"Set images that are offered to {status}")
-        command.add_argument("images", metavar="IMAGE", nargs="+")
+    for name, status, words in (
+        ("accept", "accepted", "Accept offers: the images are in your image list"),
+        ("reject", "rejected", "Reject offers: the images are not in your image list"),
+    ):
+        command = add(name, _answer, words)
+        command.add_argument("images", metavar="IMAGE", nargs="+", help=ID)
         command.add_argument("--dry-run", action="store_true", help="change nothing")
         command.set_defaults(answer={"status": status})
     leave = add("leave", _answer, "Leave images: your project's access ends")
-    leave.add_argument("images", metavar="IMAGE", nargs="+")
+    leave.add_argument("images", metavar="IMAGE", nargs="+", help=ID)
     leave.add_argument("--dry-run", action="store_true", help="change nothing")
     leave.set_defaults(answer={"leave": True})
     outgoing = add("outgoing", _outgoing, "List what your project shares")
-    outgoing.add_argument("--status", choices=STATUSES, default="all")
-    outgoing.add_argument("--image", metavar="IMAGE", help="of this one alone")
-    outgoing.add_argument("--with", dest="member", metavar="PROJECT")
+    outgoing.add_argument(
+        "--status", choices=STATUSES, default="all", help="by default all"
+    )
+    outgoing.add_argument("--image", metavar="IMAGE", help="only of this one")
+    outgoing.add_argument(
+        "--with", dest="member", metavar="PROJECT", help="only with this one"
+    )
     for name, words in (
         ("share", "Share images with projects"),
         ("revoke", "Stop sharing images with projects"),
     ):
         command = add(name, _change, words)
-        command.add_argument("images", metavar="IMAGE", nargs="+")
+        command.add_argument("images", metavar="IMAGE", nargs="+", help=ID)
         command.add_argument(
-            "--with", dest="projects", metavar="PROJECT", nargs="+", required=True
+            "--with",
+            dest="projects",
+            metavar="PROJECT",
+            nargs="+",
+            required=True,
+            help="a project's id",
         )
         command.add_argument("--dry-run", action="store_true", help="change nothing")
         command.set_defaults(action=name, note=None, known_only=False)
@@ -162,7 +178,7 @@ def _answer(service: Service, options: argparse.Namespace) -> int:
             left = left[len(response["results"]) :]
         _show_progress(len(results), len(options.images))
     rows = [[one["image_id"], _outcome(one)] for one in results]
-    _write(options, {"results": results}, ["Image", "Result"], rows)
+    _write(options, {"results": results}, ["Image", _result(options)], rows)
     return _status(results)
 
 
@@ -197,7 +213,7 @@ def _change(service: Service, options: argparse.Namespace) -> int:
         ]
         for one in results
     ]
-    heads = ["Image", "Project", "Result", "Known"]
+    heads = ["Image", "Project", _result(options), "Known"]
     _write(options, {"results": results}, heads, rows)
     return _status(results)
 
@@ -209,8 +225,22 @@ def _ask(service: Service, method: str, path: str, body: Json | None = None) -> 
     except RefusedError as error:
         if error.status == HTTPStatus.NOT_FOUND:
             raise ToolError(f"{error} Is the sharing extension on?") from None
-        raise
+        raise ToolError(_named(str(error), body)) from None
     return document
+
+
+def _named(message: str, body: Json | None) -> str:
+    """Name what was typed where a message has its place: /images/0."""
+
+    def typed(place: re.Match[str]) -> str:
+        name, index, key = place.groups()
+        try:
+            value = (body or {})[name][int(index)]
+            return _printable(f'"{value[key] if key else value}"')
+        except (KeyError, IndexError, TypeError):
+            return place[0]
+
+    return re.sub(r"/(\w+)/(\d+)(?:/(\w+))?", typed, message, count=1)
 
 
 def _entries(service: Service, path: str) -> Iterator[Json]:
@@ -229,6 +259,11 @@ def _chunks(items: list[str]) -> Iterator[list[str]]:
 
 def _status(results: list[Json]) -> int:
     return FAILED if any(one["result"] == "refused" for one in results) else 0
+
+
+def _result(options: argparse.Namespace) -> str:
+    """Return the head of the results, which a dry run would have."""
+    return "Would be" if options.dry_run else "Result"
 
 
 def _outcome(result: Json) -> str:

@@ -87,7 +87,8 @@ def test_a_refused_pair_is_a_failure(
     real = tool(producer, "share", image_id, "--with", *projects)
     known = tool(producer, "share", image_id, "--with", "x", "--known-only")
 
-    assert dry == real
+    assert (dry[0], lines(dry[1])) == (real[0], lines(real[1]))
+    assert "Would be" in dry[1]
     assert real[0] == 1
     assert lines(real[1])[0][2:4] == ["refused", "(own-project)"]
     assert lines(known[1])[0][2:4] == ["refused", "(unknown-recipient)"]
@@ -108,9 +109,11 @@ def test_words_of_others_cannot_move_the_cursor(
 
 
 def test_a_wrong_use_ends_in_one_line(consumer: Actor, tool: Tool) -> None:
-    """Of the command line, and what the service refuses."""
+    """Of the command line, and what the service refuses: by what was typed."""
     status, printed = tool(consumer, "accept", "no-id")
     assert (status, printed.count("\n")) == (1, 1)
-    assert "must be an image's id" in printed
+    assert '"no-id" must be an image\'s id' in printed
+    project = tool(consumer, "share", consumer.make_image(), "--with", "x", "a/b")[1]
+    assert '"a/b" must be a project\'s id' in project
     with pytest.raises(SystemExit):
         tool(consumer, "share", "x")
