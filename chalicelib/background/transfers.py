@@ -83,7 +83,8 @@ def transfer(
         queue.send_upload(run.upload)
         return  # The claim stays: the next run renews it.
     except StaleError:
-        _clean_up(run.upload)
+        if not _clean_up(run.upload):
+            return  # The claim is that of the run that goes on.
     except (SourceRefused, FormatRefused, FailedError) as exc:
         fail(run.upload, str(exc))
     except (SourceBroken, Unavailable) as exc:
@@ -207,8 +208,12 @@ def _retry_later(run: Run, reason: str) -> None:
     queue.send_upload(upload, delay)
 
 
-def _clean_up(upload: Upload) -> None:
-    """Remove the data of an upload that has failed, or whose image was deleted."""
+def _clean_up(upload: Upload) -> bool:
+    """Remove the data of an upload that has failed, or whose image was deleted.
+
+    Return whether no other run goes on with it.
+    """
     latest = upload_store.load_upload(upload.image_id, upload.id)
     if latest is None or latest.state is UploadState.FAILURE:
         objects.delete_upload(latest or upload)
+    return latest is None or latest.is_over

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from chalicelib import clock, settings
 from chalicelib.background import downloads, runs, sources, transfers
 from chalicelib.domain.uploads import UploadState
-from chalicelib.store import claims, queue
+from chalicelib.store import claims, objects, queue
 from chalicelib.store import uploads as upload_store
 from infra.local.worker import Pump
 from tests.actors import Actor
@@ -214,3 +215,31 @@ def test_a_claim_of_a_run_that_was_killed_ends_by_itself(
     claimed.append(claims.claim_slot(killed))
 
     assert claimed == [False, True, True]
+
+
+def test_a_run_that_was_overtaken_leaves_the_claim_to_the_other(
+    producer: Actor, image_id: str, source: WebSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message may be delivered twice; the project has no slot more by it."""
+    one = settings.current._replace(project_imports_max=1)
+    monkeypatch.setattr(settings, "current", one)
+    upload_id = ask_import(producer, image_id, source)
+    latest = partial(upload_store.load_upload, image_id, upload_id)
+    put_part, claimed = objects.put_part, []
+
+    def be_overtaken(upload: Any, number: int, content: bytes) -> None:
+        other = latest()
+        assert other
+        claimed.append(claims.claim_slot(other))
+        runs.Run(other).begin()
+        put_part(upload, number, content)
+
+    monkeypatch.setattr(objects, "put_part", be_overtaken)
+
+    transfers.transfer(image_id, upload_id, lambda: False)
+
+    upload = latest()
+    assert upload
+    assert upload.state is UploadState.PROCESSING
+    claimed.append(claims.claim_slot(upload._replace(id="another")))
+    assert claimed == [True, False]
