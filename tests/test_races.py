@@ -254,6 +254,25 @@ def test_a_status_set_while_an_image_is_deleted_does_nothing(
     assert [item["sk"]["S"] for item in truth()] == ["IMAGE"]
 
 
+def test_a_late_note_leaves_that_of_the_next_owner(
+    producer: Actor, admin: Actor
+) -> None:
+    """Its writer no longer has the image, and gets what anybody else would get."""
+    image_id = shared_image(producer)
+    share = f"/ext/v1/outgoing/{image_id}/consumer"
+    heir = Actor(producer.send, "heir")
+
+    def give_away() -> Response:
+        set_attribute(admin, image_id, "owner", "heir")
+        return heir.put(share, {"note": "of the next"})
+
+    with second_writer(TRANSACT, give_away) as done:
+        late = producer.put(share, {"note": "late"})
+
+    shown = heir.get(share.rpartition("/")[0]).document["members"][0]["note"]
+    assert (done[0].status, late.status, shown) == (200, 404, "of the next")
+
+
 def test_a_change_made_meanwhile_is_kept(producer: Actor, image_id: str) -> None:
     """Of two patches at once neither undoes the other."""
     other = partial(set_attribute, producer, image_id, "os_version", "24.04")

@@ -15,17 +15,19 @@ from chalicelib.store.dynamodb import (
     reasons_of,
     with_retries,
 )
-from chalicelib.store.items import MemberItem, NoteItem, note_item
-from chalicelib.store.keys import member_key, moment, note_key
+from chalicelib.store.items import ImageItem, MemberItem, NoteItem, note_item
+from chalicelib.store.keys import image_key, member_key, moment, note_key
 
 
 def set_note(image: Image, member: Member, note: str | None, caller: Caller) -> None:
     """AP-29: write the note on a membership, if that very one is there.
 
+    And if the image has the same owner still: it must not replace the next one's note.
     None takes the place of one that is removed: its event must say who did it.
 
     Raises:
-        StaleError: The project is no longer a member, or was added again.
+        StaleError: The project is no longer a member, or was added again; or the image
+            has another owner.
     """
     changed = change_by(caller) | {"owner": image.owner}
 
@@ -36,12 +38,17 @@ def set_note(image: Image, member: Member, note: str | None, caller: Caller) -> 
                 *member_key(image.id, member.member_id),
                 condition=MemberItem.created_at == moment(member.created_at),
             )
+            transaction.condition_check(
+                ImageItem,
+                *image_key(image.id),
+                condition=ImageItem.owner == image.owner,
+            )
             transaction.save(new_note(image, member, note, changed))
 
     try:
         with_retries(write)
     except TransactWriteError as exc:
-        reasons_of(exc, 2)
+        reasons_of(exc, 3)
         raise StaleError from exc
 
 
