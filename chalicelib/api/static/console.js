@@ -443,9 +443,8 @@ function ShareDialog({ project, preset, tell, close, done }) {
         <textarea id="projects" rows="3" required value=${projects} onInput=${(event) => setProjects(event.target.value)}></textarea>
         <label for="note">Note (optional)</label>
         <textarea id="note" rows="2" maxlength="500" value=${note} onInput=${(event) => setNote(event.target.value)}></textarea>
-        <label class="check"><input type="checkbox" checked=${knownOnly} onChange=${() => setKnownOnly(!knownOnly)} />
- Only with
-          known projects: those that have a published profile or once answered an offer of yours</label>
+        <label class="check"><input type="checkbox" checked=${knownOnly} onChange=${() => setKnownOnly(!knownOnly)} /> Only
+          with known projects: those that have a published profile or once answered an offer of yours</label>
         ${problem}
         <button class="main" disabled=${chosen.length === 0} aria-disabled=${sending}>Review</button>
         <button type="button" onClick=${end}>Cancel</button>
