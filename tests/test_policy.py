@@ -431,3 +431,40 @@ def test_an_action_of_three_words_is_refused_in_words(
         policy.require_role(
             "list_image_locations", Caller("p", "u", Role.NONE, "req-1")
         )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "document", "words"),
+    [
+        ("PUT", "/ext/v1/outgoing/{}/consumer", {}, "share an image"),
+        ("DELETE", "/ext/v1/outgoing/{}/consumer", None, "revoke a share"),
+        ("PUT", "/ext/v1/incoming/{}", {"status": "accepted"}, "answer an offer"),
+        ("PUT", "/ext/v1/profile", {"display_name": "A"}, "update a profile"),
+        ("PUT", "/ext/v1/rules/producer", {"effect": "accept"}, "update rules"),
+    ],
+)
+def test_a_reader_is_named_the_role_that_the_extension_needs(
+    method: str, path: str, document: Any, words: str, producer: Actor
+) -> None:
+    """And what the role is needed for, in the words of the extension."""
+    target = path.format(producer.make_image())
+
+    response = producer.using("reader").ask(method, target, document)
+
+    message = f"The role member is required to {words}."
+    assert (response.status, response.document["detail"]) == (403, message)
+
+
+@pytest.mark.parametrize("path", ["incoming", "outgoing", "rules", "profile"])
+def test_another_projects_side_is_an_administrators_to_read(
+    path: str, producer: Actor, consumer: Actor, admin: Actor
+) -> None:
+    """With `?project_id=`; it sees what that project sees, as a reader."""
+    consumer.put("/ext/v1/profile", {"display_name": "A"})
+    target = f"/ext/v1/{path}?project_id=consumer"
+
+    refused, read = producer.get(target), admin.get(target)
+
+    message = "Only administrators may read what another project sees."
+    assert (refused.status, refused.document["detail"]) == (403, message)
+    assert (read.status, read.body) == (200, consumer.get(f"/ext/v1/{path}").body)
