@@ -12,7 +12,12 @@ import re
 import time
 from collections import defaultdict, deque
 from contextlib import ExitStack
-from http.client import HTTPException, HTTPResponse, IncompleteRead
+from http.client import (
+    HTTPException,
+    HTTPResponse,
+    IncompleteRead,
+    RemoteDisconnected,
+)
 from socket import socket
 from ssl import SSLError as TLSError
 from typing import Any, Final, cast
@@ -38,6 +43,10 @@ from chalicelib import deadline
 _CODE: Final = re.compile("[2-5][0-9]{2}")
 _RECEIVED_BYTES: Final = 1 << 14
 """Size of what is received at a time, in bytes."""
+
+_HEAD_END: Final = rb"\n\r?\n"
+_HEAD_BYTES_MAX: Final = 1 << 16
+"""Size from which on a response's head is http.client's to judge, in bytes."""
 
 _BODILESS: Final = ("204", "304")
 """The statuses of responses that have no body, whatever their headers say."""
@@ -205,6 +214,7 @@ def _exchange(
         answer.headers = _Headers(headers)
         return answer, True
     with ExitStack() as opened:
+        first = _read_head(sock, ends, first)
         reader = cast("socket", _Socket(sock, ends, first))
         response = HTTPResponse(reader, method="POST")
         opened.callback(response.close)
@@ -215,6 +225,19 @@ def _exchange(
         )
         answer = AWSResponse(url, response.status, merged, _Body(content))
         return answer, not response.will_close
+
+
+def _read_head(sock: socket, ends: float, first: bytes) -> bytes:
+    """Read on until a head is whole: http.client takes one that is cut short for it.
+
+    The response would be one without a body then, and that of a success.
+    """
+    while len(first) < _HEAD_BYTES_MAX and not re.search(_HEAD_END, first):
+        some = _receive(sock, ends)
+        if not some:
+            raise RemoteDisconnected("The connection was closed within the headers.")
+        first += some
+    return first
 
 
 def _read_content(sock: socket, ends: float, first: bytes, length: int) -> bytes:
