@@ -92,7 +92,7 @@ def _trim_endpoints(path: Path) -> None:
 
 def _trim_description(path: Path) -> None:
     """
-    Drop what a service's description says for people: three quarters of its parsing.
+    Empty what a service's description says for people: three quarters of its parsing.
     """
     description = _without_documentation(json.loads(gzip.decompress(path.read_bytes())))
     text = json.dumps(description, separators=(",", ":"))
@@ -105,9 +105,10 @@ def _without_documentation(part: Any) -> Any:  # noqa: ANN401 - any JSON
     if not isinstance(part, dict):
         return part
     return {
-        name: _without_documentation(value)
+        name: ""  # botocore reads some; what is no text is a member of this name.
+        if name == "documentation" and isinstance(value, str)
+        else _without_documentation(value)
         for name, value in part.items()
-        if name != "documentation" or not isinstance(value, str)  # Else a member's.
     }
 
 

@@ -122,10 +122,10 @@ def test_botocore_knows_the_services_in_use(dev: Package) -> None:
 
 
 def _wire(part: Any) -> Any:
-    """Leave out what a description says for people; it is text, a member is not."""
+    """Empty what a description says for people; it is text, a member is not."""
     if isinstance(part, dict):
         texts = {"documentation"} if isinstance(part.get("documentation"), str) else ()
-        return {name: _wire(part[name]) for name in part.keys() - texts}
+        return {name: "" if name in texts else _wire(part[name]) for name in part}
     return [_wire(one) for one in part] if isinstance(part, list) else part
 
 
