@@ -420,6 +420,14 @@ def test_an_image_for_another_project_is_refused(producer: Actor) -> None:
     assert wanted == (response.status, response.document)
 
 
+def test_an_image_that_is_public_at_once_is_refused(producer: Actor) -> None:
+    """An administrator alone publishes one, and the message says what is refused."""
+    response = producer.post("/v2/images", {"visibility": "public"})
+
+    wanted = error(403, "Forbidden", "The owner of an image may not publish it.")
+    assert wanted == (response.status, response.document)
+
+
 def test_an_action_of_three_words_is_refused_in_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
