@@ -260,11 +260,26 @@ WRITES: Final[dict[str, dict[str, Act]]] = {
 """The writes that conflict with each other, by the scene in which they are made."""
 
 PARTS: Final = {
-    "share with many": ("share with a note", "share with another"),
-    "share with exactly": ("revoke", "share with another"),
-    "share with exactly one more": ("revoke", "share"),
+    "share with many": ("share as the many", "share with another"),
+    "share with exactly": ("revoke", "share with another as declared"),
+    "share with exactly one more": (
+        "share as declared",
+        "share with third as declared",
+    ),
 }
 """The writes that one transaction does not do: any of their parts may be done alone."""
+
+STEPS: Final[dict[str, dict[str, Act]]] = {
+    kind: {
+        **writes,
+        "share as the many": lambda s: _share(s, s.consumer.project, "hello"),
+        "share as declared": lambda s: _share(s, s.consumer.project, "declared"),
+        "share with another as declared": lambda s: _share(s, "another", "declared"),
+        "share with third as declared": lambda s: _share(s, "third", "declared"),
+    }
+    for kind, writes in WRITES.items()
+}
+"""The writes of each scene, and the parts of those that one transaction does not do."""
 
 READS: Final[dict[str, Act]] = {
     "list images": lambda s: s.consumer.get("/v2/images"),

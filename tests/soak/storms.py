@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.actors import Response
 from tests.aws_faults import at_once
-from tests.soak.scenes import PARTS, WRITES, Scene, make_scene
+from tests.soak.scenes import PARTS, STEPS, WRITES, Scene, make_scene
 from tests.soak.stand import Stand
 from tests.soak.tables import check_bucket, check_settled, check_sound
 
@@ -59,9 +59,9 @@ class Orders:
         if key not in self._steps:
             scene, path = make_scene(kind, self._stand), self._paths[kind, state]
             for name in path:
-                WRITES[kind][name](scene)
+                STEPS[kind][name](scene)
             assert scene.state() == state, (path, scene.state(), state)
-            label = label_of(write, WRITES[kind][write](scene))
+            label = label_of(write, STEPS[kind][write](scene))
             assert label, (path, write)
             after = scene.state()
             self._paths.setdefault((kind, after), (*path, write))
