@@ -23,7 +23,7 @@ class SigningIn(Walk):
 
     def page(self, target: str = "") -> Page:
         """Open the console in a context of its own."""
-        page = self.new_page("light")
+        page = self.new_page()
         page.goto(f"{self.url}/console{target}")
         return page
 
