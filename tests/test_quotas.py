@@ -9,7 +9,7 @@ import pytest
 from chalicelib import clock, settings
 from chalicelib.background import sweep
 from chalicelib.background.stream import Record, count_usage
-from chalicelib.store import dynamodb
+from chalicelib.store import dynamodb, recounts
 from chalicelib.store import usage as usage_store
 from chalicelib.store.items import UsageItem
 from chalicelib.store.keys import offers_key, usage_key
@@ -370,15 +370,15 @@ def test_a_recount_mends_nothing_where_something_was_counted_meanwhile(
     limit(image_count_total=9)
     producer.make_image(visibility="private")
     pump.drain()
-    monkeypatch.setattr(usage_store, "RECOUNT_PAGES_MAX", 3)
+    monkeypatch.setattr(recounts, "PAGES_MAX", 3)
 
     for made in range(2, 4):
-        usage_store.recount("producer")  # It has counted images, and not all else.
+        recounts.recount("producer")  # It has counted images, and not all else.
         producer.make_image(visibility="private")
         pump.drain()
-        assert not usage_store.recount("producer")
+        assert not recounts.recount("producer")
         assert usage_store.load_usage("producer").used == {"image_count_total": made}
-    while not usage_store.recount("producer"):
+    while not recounts.recount("producer"):
         pass
     assert usage_store.load_usage("producer").used == {"image_count_total": 3}
 
@@ -398,8 +398,8 @@ def test_a_recount_is_bounded_and_goes_on_where_it_ended(
     pump.drain()
     stray = UsageItem(*offers_key("producer", "nobody"))
     stray.update(actions=[UsageItem.offer_count_per_consumer.add(7)])
-    monkeypatch.setattr(usage_store, "_RECOUNT_ROWS", 2)
-    monkeypatch.setattr(usage_store, "RECOUNT_PAGES_MAX", 2)
+    monkeypatch.setattr(recounts, "ROWS", 2)
+    monkeypatch.setattr(recounts, "PAGES_MAX", 2)
 
     def used(member_id: str) -> int:
         raw = dynamodb.get_item(offers_key("producer", member_id))
@@ -408,7 +408,7 @@ def test_a_recount_is_bounded_and_goes_on_where_it_ended(
     reads = []
     for _ in range(20):
         with recording() as calls:
-            usage_store.recount("producer")
+            recounts.recount("producer")
         reads.append(len([name for name, _ in calls if name == "Query"]))
         item = dynamodb.get_item(usage_key("producer"))
         assert item

@@ -14,9 +14,8 @@ from chalicelib.domain.images import is_image_id
 from chalicelib.domain.uploads import UploadState
 from chalicelib.errors import StaleError
 from chalicelib.store import images as image_store
-from chalicelib.store import objects, queue
+from chalicelib.store import objects, queue, recounts
 from chalicelib.store import uploads as upload_store
-from chalicelib.store import usage as usage_store
 from chalicelib.store.cursors import load_cursors, save_cursors
 from chalicelib.store.dynamodb import get_items
 from chalicelib.store.items import image_of, upload_of
@@ -70,7 +69,7 @@ def sweep(seconds: float) -> None:
     unfinished = partial(upload_store.query_unfinished, now - IDLE)
     abandoned = partial(upload_store.query_open, now - ABANDONED)
     deleted = partial(image_store.query_deleted, now - STREAM_LOST)
-    uncounted = partial(usage_store.query_uncounted, now - RECOUNTED)
+    uncounted = partial(recounts.query_uncounted, now - RECOUNTED)
     lists: tuple[_List[Any], ...] = (
         _List("unfinished", unfinished, resume_or_end),
         _List("open", abandoned, resume_or_end),
@@ -128,7 +127,7 @@ def _repeat_deletion(image_id: str) -> None:
 
 
 def _recount(project_id: str) -> None:
-    if not usage_store.recount(project_id):
+    if not recounts.recount(project_id):
         log.warning("What a project uses was counted wrongly, or lags")
 
 
