@@ -98,9 +98,9 @@ def list_offers(query: OfferQuery) -> OfferPage:
         partial(query_rules, query.project_id),
     ]
     *found, rules = dynamodb.in_parallel(*calls)
-    pages, hints = found[: len(statuses)], found[len(statuses) :]
+    pages, changed = found[: len(statuses)], found[len(statuses) :]
     rows = {row.place.image_id: row for page, _ in pages for row in page}
-    for places in hints:
+    for places in changed:
         recent |= dict.fromkeys(place.rpartition("#")[2] for place in places)
     truncated = any(
         more

@@ -83,7 +83,7 @@ def recount(project_id: str) -> bool:
         return not (count["noted"] or count["mended"])
     raw = get_item(key)
     if count["used"] == usage_of(raw).used or not _wrong(count["counts"], raw):
-        _settle(count, key, count["counts"], raw)
+        _compare(count, key, count["counts"], raw)
     else:
         count["noted"] = True  # It may be what was counted since the recount began.
     actions: list[Action] = [UsageItem.recount.remove()]
@@ -148,7 +148,7 @@ def _count_images(project_id: str, count: Count, rows: list[Raw]) -> None:
 
 
 def _count_offers(project_id: str, count: Count, rows: list[Raw]) -> None:
-    """Count pending memberships, and settle the consumers of whom no more can come.
+    """Count pending memberships, and compare those of consumers that are complete.
 
     The rows of a consumer begin alike, as may those of another: its id may have a `#`.
     """
@@ -164,11 +164,11 @@ def _count_offers(project_id: str, count: Count, rows: list[Raw]) -> None:
     keys = {offers_key(project_id, one): offers.pop(one) for one in done}
     items = get_items(list(keys))
     for key, number in keys.items():
-        _settle(count, key, {OFFERS_TO_ONE: number}, items.get(key))
+        _compare(count, key, {OFFERS_TO_ONE: number}, items.get(key))
 
 
-def _settle_strays(project_id: str, count: Count, raws: list[Raw]) -> None:
-    """Settle the counts of offers to consumers that have no memberships any more."""
+def _compare_strays(project_id: str, count: Count, raws: list[Raw]) -> None:
+    """Compare the counts of offers to consumers that have no memberships any more."""
     for raw in raws:
         if not usage_of(raw).reported(OFFERS_TO_ONE):
             continue
@@ -179,14 +179,14 @@ def _settle_strays(project_id: str, count: Count, raws: list[Raw]) -> None:
             "Items"
         ]
         if all(row["sk"]["S"] != f"{MEMBER}{member_id}" for row in rows):
-            _settle(count, (raw["pk"]["S"], raw["sk"]["S"]), {}, raw)
+            _compare(count, (raw["pk"]["S"], raw["sk"]["S"]), {}, raw)
 
 
 _LISTS: Final = (
     (partial(_images_of, OWNED), _count_images),
     (partial(_images_of, SHARED), _count_images),
     (_memberships_of, _count_offers),
-    (_offer_counts_of, _settle_strays),
+    (_offer_counts_of, _compare_strays),
 )
 """What a recount reads, in this order: how a list is found, and its rows are used."""
 
@@ -196,7 +196,7 @@ def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
         counts[name] = counts.get(name, 0) + number
 
 
-def _settle(
+def _compare(
     count: Count, key: Key, counted: Mapping[str, int], raw: Raw | None
 ) -> None:
     """Note how a usage differs from what was counted, or mend what was noted before."""

@@ -61,7 +61,7 @@ def prepare(home: Path, url: str, password: str) -> Any:  # noqa: ANN401 - as ab
 
 def main() -> None:
     """Serve, as the words of the command line say."""
-    # Ctrl-C is for whoever started this; that end is told by stdin.
+    # Ctrl-C is for the process that started this; it ends this one by stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     socket, url, password = sys.argv[1:]
     del sys.argv[1:]  # Keystone would read them.
