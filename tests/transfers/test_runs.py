@@ -17,12 +17,19 @@ from tests.actors import Actor
 from tests.bucket_faults import multiparts, stored_objects
 from tests.transfers.importing import (
     PART,
+    act_before,
     ask_import,
     assert_failed,
     assert_imported,
+    process,
     show,
 )
 from tests.web_source import WebSource
+
+
+def die(*_: Any) -> None:
+    """End as a process does that is killed: nothing after it is done."""
+    raise KeyboardInterrupt
 
 
 def test_a_worker_that_was_killed_goes_on_where_it_was(
@@ -34,17 +41,10 @@ def test_a_worker_that_was_killed_goes_on_where_it_was(
 ) -> None:
     """The queue gives its message to another."""
     upload_id = ask_import(producer, image_id, source)
-    put_part, turns = objects.put_part, count()
-
-    def die(*arguments: Any) -> None:
-        if next(turns) == 1:
-            raise KeyboardInterrupt
-        put_part(*arguments)
-
-    monkeypatch.setattr(objects, "put_part", die)
+    act_before(monkeypatch, objects, "put_part", die, turn=1)
     with pytest.raises(KeyboardInterrupt):
-        transfers.transfer(image_id, upload_id, lambda: False)
-    transfers.transfer(image_id, upload_id, lambda: False)
+        process(image_id, upload_id)
+    process(image_id, upload_id)
 
     assert source.asked == [None, "bytes=1000-"]
     assert_imported(producer, image_id)
@@ -56,17 +56,13 @@ def test_a_worker_that_always_dies_is_given_up(
     producer: Actor, image_id: str, source: WebSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is ever left importing."""
-
-    def die(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     upload_id = ask_import(producer, image_id, source)
     monkeypatch.setattr(downloads, "open_source", die)
     for _ in range(runs.TRIES_MAX):
         with pytest.raises(KeyboardInterrupt):
-            transfers.transfer(image_id, upload_id, lambda: False)
+            process(image_id, upload_id)
 
-    transfers.transfer(image_id, upload_id, lambda: False)
+    process(image_id, upload_id)
 
     assert_failed(producer, image_id, "Failed 5 times: The worker crashed.")
 
@@ -100,9 +96,9 @@ def test_an_import_ends_after_a_day(
     monkeypatch.setattr(clock, "now", lambda: begins)
     source.cut_at = [1500, 700]
     upload_id = ask_import(producer, image_id, source)
-    transfers.transfer(image_id, upload_id, lambda: False)
+    process(image_id, upload_id)
     monkeypatch.setattr(clock, "now", lambda: begins + timedelta(hours=24))
-    transfers.transfer(image_id, upload_id, lambda: False)
+    process(image_id, upload_id)
     assert show(producer, image_id)["status"] == "importing"
     later = begins + timedelta(hours=24, seconds=1)
     monkeypatch.setattr(clock, "now", lambda: later)
@@ -118,16 +114,15 @@ def test_of_two_runs_at_once_the_later_goes_on(
     """The other one sees it and stops; no part of it is in the data."""
     upload_id = ask_import(producer, image_id, source)
     put_part, turns = objects.put_part, count()
-    whole = partial(transfers.transfer, image_id, upload_id, lambda: False)
 
     def be_overtaken(upload: Any, number: int, content: bytes) -> None:
         if next(turns) == 1:
-            whole()
+            process(image_id, upload_id)
             content = bytes(len(content))
         put_part(upload, number, content)
 
     monkeypatch.setattr(objects, "put_part", be_overtaken)
-    whole()
+    process(image_id, upload_id)
 
     assert_imported(producer, image_id)
 
@@ -158,7 +153,7 @@ def test_a_part_that_was_exchanged_is_never_part_of_the_data(  # noqa: PLR0913 -
         return call(upload, *parts)
 
     monkeypatch.setattr(objects, name, exchange)
-    transfers.transfer(image_id, upload_id, lambda: False)
+    process(image_id, upload_id)
 
     if moment == "before":
         assert show(producer, image_id)["status"] == "importing"
@@ -177,16 +172,13 @@ def test_a_late_run_never_writes_over_the_data(
     """
     source.content, source.etag = b"first", None
     upload_id = ask_import(producer, image_id, source)
-    put_data, turns = objects.put_data, count()
 
-    def be_overtaken(*arguments: Any) -> None:
-        if next(turns) == 0:
-            source.content = b"second"
-            transfers.transfer(image_id, upload_id, lambda: False)
-        put_data(*arguments)
+    def be_overtaken() -> None:
+        source.content = b"second"
+        process(image_id, upload_id)
 
-    monkeypatch.setattr(objects, "put_data", be_overtaken)
-    transfers.transfer(image_id, upload_id, lambda: False)
+    act_before(monkeypatch, objects, "put_data", be_overtaken)
+    process(image_id, upload_id)
 
     assert_imported(producer, image_id, b"second")
 
@@ -199,17 +191,17 @@ def test_what_was_stored_by_a_dead_run_is_not_taken_for_another(
     upload_id = ask_import(producer, image_id, source)
     save = upload_store.save_upload
 
-    def die(before: Any, after: Any) -> Any:
+    def die_at_the_end(before: Any, after: Any) -> Any:
         if after.progress.whole:
-            raise KeyboardInterrupt
+            die()
         return save(before, after)
 
     with monkeypatch.context() as dying:
-        dying.setattr(upload_store, "save_upload", die)
+        dying.setattr(upload_store, "save_upload", die_at_the_end)
         with pytest.raises(KeyboardInterrupt):
-            transfers.transfer(image_id, upload_id, lambda: False)
+            process(image_id, upload_id)
     source.content = b"second"
-    transfers.transfer(image_id, upload_id, lambda: False)
+    process(image_id, upload_id)
 
     assert_failed(
         producer, image_id, "The stored data differs from the downloaded data."
@@ -228,15 +220,9 @@ def test_an_image_deleted_while_it_is_imported_leaves_nothing(  # noqa: PLR0913 
 ) -> None:
     """Before the first part, between two, or after the last one."""
     upload_id = ask_import(producer, image_id, source)
-    put_part, turns = objects.put_part, count()
-
-    def delete_first(*arguments: Any) -> None:
-        if next(turns) == after:
-            producer.delete(f"/v2/images/{image_id}")
-        put_part(*arguments)
-
-    monkeypatch.setattr(objects, "put_part", delete_first)
-    transfers.transfer(image_id, upload_id, lambda: False)
+    delete = partial(producer.delete, f"/v2/images/{image_id}")
+    act_before(monkeypatch, objects, "put_part", delete, turn=after)
+    process(image_id, upload_id)
     pump.drain()
 
     assert producer.get(f"/v2/images/{image_id}").status == 404
@@ -254,16 +240,13 @@ def test_an_image_changed_while_it_is_imported_keeps_the_change(
 ) -> None:
     """A name and a member that came meanwhile are there afterwards."""
     ask_import(producer, image_id, source)
-    end, turns = upload_store._end, count()  # noqa: SLF001 - the last moment
 
-    def rename_first(*arguments: Any) -> None:
-        if next(turns) == 0:
-            rename = {"op": "replace", "path": "/name", "value": "new"}
-            producer.patch(f"/v2/images/{image_id}", [rename])
-            producer.share(image_id, "consumer")
-        end(*arguments)
+    def change() -> None:
+        rename = {"op": "replace", "path": "/name", "value": "new"}
+        producer.patch(f"/v2/images/{image_id}", [rename])
+        producer.share(image_id, "consumer")
 
-    monkeypatch.setattr(upload_store, "_end", rename_first)
+    act_before(monkeypatch, upload_store, "_end", change)  # The last moment.
     pump.drain()
 
     assert show(producer, image_id)["name"] == "new"

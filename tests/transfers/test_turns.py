@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib import clock, settings
-from chalicelib.background import downloads, runs, sources, transfers
+from chalicelib.background import downloads, runs, sources
 from chalicelib.domain.uploads import UploadState
 from chalicelib.store import claims, objects, queue
 from chalicelib.store import uploads as upload_store
@@ -20,6 +20,7 @@ from tests.transfers.importing import (
     ask_import,
     assert_failed,
     assert_imported,
+    process,
 )
 from tests.web_source import WebSource
 
@@ -48,6 +49,14 @@ def any_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a source be as slow as it is."""
     monkeypatch.setattr(
         settings, "current", settings.current._replace(import_rate_min=1)
+    )
+
+
+@pytest.fixture
+def one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a project have one import in progress."""
+    monkeypatch.setattr(
+        settings, "current", settings.current._replace(project_imports_max=1)
     )
 
 
@@ -157,6 +166,7 @@ def test_a_source_below_the_least_rate_is_given_up(
     assert len(source.asked) == runs.TRIES_MAX
 
 
+@pytest.mark.usefixtures("one_slot")
 def test_an_import_beyond_its_projects_bound_waits_and_loses_no_try(
     producer: Actor,
     image_id: str,
@@ -167,8 +177,6 @@ def test_an_import_beyond_its_projects_bound_waits_and_loses_no_try(
     """
     Its message is sent again with a growing delay, and the sweep leaves it alone.
     """
-    one = settings.current._replace(project_imports_max=1)
-    monkeypatch.setattr(settings, "current", one)
     first = ask_import(producer, image_id, source)
     other = producer.make_image(disk_format="raw", container_format="bare")
     second = ask_import(producer, other, source)
@@ -184,7 +192,7 @@ def test_an_import_beyond_its_projects_bound_waits_and_loses_no_try(
             then = start + timedelta(minutes=minutes)
             waiting.setattr(clock, "now", lambda then=then: then)
             assert claims.claim_slot(claimed)
-            transfers.transfer(other, second, lambda: False, waits)
+            process(other, second, waits)
     waiting_upload = upload_store.load_upload(other, second)
     pump.drain()
 
@@ -195,12 +203,11 @@ def test_an_import_beyond_its_projects_bound_waits_and_loses_no_try(
     assert_imported(producer, image_id)
 
 
+@pytest.mark.usefixtures("one_slot")
 def test_a_claim_of_a_run_that_was_killed_ends_by_itself(
     producer: Actor, image_id: str, source: WebSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When its message is seen again; until then it is counted."""
-    one = settings.current._replace(project_imports_max=1)
-    monkeypatch.setattr(settings, "current", one)
     upload_id = ask_import(producer, image_id, source)
     upload = upload_store.load_upload(image_id, upload_id)
     assert upload
@@ -217,12 +224,11 @@ def test_a_claim_of_a_run_that_was_killed_ends_by_itself(
     assert claimed == [False, True, True]
 
 
+@pytest.mark.usefixtures("one_slot")
 def test_a_run_that_was_overtaken_leaves_the_claim_to_the_other(
     producer: Actor, image_id: str, source: WebSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A message may be delivered twice; the project has no slot more by it."""
-    one = settings.current._replace(project_imports_max=1)
-    monkeypatch.setattr(settings, "current", one)
     upload_id = ask_import(producer, image_id, source)
     latest = partial(upload_store.load_upload, image_id, upload_id)
     put_part, claimed = objects.put_part, []
@@ -236,7 +242,7 @@ def test_a_run_that_was_overtaken_leaves_the_claim_to_the_other(
 
     monkeypatch.setattr(objects, "put_part", be_overtaken)
 
-    transfers.transfer(image_id, upload_id, lambda: False)
+    process(image_id, upload_id)
 
     upload = latest()
     assert upload
