@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -97,23 +97,23 @@ def show_from(url: str, producer: Actor, monkeypatch: pytest.MonkeyPatch) -> Any
     return response
 
 
-def test_a_slow_s3_is_asked_once(
-    producer: Actor, slow: Server, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [(begin_in, NO_S3), (show_from, NO_DYNAMODB)],
+    ids=["s3", "dynamodb"],
+)
+def test_a_slow_server_is_asked_once(
+    *,
+    ask: Callable[[str, Actor, pytest.MonkeyPatch], Any],
+    message: str,
+    producer: Actor,
+    slow: Server,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first attempt takes all the time; there is none for another."""
-    response = begin_in(slow.url, producer, monkeypatch)
+    """The first attempt takes all the time; nothing retries without time."""
+    response = ask(slow.url, producer, monkeypatch)
 
-    assert_unavailable(response, NO_S3)
-    assert len(slow.requests) == 1
-
-
-def test_a_slow_dynamodb_is_asked_once(
-    producer: Actor, slow: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As above; neither botocore nor the service retries without time."""
-    response = show_from(slow.url, producer, monkeypatch)
-
-    assert_unavailable(response, NO_DYNAMODB)
+    assert_unavailable(response, message)
     assert len(slow.requests) == 1
 
 
