@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from chalicelib.store.items import Item, image_item, member_item
 from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.aws_faults import on
+from tests.configuring import configure
 from tests.scene import error
 
 Bound = Callable[..., None]
@@ -34,12 +36,7 @@ TOO_MANY_TO_SORT = error(
 @pytest.fixture
 def bound(monkeypatch: pytest.MonkeyPatch) -> Bound:
     """Set settings to other values."""
-
-    def change(**values: Any) -> None:
-        changed = settings.current._replace(**values)
-        monkeypatch.setattr(settings, "current", changed)
-
-    return change
+    return partial(configure, monkeypatch)
 
 
 def fill(*items: Item) -> None:

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 
-from chalicelib import settings
 from chalicelib.background import copies
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.images import Image
@@ -26,6 +25,7 @@ from infra.local.mended_moto import take_records
 from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.aws_faults import stored
+from tests.configuring import configure
 from tests.events.stream import sending
 from tests.interleaving import Stage, stepping
 
@@ -101,8 +101,7 @@ def test_a_copy_is_no_change_of_the_membership(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It makes no event, and the membership was not updated by it."""
-    bus = settings.current._replace(event_bus="default")
-    monkeypatch.setattr(settings, "current", bus)
+    configure(monkeypatch, event_bus="default")
     producer.share(image_id, "consumer")
     consumer.set_status(image_id, "accepted")
     pump.drain()

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 import app as service
-from chalicelib import settings
 from chalicelib.api import cors
 from chalicelib.settings import SettingError
 from infra.local.server import serve
 from tests.actors import Actor, Response, Send, in_process, over_http
+from tests.configuring import configure
 
 PAGE = "https://app.example.org"
 ASKED = {"Access-Control-Request-Method": "GET"}
@@ -17,8 +17,7 @@ ASKED = {"Access-Control-Request-Method": "GET"}
 
 def allow(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
     """Set the origins whose pages may read answers."""
-    changed = settings.current._replace(cors_origins=origins)
-    monkeypatch.setattr(settings, "current", changed)
+    configure(monkeypatch, cors_origins=origins)
 
 
 def cors_headers(response: Response) -> dict[str, str]:

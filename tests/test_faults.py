@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import pytest
 
-from chalicelib import clock, settings, telemetry
+from chalicelib import clock, telemetry
 from chalicelib.api.app import App, install
 from chalicelib.api.requests import ANY_TYPE
 from chalicelib.api.responses import no_content
@@ -35,6 +35,7 @@ from tests.aws_faults import (
     timing_out,
     truth,
 )
+from tests.configuring import configure
 from tests.scene import error
 from tests.writes import (
     EXTENSION_WRITES,
@@ -115,8 +116,7 @@ def test_a_disturbed_upload_is_counted_once(
     fault: str, producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As it begins, and as it ends."""
-    few = settings.current._replace(image_count_uploading=1)
-    monkeypatch.setattr(settings, "current", few)
+    configure(monkeypatch, image_count_uploading=1)
     formats = {"disk_format": "raw", "container_format": "bare"}
     image_id = producer.make_image(**formats)
     counts = []

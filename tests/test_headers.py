@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib import settings
 from chalicelib.api.app import SECURITY_HEADERS
 from chalicelib.api.requests import parse_endpoint
 from chalicelib.settings import SettingError
 from infra.package.template import merged
 from tests.actors import Actor, Send
+from tests.configuring import configure
 
 WITHOUT_A_TOKEN = ["/", "/versions", "/v2", "/v2/", "/v3", "/healthcheck", "/none"]
 
@@ -57,8 +57,7 @@ def test_urls_are_those_of_the_public_endpoint(
     endpoint: str, producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With its path, whatever a client says the host is; without it, as it said."""
-    public = settings.current._replace(public_endpoint=f"{endpoint}/".lstrip("/"))
-    monkeypatch.setattr(settings, "current", public)
+    configure(monkeypatch, public_endpoint=f"{endpoint}/".lstrip("/"))
     forged = replace(producer, headers={"Host": "forged.example.org"})
 
     created = forged.post("/v2/images", {})

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import requests
 
-from chalicelib import settings
 from chalicelib.background import runs, transfers
 from chalicelib.domain import formats
 from chalicelib.store import objects
@@ -15,6 +14,7 @@ from infra.local.worker import Pump
 from tests import disks
 from tests.actors import Actor
 from tests.bucket_faults import multiparts, stored_objects
+from tests.configuring import configure
 from tests.scene import CONTENT, error
 from tests.web_source import WebSource, allow, serving
 
@@ -81,8 +81,7 @@ def source(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebSource]:
 @pytest.fixture
 def _off(monkeypatch: pytest.MonkeyPatch) -> None:
     """The setting that inspects nothing."""
-    changed = settings.current._replace(image_formats="off")
-    monkeypatch.setattr(settings, "current", changed)
+    configure(monkeypatch, image_formats="off")
 
 
 def make(producer: Actor, disk_format: str, container_format: str = "bare") -> str:

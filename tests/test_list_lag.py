@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from chalicelib import clock, ids, settings
+from chalicelib import clock, ids
 from chalicelib.store.items import Item, RecentChangeItem
 from chalicelib.store.keys import IMAGE, moment, recent_key
 from tests.actors import Actor, Send
 from tests.aws_faults import on
+from tests.configuring import configure
 from tests.lagging import lagging_indexes
 from tests.scene import at
 
@@ -219,8 +220,7 @@ def test_thousands_of_offers_make_nobodys_list_dear(
     world: World, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of its hints a list reads the newest few."""
-    few = settings.current._replace(recent_changes_max=3)
-    monkeypatch.setattr(settings, "current", few)
+    configure(monkeypatch, recent_changes_max=3)
     spammer = Actor(send, "spammer")
     counted = []
 

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib import settings
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.images import Image, Visibility
 from chalicelib.store import dynamodb
@@ -21,6 +20,7 @@ from chalicelib.store.items import ImageItem, Item, image_item
 from chalicelib.store.keys import image_key, is_whole, name_in, name_prefix, name_sort
 from tests.actors import Actor
 from tests.aws_faults import on
+from tests.configuring import configure
 
 WAYS = ("asc", "desc")
 LONG = "ü" * 255
@@ -148,8 +148,7 @@ def test_more_public_images_than_may_be_sorted_are_listed_by_name(
     consumer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bound is of what is gathered: one's own."""
-    few = settings.current._replace(sort_images_max=3)
-    monkeypatch.setattr(settings, "current", few)
+    configure(monkeypatch, sort_images_max=3)
     images = [public(number, f"image-{number:02}") for number in range(20)]
     fill(images)
 

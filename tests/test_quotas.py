@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import clock, settings
+from chalicelib import clock
 from chalicelib.background import sweep
 from chalicelib.background.stream import Record, count_usage
 from chalicelib.store import dynamodb, recounts
@@ -17,6 +17,7 @@ from infra.local.worker import Pump
 from infra.tools import quota
 from tests.actors import Actor
 from tests.aws_faults import recording, stored
+from tests.configuring import configure
 from tests.scene import CONTENT, error
 
 MEBIBYTE = 2**20
@@ -38,8 +39,7 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> Limit:
 
     def change(**limits: int) -> None:
         values: dict[str, Any] = {**UNSET, **limits}
-        changed = settings.current._replace(**values)
-        monkeypatch.setattr(settings, "current", changed)
+        configure(monkeypatch, **values)
 
     return change
 

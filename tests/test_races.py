@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 import app as service
-from chalicelib import settings
 from chalicelib.store import dynamodb
 from infra.local.server import per_thread
 from infra.local.worker import Pump
@@ -19,6 +18,7 @@ from tests.aws_faults import (
     second_writer,
     truth,
 )
+from tests.configuring import configure
 from tests.scene import at, error
 from tests.writes import (
     TRANSACT,
@@ -61,8 +61,7 @@ def test_the_quota_holds_under_concurrent_adds(
     producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many as the quota allows get in, and not one more."""
-    few = settings.current._replace(member_quota=5)
-    monkeypatch.setattr(settings, "current", few)
+    configure(monkeypatch, member_quota=5)
 
     responses = at_once(
         *[partial(add_member, producer, image_id, f"p{n}") for n in range(12)]
@@ -141,8 +140,7 @@ def test_tags_added_at_once_stay_within_their_bytes(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each is judged by the image that it is written to, not by the one before it."""
-    few = settings.current._replace(property_bytes_max=300)
-    monkeypatch.setattr(settings, "current", few)
+    configure(monkeypatch, property_bytes_max=300)
     path = f"/v2/images/{producer.make_image()}"
 
     responses = at_once(
@@ -171,8 +169,7 @@ def test_uploads_that_begin_and_end_at_once_are_counted_exactly(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many as the quota allows begin; repeated writes count nothing twice."""
-    few = settings.current._replace(image_count_uploading=3)
-    monkeypatch.setattr(settings, "current", few)
+    configure(monkeypatch, image_count_uploading=3)
     formats = {"disk_format": "raw", "container_format": "bare"}
     ids = [producer.make_image(**formats) for _ in range(6)]
 

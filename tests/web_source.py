@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 import pytest
 
-from chalicelib import settings
+from tests.configuring import configure
 
 
 @dataclass
@@ -92,5 +92,4 @@ def serving(source: WebSource) -> Iterator[None]:
 
 def allow(monkeypatch: pytest.MonkeyPatch, *places: str) -> None:
     """Let images be imported from private addresses, too."""
-    allowing = settings.current._replace(import_allow=",".join(places))
-    monkeypatch.setattr(settings, "current", allowing)
+    configure(monkeypatch, import_allow=",".join(places))

@@ -6,10 +6,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from chalicelib import settings
 from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.bucket_faults import stored_objects
+from tests.configuring import configure
 from tests.scene import CONTENT, error
 
 FORMATS = {"disk_format": "raw", "container_format": "bare"}
@@ -264,8 +264,7 @@ def test_the_limit_is_a_setting(
     producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For an upload, and for staging."""
-    small = settings.current._replace(upload_bytes_max=12)
-    monkeypatch.setattr(settings, "current", small)
+    configure(monkeypatch, upload_bytes_max=12)
 
     too_large = [producer.upload(image_id, bytes(13), to) for to in ("file", "stage")]
 

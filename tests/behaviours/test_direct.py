@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from chalicelib import clock, settings
+from chalicelib import clock
 from chalicelib.api import uploads
 from chalicelib.background import transfers
 from chalicelib.domain.uploads import DIRECT_UPLOAD, WEB_DOWNLOAD
@@ -21,6 +21,7 @@ from chalicelib.store import uploads as upload_store
 from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.bucket_faults import multiparts, small_parts, stored_objects
+from tests.configuring import configure
 
 CONTENT = bytes(range(256)) * 10
 PART = 1000
@@ -104,8 +105,7 @@ def test_an_upload_beyond_its_projects_bound_waits(
     producer: Actor, image_id: str, pump: Pump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of direct uploads alone: an import has another slot; it loses no try."""
-    one = settings.current._replace(project_imports_max=1)
-    monkeypatch.setattr(settings, "current", one)
+    configure(monkeypatch, project_imports_max=1)
     begun = begin(producer, image_id)
     for part in begun["parts"]:
         send_part(part)

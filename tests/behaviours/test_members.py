@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from chalicelib import settings
 from chalicelib.store import members as member_store
 from tests.actors import Actor, Send
 from tests.aws_faults import stored
+from tests.configuring import configure
 from tests.error_page import ERROR_PAGE
 from tests.scene import at, error
 
@@ -140,8 +140,7 @@ def test_one_member_more_than_the_quota_is_refused(
     producer: Actor, admin: Actor, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It binds administrators, too; who is removed makes room."""
-    few = settings.current._replace(member_quota=2)
-    monkeypatch.setattr(settings, "current", few)
+    configure(monkeypatch, member_quota=2)
     producer.share(path.split("/")[3], "second")
 
     refused = [one.post(path, {"member": "third"}) for one in (producer, admin)]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 import app as service
-from chalicelib import settings
 from infra.local.server import serve
 from tests.actors import Send, in_process, over_http
+from tests.configuring import configure
 from tests.contract.player import RECORDINGS, Conversation, read
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -54,8 +54,7 @@ def test_each_step_answers_as_recorded(
     name: str, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the reference answered, this service answers."""
-    changed = settings.current._replace(**SETTINGS.get(name, {}))
-    monkeypatch.setattr(settings, "current", changed)
+    configure(monkeypatch, **SETTINGS.get(name, {}))
     talk = Conversation(send)
 
     differences = {

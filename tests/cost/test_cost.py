@@ -7,9 +7,10 @@ import pytest
 import requests
 
 import app as service
-from chalicelib import aws, settings
+from chalicelib import aws
 from chalicelib.domain.quotas import IMAGE_QUOTAS, OFFER_QUOTAS
 from tests.actors import Actor, Response, in_process
+from tests.configuring import configure
 from tests.cost.meter import Bill, counting
 from tests.readme import table
 from tests.scene import CONTENT
@@ -179,7 +180,7 @@ def quotas(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set all quotas of projects."""
     names = [*IMAGE_QUOTAS, *OFFER_QUOTAS]
     limited: dict[str, Any] = dict.fromkeys(names, 1_000)
-    monkeypatch.setattr(settings, "current", settings.current._replace(**limited))
+    configure(monkeypatch, **limited)
 
 
 @pytest.mark.usefixtures("quotas")

@@ -8,10 +8,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from chalicelib import settings
 from chalicelib.background import events
 from infra.local.worker import Pump
 from tests.actors import Actor, Send
+from tests.configuring import configure
 from tests.events.stream import sending
 
 SCHEMA = json.loads(
@@ -23,8 +23,7 @@ SCHEMA = json.loads(
 def sent(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """The events that were put on the bus, in order; each is of the schema."""
     assert pump
-    bus = settings.current._replace(event_bus="default")
-    monkeypatch.setattr(settings, "current", bus)
+    configure(monkeypatch, event_bus="default")
     with sending() as events_sent:
         yield events_sent
     for event in events_sent:
@@ -189,8 +188,7 @@ def test_an_event_that_is_too_large_omits_tags_and_properties(
     producer: Actor, pump: Pump, sent: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is marked as incomplete, and has everything else."""
-    large = settings.current._replace(property_bytes_max=200_000)
-    monkeypatch.setattr(settings, "current", large)
+    configure(monkeypatch, property_bytes_max=200_000)
     image_id = producer.make_image(name="large", a="x" * 150_000)
     producer.patch(
         f"/v2/images/{image_id}", [{"op": "replace", "path": "/name", "value": "new"}]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib import settings
 from chalicelib.background import events, stream
 from infra.local.mended_moto import take_records
 from infra.local.worker import Pump, _record
 from tests.actors import Actor
+from tests.configuring import configure
 from tests.events.stream import (
     Mapping,
     Records,
@@ -27,8 +27,7 @@ from tests.web_source import allow
 @pytest.fixture(autouse=True)
 def _bus(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pump
-    bus = settings.current._replace(event_bus="default")
-    monkeypatch.setattr(settings, "current", bus)
+    configure(monkeypatch, event_bus="default")
 
 
 @pytest.fixture

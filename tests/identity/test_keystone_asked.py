@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from chalicelib import settings
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.errors import Unavailable
 from chalicelib.identity import http_client
@@ -24,6 +23,7 @@ from infra.local.keystone import (
     scope_to,
     service_environment,
 )
+from tests.configuring import configure
 from tests.identity import faulty_proxy
 from tests.identity.asking import ask, refusal, refused
 from tests.identity.conftest import Clock
@@ -389,8 +389,7 @@ def test_the_memory_may_be_none(
     proxy: FaultyProxy, keystone: Keystone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TOKEN_CACHE_SECONDS=0: Keystone is asked each time."""
-    forgetful = settings.current._replace(token_cache_seconds=0)
-    monkeypatch.setattr(settings, "current", forgetful)
+    configure(monkeypatch, token_cache_seconds=0)
     identify = choose_identity("keystone", service_environment(proxy.url))
     token = token_of(keystone)
 

@@ -9,13 +9,13 @@ from unittest.mock import patch
 import pytest
 from botocore.client import BaseClient
 
-from chalicelib import settings
 from chalicelib.store import dynamodb
 from chalicelib.store.items import image_item, image_of, member_item, member_of
 from infra.local.worker import Pump
 from infra.tools.copy_table import copy_table
 from tests.actors import Actor
 from tests.aws_faults import stored
+from tests.configuring import configure
 from tests.events.stream import sending
 
 FIRST: Any = json.loads(
@@ -116,8 +116,7 @@ def test_a_copy_makes_no_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The first table's stream published what happened."""
-    bus = settings.current._replace(event_bus="default")
-    monkeypatch.setattr(settings, "current", bus)
+    configure(monkeypatch, event_bus="default")
     with sending() as sent:
         copy_table(first, table, tmp_path / "reached")
         pump.drain()

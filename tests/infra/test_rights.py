@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from chalicelib import clock, ids, settings
+from chalicelib import clock, ids
 from chalicelib.background import downloads, functions, sweep, transfers
 from chalicelib.domain.quotas import IMAGE_QUOTAS, OFFER_QUOTAS
 from chalicelib.identity.http_client import UpstreamError
@@ -23,6 +23,7 @@ from infra.local.worker import Pump
 from infra.local.worker import _Context as Context
 from tests.actors import Actor, Send
 from tests.bucket_faults import small_parts
+from tests.configuring import configure
 from tests.contract.player import Conversation, read
 from tests.infra.rights import INDEXES, SECRETS, Watch, always, granted
 from tests.web_source import WebSource, allow, serving
@@ -41,8 +42,7 @@ def test_each_function_may_do_what_it_does_and_no_more(
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
     allow(monkeypatch, "127.0.0.1")
     limited: dict[str, Any] = dict.fromkeys((*IMAGE_QUOTAS, *OFFER_QUOTAS), 1_000)
-    complete = settings.current._replace(event_bus="default", **limited)
-    monkeypatch.setattr(settings, "current", complete)
+    configure(monkeypatch, event_bus="default", **limited)
     for name in RECORDINGS:
         talk = Conversation(send)
         for step in read(name):

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 import app as service
-from chalicelib import settings, telemetry
+from chalicelib import telemetry
 from infra.local.worker import Pump
 from infra.package.template import merged
 from tests.actors import Actor
 from tests.aws_faults import overloaded
+from tests.configuring import configure
 
 
 @pytest.fixture(autouse=True)
@@ -64,14 +65,12 @@ def test_the_name_of_a_project_in_a_log_depends_on_the_key(
     """Who has the logs alone cannot try projects that are known."""
     names = set()
     for key in ("", "one", "another"):
-        keyed = settings.current._replace(log_key=key)
-        monkeypatch.setattr(settings, "current", keyed)
+        configure(monkeypatch, log_key=key)
         names.add(telemetry.named_project("producer"))
 
     assert len(names) == 3
     # What docs/operations.md computes with openssl.
-    keyed = settings.current._replace(log_key="one")
-    monkeypatch.setattr(settings, "current", keyed)
+    configure(monkeypatch, log_key="one")
     assert telemetry.named_project("producer") == "e54520550634d77f"
 
 
@@ -110,8 +109,7 @@ def test_a_project_is_told_plainly_where_that_is_set(
     producer: Actor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And nobody, where nobody was identified."""
-    plain = settings.current._replace(log_projects="plain")
-    monkeypatch.setattr(settings, "current", plain)
+    configure(monkeypatch, log_projects="plain")
 
     producer.get("/v2/images")
     producer.get("/")

@@ -13,6 +13,7 @@ from chalicelib import clock, settings
 from chalicelib.domain.images import Visibility
 from chalicelib.domain.members import MemberStatus
 from tests.actors import Actor, Response, Send
+from tests.configuring import configure
 from tests.properties.queries import (
     Query,
     Who,
@@ -172,8 +173,7 @@ def test_a_page_that_ends_early_loses_nothing(
 ) -> None:
     """A page that may read little holds an image or is refused, never a silent end."""
     monkeypatch.setattr(clock, "now", lambda: NOW)
-    bound = settings.current._replace(page_reads_max=most)
-    monkeypatch.setattr(settings, "current", bound)
+    configure(monkeypatch, page_reads_max=most)
 
     def check(drawn: tuple[World, list[Asked]]) -> None:
         world, lists = drawn
@@ -223,8 +223,7 @@ def test_a_cursor_survives_every_change_but_of_its_own_image(
     Whether hints are read or the indexes are trusted, which do not lag here.
     """
     lag = 60 * (number % 2)
-    bound = settings.current._replace(index_lag_seconds=lag)
-    monkeypatch.setattr(settings, "current", bound)
+    configure(monkeypatch, index_lag_seconds=lag)
     times = [NOW]
     monkeypatch.setattr(clock, "now", lambda: times[-1])
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from chalicelib import clock, settings
+from chalicelib import clock
 from chalicelib.domain.images import Image, ImageStatus
 from tests.actors import Actor, Send
 from tests.aws_faults import stored
+from tests.configuring import configure
 from tests.properties.runs import NUMBERS, check_each
 from tests.properties.worlds import IMAGES, NOW, State, World, put
 
@@ -239,10 +240,7 @@ def test_a_patch_is_done_as_a_whole_or_not_at_all(
     number: int, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Operations apply in their order; the first that is refused refuses them all."""
-    quotas = settings.current._replace(
-        tag_quota=TAGS_MOST, property_quota=PROPERTIES_MOST
-    )
-    monkeypatch.setattr(settings, "current", quotas)
+    configure(monkeypatch, tag_quota=TAGS_MOST, property_quota=PROPERTIES_MOST)
     times = [NOW]
     monkeypatch.setattr(clock, "now", lambda: times[-1])
 

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from chalicelib import settings
 from tests.actors import Actor, Send
 from tests.aws_faults import stored
+from tests.configuring import configure
 from tests.properties.worlds import NO_ID, State, World, put
 from tests.scene import make_active
 
@@ -67,8 +67,7 @@ def largest(letters: str, heavy: str, count: int, tags: int) -> Json:
 def largest_setting() -> Iterator[None]:
     """Set `PROPERTY_BYTES_MAX` to the largest value."""
     with pytest.MonkeyPatch.context() as patched:
-        largest = settings.current._replace(property_bytes_max=MOST)
-        patched.setattr(settings, "current", largest)
+        configure(patched, property_bytes_max=MOST)
         yield
 
 

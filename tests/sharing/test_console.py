@@ -5,9 +5,9 @@ from hashlib import sha256
 
 import pytest
 
-from chalicelib import settings
 from chalicelib.api import console, files
 from tests.actors import Actor, Response, Send
+from tests.configuring import configure
 from tests.readme import ROOT
 
 PREACT = "72284e8e9079c87817145df1110f74e8a2aa040b2fc384922e18dfcb46fc1fd7"
@@ -52,8 +52,7 @@ def test_development_tokens_are_offered_on_the_laptop_alone(
 ) -> None:
     """And nothing is offered to sign in with elsewhere."""
     offered = get(send, "/console/config.json").document
-    elsewhere = settings.current._replace(auth="oidc")
-    monkeypatch.setattr(settings, "current", elsewhere)
+    configure(monkeypatch, auth="oidc")
 
     assert "alice:producer:member" in offered["tokens"]
     assert get(send, "/console/config.json").document == {"auth": "oidc", "tokens": []}
@@ -84,7 +83,7 @@ def test_the_page_may_call_the_issuer_that_it_signs_in_at(
 ) -> None:
     """Its origin and no other, and only where the console has a client id."""
     before = get(send, "/console").headers
-    monkeypatch.setattr(settings, "current", settings.current._replace(auth=auth))
+    configure(monkeypatch, auth=auth)
     monkeypatch.setenv("OIDC_ISSUER", ISSUER)
     monkeypatch.setenv("OIDC_AUDIENCE", "images")
     for name, value in given.items():
@@ -126,7 +125,7 @@ def test_the_console_goes_with_the_extension(
     send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has nothing to show without it."""
-    monkeypatch.setattr(settings, "current", settings.current._replace(extension="off"))
+    configure(monkeypatch, extension="off")
 
     assert get(send, "/console").status == 404
     assert get(send, "/console/console.js").status == 404

@@ -6,10 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from chalicelib import settings
 from infra.local.worker import Pump
 from tests.actors import Actor, Send
 from tests.aws_faults import stored
+from tests.configuring import configure
 
 pytestmark = pytest.mark.thorough
 PROJECTS = ["producer", "consumer", "dormant", "a", "b", "Ünï"]
@@ -30,8 +30,7 @@ def images(
     monkeypatch: pytest.MonkeyPatch,
 ) -> list[str]:
     """Make images of one's own, a private one, another's and none; return their ids."""
-    quota = settings.current._replace(member_quota=chance.choice([2, 3, 128]))
-    monkeypatch.setattr(settings, "current", quota)
+    configure(monkeypatch, member_quota=chance.choice([2, 3, 128]))
     private = producer.make_image()
     producer.share(private, "dormant")
     operation = {"op": "replace", "path": "/visibility", "value": "private"}

@@ -5,11 +5,11 @@ from uuid import uuid4
 
 import pytest
 
-from chalicelib import settings
 from chalicelib.api import extension
 from infra.local.worker import Pump
 from tests.actors import Actor, Response, Send
 from tests.aws_faults import stored
+from tests.configuring import configure
 from tests.lagging import lagging_table
 from tests.scene import at
 
@@ -379,7 +379,7 @@ def test_the_extension_can_be_switched_off(
 ) -> None:
     """Its paths are then as every unknown one; direct uploads stay."""
     image_id = producer.make_image(disk_format="raw", container_format="bare")
-    monkeypatch.setattr(settings, "current", settings.current._replace(extension="off"))
+    configure(monkeypatch, extension="off")
 
     for target in (
         "/ext/v1",

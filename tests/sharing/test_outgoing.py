@@ -7,11 +7,11 @@ from uuid import uuid4
 
 import pytest
 
-from chalicelib import settings
 from chalicelib.api import extension
 from infra.local.worker import Pump
 from tests.actors import Actor, Response
 from tests.aws_faults import recording, second_writer, stored
+from tests.configuring import configure
 from tests.scene import at
 
 OUTGOING = "/ext/v1/outgoing"
@@ -175,7 +175,7 @@ def test_bulk_says_what_came_of_each_pair(
     producer: Actor, stranger: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bad pair stops no other, and a dry run says the same and writes nothing."""
-    monkeypatch.setattr(settings, "current", settings.current._replace(member_quota=60))
+    configure(monkeypatch, member_quota=60)
     projects = [f"project-{number}" for number in range(70)]
     image_id, private = producer.make_image(), producer.make_image(visibility="private")
     foreign, absent = stranger.make_image(), str(uuid4())
@@ -366,7 +366,7 @@ def test_a_lowered_quota_refuses_new_members_alone(
 ) -> None:
     """Those that are there stay, and may be declared; a dry run says the same."""
     producer.share(image_id, "a", "b", "c")
-    monkeypatch.setattr(settings, "current", settings.current._replace(member_quota=1))
+    configure(monkeypatch, member_quota=1)
     asked = bulk([image_id], ["a", "new"])
 
     runs = [producer.post(OUTGOING, asked | {"dry_run": dry}) for dry in (True, False)]
@@ -445,7 +445,7 @@ def test_a_share_is_refused_as_by_the_images_api(
     producer: Actor, image_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the quota 413, not shared 403; with itself 409."""
-    monkeypatch.setattr(settings, "current", settings.current._replace(member_quota=1))
+    configure(monkeypatch, member_quota=1)
     producer.share(image_id, "a")
     private = producer.make_image(visibility="private")
 

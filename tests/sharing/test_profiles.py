@@ -9,7 +9,6 @@ from uuid import uuid4
 import pytest
 
 import app as service
-from chalicelib import settings
 from chalicelib.background import stream
 from chalicelib.background.stream import Record
 from chalicelib.domain import offer_rules
@@ -18,6 +17,7 @@ from infra.local.server import per_thread
 from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.aws_faults import second_writer, stored
+from tests.configuring import configure
 
 PROFILE = "/ext/v1/profile"
 RULES = "/ext/v1/rules"
@@ -335,7 +335,7 @@ def test_no_rule_acts_while_the_extension_is_off(
 ) -> None:
     """Its project could not see or change it."""
     consumer.put(f"{RULES}/*", {"effect": "accept"})
-    monkeypatch.setattr(settings, "current", settings.current._replace(extension="off"))
+    configure(monkeypatch, extension="off")
     producer.share(producer.make_image(), "consumer")
     pump.step()
 

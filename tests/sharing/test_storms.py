@@ -6,12 +6,12 @@ from functools import partial
 import pytest
 
 import app as service
-from chalicelib import settings
 from chalicelib.background import stream
 from chalicelib.background.stream import Record
 from infra.local.server import per_thread
 from tests.actors import Actor, Response, Send, in_process
 from tests.aws_faults import at_once, stored
+from tests.configuring import configure
 
 ROUNDS = 4
 AT_ONCE = 16
@@ -100,7 +100,7 @@ def test_bulk_shares_at_once_never_pass_the_quota(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each pair has a result, and the image has as many members as it may."""
-    monkeypatch.setattr(settings, "current", settings.current._replace(member_quota=50))
+    configure(monkeypatch, member_quota=50)
     image_id = producer.make_image()
 
     def bulk(number: int) -> Act:

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from chalicelib import clock, settings
+from chalicelib import clock
 from chalicelib.background import downloads, runs, sources
 from chalicelib.domain.uploads import UploadState
 from chalicelib.store import claims, objects, queue
 from chalicelib.store import uploads as upload_store
 from infra.local.worker import Pump
 from tests.actors import Actor
+from tests.configuring import configure
 from tests.transfers.importing import (
     CONTENT,
     PART,
@@ -47,17 +48,13 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 @pytest.fixture
 def any_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a source be as slow as it is."""
-    monkeypatch.setattr(
-        settings, "current", settings.current._replace(import_rate_min=1)
-    )
+    configure(monkeypatch, import_rate_min=1)
 
 
 @pytest.fixture
 def one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a project have one import in progress."""
-    monkeypatch.setattr(
-        settings, "current", settings.current._replace(project_imports_max=1)
-    )
+    configure(monkeypatch, project_imports_max=1)
 
 
 @pytest.mark.parametrize(
