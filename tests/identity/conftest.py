@@ -1,6 +1,4 @@
-"""
-What tests of identity stand on: a service with a real Keystone, started once for all.
-"""
+"""What tests of identity stand on: a service with a real Keystone, and an issuer."""
 
 import re
 from collections.abc import Iterator
@@ -11,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from chalicelib import clock as service_clock
+from chalicelib.identity.methods import Identify
+from infra.local import issuer as local_issuer
 from infra.local.environments import install
+from infra.local.issuer import Issuer
 from infra.local.keystone import REQUIREMENTS, Keystone
+from tests.identity.issuing import choose
 from tests.local.service import Run, running
 
 
@@ -26,7 +28,7 @@ class Cloud:
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[Cloud]:
-    """A service and a Keystone, with the examples."""
+    """A service and a Keystone, with the examples, started once for all."""
     install(REQUIREMENTS)  # Here, as the service's surroundings may have no index.
     with running(AUTH="keystone") as run:
         ((url, password),) = re.findall(
@@ -63,3 +65,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(service_clock, "now", clock.now)
     return clock
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Issuer]:
+    """An issuer with a key for each algorithm."""
+    with local_issuer.running() as issuer:
+        issuer.add_key("curve", "ES256")
+        issuer.add_key("edwards", "EdDSA")
+        yield issuer
+
+
+@pytest.fixture
+def identify(issuer: Issuer) -> Identify:
+    """The identity of a container that has just started."""
+    issuer.asked.clear()
+    return choose(issuer.url)
