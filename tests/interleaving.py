@@ -1,11 +1,18 @@
-"""Actors that take turns, one call of DynamoDB at a time, in a random or each order."""
+"""What happens between which calls.
+
+Actors take turns, one call of DynamoDB at a time, in a random or each order; or
+something is done just before a call of a function.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from threading import Semaphore, Thread, current_thread
 from typing import Any, Protocol
 from unittest.mock import patch
+
+import pytest
 
 from chalicelib.store import dynamodb
 
@@ -100,3 +107,21 @@ def stepping(stage: Stage) -> Iterator[None]:
             yield
     finally:
         events.unregister("before-call.dynamodb.*", stage.wait)
+
+
+def act_before(
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    name: str,
+    act: Callable[[], object],
+    turn: int = 0,
+) -> None:
+    """Do something just before one of the calls of a function, the first being 0."""
+    call, turns = getattr(owner, name), count()
+
+    def call_late(*arguments: Any) -> Any:
+        if next(turns) == turn:
+            act()
+        return call(*arguments)
+
+    monkeypatch.setattr(owner, name, call_late)

@@ -22,6 +22,7 @@ from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.bucket_faults import multiparts, small_parts, stored_objects
 from tests.configuring import configure
+from tests.interleaving import act_before
 
 CONTENT = bytes(range(256)) * 10
 PART = 1000
@@ -66,6 +67,14 @@ def send_part(part: Any, content: bytes = CONTENT) -> str:
     return response.headers["ETag"].strip('"')
 
 
+def begin_and_send(producer: Actor, image_id: str, **document: Any) -> Any:
+    """Begin an upload and send each of its parts; return its document."""
+    upload = begin(producer, image_id, **document)
+    for part in upload["parts"]:
+        send_part(part)
+    return upload
+
+
 def problem(status: int, title: str, reason: str, detail: str) -> tuple[int, Any]:
     """Return the whole response that tells an error of these calls."""
     return status, {
@@ -106,9 +115,7 @@ def test_an_upload_beyond_its_projects_bound_waits(
 ) -> None:
     """Of direct uploads alone: an import has another slot; it loses no try."""
     configure(monkeypatch, project_imports_max=1)
-    begun = begin(producer, image_id)
-    for part in begun["parts"]:
-        send_part(part)
+    begun = begin_and_send(producer, image_id)
     producer.post(begun["self"] + "/complete", {})
     upload = upload_store.load_upload(image_id, begun["id"])
     assert upload
@@ -195,9 +202,7 @@ def test_another_hash_than_was_announced_is_a_failure(
 ) -> None:
     """The image waits for data again, and nothing is kept."""
     wrong = {"sha512": "0" * 128}
-    upload = begin(producer, image_id, **(wrong if when == "begun" else {}))
-    for part in upload["parts"]:
-        send_part(part)
+    upload = begin_and_send(producer, image_id, **(wrong if when == "begun" else {}))
     outcome = wrong if when == "completed" else {}
     assert producer.post(upload["self"] + "/complete", outcome).status == 202
     pump.drain()
@@ -225,9 +230,7 @@ def test_a_bad_completion_is_refused(
     producer: Actor, image_id: str, outcome: Any, status: int
 ) -> None:
     """And the upload stays open."""
-    upload = begin(producer, image_id, sha512=SHA512)
-    for part in upload["parts"]:
-        send_part(part)
+    upload = begin_and_send(producer, image_id, sha512=SHA512)
 
     assert producer.post(upload["self"] + "/complete", outcome).status == status
     assert producer.get(upload["self"]).document["state"] == "open"
@@ -256,9 +259,7 @@ def test_an_upload_that_is_over_is_not_given_up(
     producer: Actor, image_id: str, pump: Pump
 ) -> None:
     """Its object is the image's data."""
-    upload = begin(producer, image_id)
-    for part in upload["parts"]:
-        send_part(part)
+    upload = begin_and_send(producer, image_id)
     producer.post(upload["self"] + "/complete")
     again = producer.post(upload["self"] + "/complete")
     pump.drain()
@@ -276,9 +277,7 @@ def test_an_upload_given_up_while_it_is_hashed_leaves_nothing(
     producer: Actor, image_id: str, pump: Pump
 ) -> None:
     """The worker finds that nobody waits for it."""
-    upload = begin(producer, image_id)
-    for part in upload["parts"]:
-        send_part(part)
+    upload = begin_and_send(producer, image_id)
     producer.post(upload["self"] + "/complete")
     producer.delete(upload["self"])
     pump.drain()
@@ -295,18 +294,9 @@ def test_an_upload_given_up_as_it_ends_well_keeps_the_data(
     """
     The worker ends between the abort's look and its deed: the data is the image's.
     """
-    upload = begin(producer, image_id)
-    for part in upload["parts"]:
-        send_part(part)
+    upload = begin_and_send(producer, image_id)
     producer.post(upload["self"] + "/complete")
-    end, turns = upload_store.end_upload, count()
-
-    def be_late(*arguments: Any) -> Any:
-        if next(turns) == 0:
-            pump.drain()
-        return end(*arguments)
-
-    monkeypatch.setattr(upload_store, "end_upload", be_late)
+    act_before(monkeypatch, upload_store, "end_upload", pump.drain)
     refused = producer.delete(upload["self"])
 
     assert (
@@ -319,9 +309,7 @@ def test_a_part_sent_after_the_completion_is_never_part_of_the_data(
     producer: Actor, image_id: str, pump: Pump
 ) -> None:
     """Its URL still holds, but what was complete is what counts."""
-    upload = begin(producer, image_id)
-    for part in upload["parts"]:
-        send_part(part)
+    upload = begin_and_send(producer, image_id)
     assert producer.post(upload["self"] + "/complete").status == 202
     send_part(upload["parts"][1], bytes(len(CONTENT)))
     pump.drain()
@@ -338,9 +326,7 @@ def test_an_upload_may_take_days(
     producer: Actor, image_id: str, pump: Pump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As long as its client is seen each week."""
-    upload = begin(producer, image_id)
-    for part in upload["parts"]:
-        send_part(part)
+    upload = begin_and_send(producer, image_id)
     later = clock.now() + timedelta(days=6)
     monkeypatch.setattr(clock, "now", lambda: later)
     producer.post(upload["self"] + "/complete")
@@ -383,9 +369,7 @@ def test_hashing_goes_on_where_it_was(
         raise Unavailable("cut")
 
     monkeypatch.setattr(objects, "read_data", be_cut)
-    upload = begin(producer, image_id, sha512=SHA512)
-    for part in upload["parts"]:
-        send_part(part)
+    upload = begin_and_send(producer, image_id, sha512=SHA512)
     producer.post(upload["self"] + "/complete")
     pump.drain()
 

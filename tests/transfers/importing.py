@@ -1,11 +1,7 @@
 """Imports from a URL: how tests ask for one, and what must come of it."""
 
 import hashlib
-from collections.abc import Callable
-from itertools import count
 from typing import Any
-
-import pytest
 
 from chalicelib.background import transfers
 from chalicelib.store import uploads as upload_store
@@ -35,24 +31,6 @@ def ask_import(producer: Actor, image_id: str, source: WebSource) -> str:
 def process(image_id: str, upload_id: str, waits: int = 0) -> None:
     """Process an upload as a run does that has all the time it needs."""
     transfers.transfer(image_id, upload_id, lambda: False, waits)
-
-
-def act_before(
-    patch: pytest.MonkeyPatch,
-    owner: Any,
-    name: str,
-    act: Callable[[], object],
-    turn: int = 0,
-) -> None:
-    """Do something just before one of the calls of a function, the first being 0."""
-    call, turns = getattr(owner, name), count()
-
-    def call_late(*arguments: Any) -> Any:
-        if next(turns) == turn:
-            act()
-        return call(*arguments)
-
-    patch.setattr(owner, name, call_late)
 
 
 def show(producer: Actor, image_id: str) -> Any:

@@ -15,9 +15,9 @@ from chalicelib.store import uploads as upload_store
 from infra.local.worker import Pump
 from tests.actors import Actor
 from tests.bucket_faults import multiparts, stored_objects
+from tests.interleaving import act_before
 from tests.transfers.importing import (
     PART,
-    act_before,
     ask_import,
     assert_failed,
     assert_imported,
