@@ -274,6 +274,19 @@ def test_every_link_leads_somewhere(path: Path) -> None:
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
+def test_every_lock_file_names_what_it_is_compiled_from() -> None:
+    """The file beside it, where that is now, so that `make lock` changes nothing."""
+    locks = {path: path.with_suffix(".txt") for path in ROOT.glob("[!.]*/**/*.in")}
+    locks |= {path: path.with_suffix(".txt") for path in ROOT.glob(".ci/*.in")}
+
+    assert [
+        str(lock.relative_to(ROOT))
+        for source, lock in locks.items()
+        if set(re.findall(r"-r (\S+)", lock.read_text("utf-8")))
+        != {str(source.relative_to(ROOT))}
+    ] == []
+
+
 def test_every_decision_is_listed() -> None:
     """By its number and its own heading."""
     folder = ROOT / "docs" / "decisions"
