@@ -52,11 +52,11 @@ check: $(READY) ## Check style, types and the infrastructure's template
 audit: $(READY) ## Look for known vulnerabilities in lock files, and for secrets
 	@$(BIN)/uv venv --quiet --allow-existing .cache/audit
 	@$(BIN)/uv pip sync --quiet --python .cache/audit --require-hashes .ci/audit.txt
+	@git ls-files -z ':!.ci/secrets.json' ':!*-min.js' | xargs -0 .cache/audit/bin/detect-secrets-hook \
+		--baseline .ci/secrets.json
 	@for lock in $$(git ls-files '*.txt' | xargs grep -l -- --hash); do \
 		.cache/audit/bin/pip-audit --progress-spinner off --strict --disable-pip \
 		--require-hashes --requirement $$lock || exit; done
-	@git ls-files -z ':!.ci/secrets.json' ':!*-min.js' | xargs -0 .cache/audit/bin/detect-secrets-hook \
-		--baseline .ci/secrets.json
 
 bench: $(READY) ## Measure cold starts, requests, and growth (needs Linux, Java) [IMAGES=1000000]
 	@$(BIN)/python -m tests.package.cold_start
