@@ -43,7 +43,7 @@ def comparable(output: str) -> str:
 
 @pytest.mark.xdist_group("run")
 def test_its_commands_print_what_it_says(tmp_path: Path) -> None:
-    """Quickstart, clients, large files, sharing: each output is as it says."""
+    """Quickstart, clients, large files, sharing: as it says, and no file is left."""
     programs = [
         str(install(client))
         for client in ("python-openstackclient", "python-glanceclient")
@@ -56,7 +56,8 @@ def test_its_commands_print_what_it_says(tmp_path: Path) -> None:
         *commands("The command", "docs/sharing.md"),
     ]
     (tmp_path / "ubuntu.qcow2").write_bytes(disks.qcow2())
-    (tmp_path / "tools").symlink_to(ROOT / "tools")  # Files are left elsewhere.
+    (tmp_path / "tools").symlink_to(ROOT / "tools")
+    before = set(tmp_path.glob("[!.]*"))
     path = os.pathsep.join([*programs, os.environ["PATH"]])
     with running() as run:
         script = f"\necho '{MARK}'\n".join(command for command, _ in examples)
@@ -78,3 +79,4 @@ def test_its_commands_print_what_it_says(tmp_path: Path) -> None:
         if comparable(output) != comparable(wanted)
     ]
     assert others == []
+    assert set(tmp_path.glob("[!.]*")) == before  # A clone stays as it was.
