@@ -1,148 +1,36 @@
 """`tools/upload`: a file becomes an image's data, whatever happens on the way."""
 
 import hashlib
-import json
 import os
 import pty
 import random
 import re
-import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-from unittest.mock import Mock
-from urllib.parse import urlsplit
 
 import pytest
-import requests
 
-from chalicelib.background import transfers
-from chalicelib.errors import Unavailable
-from chalicelib.store import objects
-from infra.local.worker import Pump
 from tests import disks
-from tests.actors import Actor, Response, over_http
-from tests.clients.environments import install
+from tests.actors import Actor
 from tests.disks import put
-from tests.local.keystone import PASSWORD, keystone
 from tests.local.proxy import CUT, proxied
-from tests.local.service import ROOT, Run, running
-from tools import uploading
+from tests.local.upload_tool import (
+    FORMATS,
+    UPLOAD,
+    Done,
+    Tool,
+    at_s3,
+    begun,
+    downloaded,
+)
 
-UPLOAD = ROOT / "tools" / "upload"
 PART = 16 * 1024**2
 SIZE = 40_000_000
 """Two parts, and one that is smaller."""
 
-SECRET = "5ecret"  # noqa: S105 - it is nobody's
-TOKEN = f"{SECRET}:producer:member"
-NOBODY = (
-    "Say who you are as for the openstack command: by OS_CLOUD, OS_AUTH_URL and"
-    " the like, or OS_AUTH_TYPE=admin_token, OS_ENDPOINT and OS_TOKEN."
-)
-FORMATS = {"disk_format": "raw", "container_format": "bare"}
-
 pytestmark = pytest.mark.xdist_group("run")
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a run ended, and what it said: neither a token nor a signed URL."""
-
-    status: int
-    out: str
-    err: str
-
-    def __post_init__(self) -> None:
-        for secret in (SECRET, PASSWORD, "X-Amz-", "Signature", "Traceback"):
-            assert secret not in self.out + self.err
-
-    @property
-    def image_id(self) -> str:
-        """The image that its output names."""
-        match = re.search(r"(?m)^Image (\S{36}) was created\.$", self.err)
-        assert match, self.err
-        return match[1]
-
-    @property
-    def command(self) -> list[str]:
-        """The command to resume with, printed last."""
-        return shlex.split(self.err.splitlines()[-1])
-
-
-@dataclass(frozen=True)
-class Tool:
-    """Where the tool is run: in a folder, against a service."""
-
-    home: Path
-    url: str
-    command: tuple[str | Path, ...] = (sys.executable, UPLOAD)
-
-    def by(self, *command: str | Path) -> "Tool":
-        """Start it by another command."""
-        return replace(self, command=command)
-
-    def start(self, *words: str | Path, **settings: str) -> subprocess.Popen[str]:
-        """Start it, with what it says going to files, so that it is no terminal."""
-        with (self.home / "out").open("w") as out, (self.home / "err").open("w") as to:
-            return subprocess.Popen(
-                [*self.command, *words],
-                cwd=self.home,
-                env=self.environment(**settings),
-                stdout=out,
-                stderr=to,
-                text=True,
-            )
-
-    def ended(self, process: subprocess.Popen[str]) -> Done:
-        """Wait until it ended; return what it said."""
-        with process:
-            try:
-                status = process.wait(timeout=60)
-            finally:
-                process.kill()
-        out, err = ((self.home / name).read_text("utf-8") for name in ("out", "err"))
-        return Done(status, out, err)
-
-    def run(self, *words: str | Path, **settings: str) -> Done:
-        """Run it to its end."""
-        return self.ended(self.start(*words, **settings))
-
-    def environment(self, **settings: str) -> dict[str, str]:
-        """
-        Return the environment of a user who has a token, unless the settings say else.
-        """
-        access = {
-            "OS_AUTH_TYPE": "admin_token",
-            "OS_ENDPOINT": f"{self.url}/v2",
-            "OS_TOKEN": TOKEN,
-        }
-        given = {} if any(name.startswith("OS_") for name in settings) else access
-        home = str(self.home)
-        return {"PATH": os.environ["PATH"], "HOME": home, **given, **settings}
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Run]:
-    """The whole service, without examples."""
-    with running(DATA="none") as run:
-        yield run
-
-
-@pytest.fixture
-def owner(service: Run) -> Actor:
-    """The project whose images these are."""
-    return service.actor("producer")
-
-
-@pytest.fixture
-def tool(service: Run, tmp_path: Path) -> Tool:
-    """The tool of one of its users."""
-    return Tool(tmp_path, service.url)
 
 
 @pytest.fixture(scope="module")
@@ -154,39 +42,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def with_sdk(tool: Tool) -> Tool:
-    """Have the tool run where openstacksdk is."""
-    return tool.by(install("openstacksdk") / "python", UPLOAD)
-
-
 def sha512(path: Path) -> str:
     """Hash a file."""
     return hashlib.sha512(path.read_bytes()).hexdigest()
-
-
-def downloaded(owner: Actor, image_id: str) -> bytes:
-    """Download an image's data."""
-    response = owner.get(f"/v2/images/{image_id}/file")
-    assert response.status == 307
-    data = at_s3("GET", response.headers["location"])
-    assert data.headers["content-type"] == "application/octet-stream"
-    return data.body
-
-
-def begun(owner: Actor, image_id: str, **document: Any) -> Any:
-    """Begin an upload of an image; return its document."""
-    response = owner.post(f"/ext/v1/images/{image_id}/uploads", document)
-    assert response.status == 201
-    return response.document
-
-
-def at_s3(method: str, url: str, content: bytes = b"") -> Response:
-    """Use a signed URL."""
-    parts = urlsplit(url)
-    send = over_http(f"{parts.scheme}://{parts.netloc}")
-    response = send(method, f"{parts.path}?{parts.query}", {}, content)
-    assert response.status == 200
-    return response
 
 
 def test_a_file_becomes_an_image(tool: Tool, owner: Actor, file: Path) -> None:
@@ -366,156 +224,6 @@ def test_another_file_is_not_mixed_in(tool: Tool, owner: Actor, tmp_path: Path) 
     assert f"An upload of {SIZE} bytes goes on, and the file has 4." in done.err
 
 
-class Clock:
-    """The time that the tool sees; while it sleeps, something may happen."""
-
-    def __init__(self, *happenings: Callable[[], object]) -> None:
-        self._now = 0.0
-        self._happenings = list(happenings)
-
-    def monotonic(self) -> float:
-        """Return the time."""
-        return self._now
-
-    def sleep(self, seconds: float) -> None:
-        """Let time go by."""
-        self._now += seconds
-        if self._happenings:
-            self._happenings.pop(0)()
-
-
-@dataclass(frozen=True)
-class InProcess:
-    """The service as the tool asks it, where nothing works unless a test lets it."""
-
-    actor: Actor
-
-    def ask(self, method: str, path: str, document: Any = None, **_: object) -> Any:
-        """Ask it, of whom nothing is refused."""
-        response = self.actor.ask(method, path, document)
-        assert response.status < 300, response.body
-        return response.document
-
-
-def completed(owner: Actor, content: bytes) -> str:
-    """Send an image's data, which a worker is to hash; give the image's id."""
-    image_id = owner.make_image(**FORMATS)
-    upload = begun(owner, image_id, size=len(content))
-    requests.put(upload["parts"][0]["url"], content, timeout=10).raise_for_status()
-    assert owner.post(f"{upload['self']}/complete").status == 202
-    return image_id
-
-
-def test_it_tells_what_it_waits_for(
-    producer: Actor,
-    pump: Pump,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """
-    Each time that there is news: as long as nobody works on it, and when a try failed.
-    """
-    small = tmp_path / "small"
-    small.write_bytes(b"data")
-    image_id = completed(producer, b"data")
-
-    def fail_once() -> None:
-        with monkeypatch.context() as patched:
-            patched.setattr(objects, "etag_of", Mock(side_effect=Unavailable("Down.")))
-            pump.step()
-
-    clock = Clock(lambda: None, fail_once, lambda: None, pump.drain)
-    monkeypatch.setattr(transfers, "RETRY_SECONDS", 0)
-    monkeypatch.setattr(uploading, "time", clock)
-    monkeypatch.setattr(uploading, "connect", lambda: InProcess(producer))
-    status = uploading.main(["--image", image_id, str(small)])
-
-    assert status == 0
-    assert capsys.readouterr().err.splitlines()[2:] == [
-        "All is in S3. The service checks it, and hashes it.",
-        "It waits for a worker; 0 % is hashed.",
-        "A worker has it; 0 % is hashed. The last try failed: Down.",
-    ]
-
-
-def test_it_does_not_wait_for_ever(
-    producer: Actor,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Where no worker runs: all was sent, and it can be looked at later."""
-    small = tmp_path / "small"
-    small.write_bytes(b"data")
-    image_id = completed(producer, b"data")
-    clock = Clock()
-    monkeypatch.setattr(uploading, "time", clock)
-    monkeypatch.setattr(uploading, "connect", lambda: InProcess(producer))
-    status = uploading.main(["--image", image_id, str(small)])
-
-    err = capsys.readouterr()
-    assert (status, err.out) == (1, "")
-    assert err.err.splitlines()[-2] == (
-        "upload: All data was sent, but the service has not got any further for 30"
-        " minutes. Nothing need be sent again; see how it is with:"
-    )
-    assert err.err.splitlines()[-1].endswith(f" --image {image_id} {small}")
-    assert 1800 < clock.monotonic() < 1900
-
-
-@pytest.mark.parametrize(
-    ("settings", "line"),
-    [
-        (
-            {},
-            NOBODY,
-        ),
-        (
-            {"OS_AUTH_TYPE": "admin_token", "OS_TOKEN": TOKEN},
-            "OS_AUTH_TYPE=admin_token needs OS_ENDPOINT and OS_TOKEN.",
-        ),
-        (
-            {
-                "OS_AUTH_TYPE": "admin_token",
-                "OS_TOKEN": SECRET,
-                "OS_ENDPOINT": "http://127.0.0.1:9",
-            },
-            "The Images service does not answer: Connection refused.",
-        ),
-        (
-            {"OS_AUTH_URL": "http://127.0.0.1:9", "OS_PASSWORD": SECRET},
-            "Keystone and clouds.yaml need openstacksdk: pip install openstacksdk",
-        ),
-    ],
-)
-def test_without_access_it_says_what_is_needed(
-    tool: Tool, settings: dict[str, str], line: str
-) -> None:
-    """One line, and nothing of what was to prove who one is."""
-    done = tool.run(UPLOAD, **(settings or {"OS_NOTHING": ""}))
-
-    assert done == Done(1, "", f"upload: {line}\n")
-
-
-def test_a_wrong_token_is_refused(tool: Tool, service: Run) -> None:
-    """As the service says it."""
-    settings = {"OS_AUTH_TYPE": "admin_token", "OS_ENDPOINT": service.url}
-    done = tool.run(UPLOAD, **settings, OS_TOKEN=f"{SECRET}:")
-
-    assert (done.status, done.out) == (1, "")
-    assert done.err.startswith("upload: The service answered 401: ")
-
-
-def test_who_may_not_upload_is_refused(tool: Tool, service: Run) -> None:
-    """To a stranger there is no such image, and nothing to go on with."""
-    image_id = service.actor("stranger").make_image(**FORMATS)
-    done = tool.run("--image", image_id, UPLOAD)
-
-    assert (done.status, done.out) == (1, "")
-    assert done.err.startswith("upload: The service answered 404: ")
-
-
 @pytest.mark.parametrize("words", [["nothing-there"], ["."], ["/dev/null"]])
 def test_what_is_no_file_is_refused(tool: Tool, words: list[str]) -> None:
     """Before anything is created."""
@@ -575,88 +283,3 @@ def test_elsewhere_there_are_plain_lines(tool: Tool, file: Path) -> None:
     assert lines == sorted(lines, key=int)
     assert lines[-1] == "100"
     assert re.search(r"[\r\x1b]", done.err) is None
-
-
-USER = {
-    "username": "alice",
-    "password": PASSWORD,
-    "project_name": "producer",
-    "user_domain_name": "Default",
-    "project_domain_name": "Default",
-}
-CREDENTIAL = {
-    "application_credential_id": "c0ffee",
-    "application_credential_secret": PASSWORD,
-}
-
-
-@pytest.mark.clients
-@pytest.mark.parametrize(
-    ("kind", "auth"),
-    [("password", USER), ("v3applicationcredential", CREDENTIAL)],
-)
-def test_keystone_lets_it_in(
-    tool: Tool, owner: Actor, tmp_path: Path, kind: str, auth: dict[str, str]
-) -> None:
-    """By openstacksdk, as the command; the catalog tells where the service is."""
-    small = tmp_path / "small"
-    small.write_bytes(b"data")
-    settings = {f"OS_{name.upper()}": value for name, value in auth.items()}
-    with keystone(f"{tool.url}/v2", TOKEN) as url:
-        done = with_sdk(tool).run(small, OS_AUTH_TYPE=kind, OS_AUTH_URL=url, **settings)
-
-    assert done.status == 0, done.err
-    assert downloaded(owner, done.image_id) == b"data"
-
-
-@pytest.mark.clients
-@pytest.mark.parametrize("kind", ["password", "admin_token"])
-def test_a_cloud_of_clouds_yaml_is_known(
-    tool: Tool, owner: Actor, tmp_path: Path, kind: str
-) -> None:
-    """By its name, whatever it says of how to get in."""
-    small = tmp_path / "small"
-    small.write_bytes(b"data")
-    with keystone(tool.url, TOKEN) as url:
-        auth = {"auth_url": url, **USER}
-        if kind == "admin_token":
-            auth = {"endpoint": f"{tool.url}/v2", "token": TOKEN}
-        clouds = {"clouds": {"mine": {"auth_type": kind, "auth": auth}}}
-        (tmp_path / "clouds.yaml").write_text(json.dumps(clouds))
-        done = with_sdk(tool).run(small, OS_CLOUD="mine")
-
-    assert done.status == 0, done.err
-    assert downloaded(owner, done.image_id) == b"data"
-
-
-@pytest.mark.clients
-def test_a_token_that_expired_is_renewed(tool: Tool, tmp_path: Path) -> None:
-    """Keystone gives another one: an upload may take longer than a token lasts."""
-    small = tmp_path / "small"
-    small.write_bytes(b"data")
-    settings = {f"OS_{name.upper()}": value for name, value in USER.items()}
-    with keystone(tool.url, f"{SECRET}:", TOKEN) as url:
-        done = with_sdk(tool).run(small, OS_AUTH_URL=url, **settings)
-
-    assert done.status == 0, done.err
-
-
-@pytest.mark.clients
-def test_keystone_refuses_it(tool: Tool) -> None:
-    """As Keystone says it, in one line."""
-    with keystone(f"{tool.url}/v2", TOKEN) as url:
-        done = with_sdk(tool).run(
-            UPLOAD,
-            OS_AUTH_URL=url,
-            OS_USERNAME="alice",
-            OS_PASSWORD=SECRET,
-            OS_PROJECT_NAME="producer",
-            OS_USER_DOMAIN_NAME="Default",
-            OS_PROJECT_DOMAIN_NAME="Default",
-        )
-
-    assert (done.status, done.out) == (1, "")
-    assert done.err == (
-        "upload: Unauthorized: The request you have made requires authentication."
-        " (HTTP 401)\n"
-    )
