@@ -194,7 +194,7 @@ def main() -> None:
     columns += [f"ms at {size:,}" for size in sizes]
     lines = [columns, ["---"] * len(columns)]
     for name, of_sizes in taken.items():
-        first, *_, last = of_sizes
+        first, last = of_sizes[0], of_sizes[-1]
         ratios = [f"{new / old:.2f}" for old, new in zip(first, last, strict=True)]
         times = [f"{one.processor:.2f} / {one.clock:.2f}" for one in of_sizes]
         lines.append([name, *ratios, *times])
