@@ -3,8 +3,7 @@
 import copy
 import json
 import pickle
-from collections import defaultdict, deque
-from collections.abc import Callable
+from collections import defaultdict
 from contextlib import ExitStack
 from functools import cache, lru_cache
 from typing import Any, Final
@@ -13,12 +12,10 @@ from uuid import uuid4
 
 from moto.core import responses
 from moto.core.utils import camelcase_to_underscores
-from moto.dynamodb import responses as dynamodb
 from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.models import DynamoDBBackend
-from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
+from moto.dynamodb.models.dynamo_type import Item
 from moto.dynamodb.models.table import Table
-from moto.dynamodb.models.utilities import dynamo_to_dict
 from moto.dynamodb.parsing import validators
 from moto.dynamodb.parsing.ast_nodes import (  # type: ignore[attr-defined] # untyped
     DepthFirstTraverser,
@@ -26,24 +23,15 @@ from moto.dynamodb.parsing.ast_nodes import (  # type: ignore[attr-defined] # un
 from moto.dynamodb.parsing.expressions import (  # type: ignore[attr-defined] # untyped
     UpdateExpressionParser,
 )
-from moto.dynamodb.parsing.validators import (
-    ActionCountValidator,
-    OverlappingPathsValidator,
-)
+from moto.dynamodb.parsing.validators import ActionCountValidator
 from moto.sqs import models as sqs
 
 CONDITIONS_KEPT: Final = 64
 """The number of conditions whose trees are kept; moto parses each three times."""
 
-_NESTED: Final = {"BS", "L", "M", "NS", "SS"}
-"""The types whose values moto changes in place."""
-
-_lex = ConditionExpressionParser._lex_condition_expression  # noqa: SLF001 - no other way
 _parse = ConditionExpressionParser.parse
 _parse_update = UpdateExpressionParser.make
 _count_actions = ActionCountValidator.verify_action_counts
-_find_overlaps = OverlappingPathsValidator.check_for_overlapping_paths
-_plain_of_any = dynamo_to_dict
 _update_item = DynamoDBBackend.update_item
 
 
@@ -51,20 +39,11 @@ def quick_moto() -> ExitStack:
     """Make moto's DynamoDB quicker, until what is returned is closed."""
     quick = ExitStack()
     for owner, name, mend in (
-        (ConditionExpressionParser, "_lex_condition_expression", _lex_once),
         (ConditionExpressionParser, "parse", _parse_once),
         (UpdateExpressionParser, "make", cache(_parse_update)),
         (DepthFirstTraverser, "nodes_to_be_processed", _kinds_of),
-        (ActionCountValidator, "verify_action_counts", _at_the_root(_count_actions)),
-        (
-            OverlappingPathsValidator,
-            "check_for_overlapping_paths",
-            _at_the_root(_find_overlaps),
-        ),
+        (ActionCountValidator, "verify_action_counts", _count_at_the_root),
         (validators, "deepcopy", _copy_tree),
-        (dynamodb, "dynamo_to_dict", _plain),
-        (Item, "size", _size_of),
-        (Item, "__deepcopy__", _copy_item),
         (Table, "__deepcopy__", _copy_table),
         (DynamoDBBackend, "update_item", _update_a_copy),
         (responses, "gen_amzn_requestid_long", _identify),
@@ -72,15 +51,6 @@ def quick_moto() -> ExitStack:
     ):
         quick.enter_context(patch.object(owner, name, mend, create=True))
     return quick
-
-
-def _lex_once(self: ConditionExpressionParser) -> deque[Any]:
-    return deque(_nodes(self.condition_expression or ""))
-
-
-@cache
-def _nodes(expression: str) -> tuple[Any, ...]:
-    return tuple(_lex(ConditionExpressionParser(expression, None, None)))
 
 
 def _parse_once(self: ConditionExpressionParser) -> Any:  # noqa: ANN401 - moto's own
@@ -112,49 +82,13 @@ def _kinds_of(self: Any) -> tuple[type, ...]:  # noqa: ANN401 - moto's own
     return kinds
 
 
-def _at_the_root(check: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _count_at_the_root(self: ActionCountValidator, node: Any) -> Any:  # noqa: ANN401 - moto's own
     # A check of the root of an expression's tree is one of each node below.
-    def check_root(self: Any, node: Any) -> Any:  # noqa: ANN401 - moto's own
-        return node if node.parent else check(self, node)
-
-    return check_root
+    return node if node.parent else _count_actions(self, node)
 
 
 def _copy_tree(tree: Any) -> Any:  # noqa: ANN401 - moto's own
     return pickle.loads(pickle.dumps(tree))  # noqa: S301 - of this process
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - moto's own
-    # Most of what items hold is text.
-    kind = type(value)
-    if kind is str:
-        return value
-    if kind is DynamoType and value.type not in ("B", "BS"):
-        return {value.type: _plain(value.value)}
-    if kind is dict:
-        return {name: _plain(element) for name, element in value.items()}
-    if kind is list:
-        return [_plain(element) for element in value]
-    return _plain(value.to_json()) if kind is Item else _plain_of_any(value)
-
-
-def _size_of(self: Item) -> int:
-    return sum(
-        len(name.encode())
-        + (len(value.value.encode()) if value.type == "S" else value.size())
-        for name, value in self.attrs.items()
-    )
-
-
-def _copy_item(self: Item, memo: dict[int, Any]) -> Any:  # noqa: ANN401 - moto's own
-    item: Any = object.__new__(type(self))
-    item.hash_key, item.range_key = self.hash_key, self.range_key
-    item.attrs = dict.__new__(LimitedSizeDict)
-    dict.update(item.attrs, self.attrs)
-    for name, value in self.attrs.items():
-        if value.type in _NESTED:
-            dict.__setitem__(item.attrs, name, copy.deepcopy(value, memo))
-    return item
 
 
 def _copy_table(self: Table, memo: dict[int, Any]) -> Any:  # noqa: ANN401 - moto's own
