@@ -6,6 +6,10 @@ gc.disable()  # What an import makes stays: to look for garbage in it takes time
 
 import os
 
+from chalicelib import late_imports
+
+late_imports.spare()
+
 from chalicelib import settings
 from chalicelib.api.app import App, install
 from chalicelib.api.console import console

@@ -129,6 +129,19 @@ def test_the_api_imports_no_work_of_the_other_functions() -> None:
     assert printed(code) == ["chalicelib.background.functions"]
 
 
+def test_what_no_request_needs_is_imported_when_it_is_used() -> None:
+    """But for what the interpreter itself imported; what is used then, works."""
+    code = (
+        "import sys, types; before = set(sys.modules); import app;"
+        " from chalicelib.late_imports import SPARED; from urllib3 import http2;"
+        " print(*[name for name in SPARED if name not in before"
+        " and type(sys.modules[name]) is types.ModuleType]);"
+        " import shutil; print(http2.version('urllib3')[0], shutil.copyfile.__module__)"
+    )
+
+    assert printed(code) == ["2", "shutil"]
+
+
 def test_an_issuers_tokens_are_checked_without_certificates() -> None:
     """PyJWT's import of them takes as long as the rest of it; they work when used."""
     code = (

@@ -1,12 +1,11 @@
 """The methods of identification; the setting `AUTH` chooses one."""
 
-import sys
 from collections.abc import Callable, Mapping
-from importlib.util import LazyLoader, find_spec, module_from_spec
 
 from chalicelib.domain.caller import Caller
 from chalicelib.identity.credentials import Incoming
 from chalicelib.identity.development import identify_in_development
+from chalicelib.late_imports import import_when_used
 from chalicelib.settings import SettingError
 
 Identify = Callable[[Incoming], Caller]
@@ -32,7 +31,7 @@ def choose_identity(method: str, environ: Mapping[str, str]) -> Identify:
         return Keystone(environ).identify
     if method == "oidc":
         # PyJWT imports it for keys in certificates, which no issuer's key set has.
-        _import_when_used("cryptography.x509")
+        import_when_used("cryptography.x509")
         from chalicelib.identity.oidc import Oidc  # noqa: PLC0415 - see above
 
         return Oidc(environ).identify
@@ -45,17 +44,3 @@ def choose_identity(method: str, environ: Mapping[str, str]) -> Identify:
             "AUTH=development accepts every token and is refused in Lambda."
         )
     return identify_in_development
-
-
-def _import_when_used(name: str) -> None:
-    """Let a submodule be imported when something of it is first used.
-
-    It is the recipe of importlib's documentation, and what `from package import` finds.
-    """
-    spec = None if name in sys.modules else find_spec(name)
-    if spec and spec.loader:
-        spec.loader = LazyLoader(spec.loader)
-        module = sys.modules[name] = module_from_spec(spec)
-        spec.loader.exec_module(module)
-        package, _, own = name.rpartition(".")
-        setattr(sys.modules[package], own, module)
