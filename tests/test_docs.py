@@ -332,3 +332,16 @@ def test_every_message_of_a_failure_is_documented(
 def unescaped(cell: str) -> str:
     """Return the text of a table's cell."""
     return cell.replace("\\\\", "\\")
+
+
+@pytest.mark.parametrize(
+    "heading", ["Rules and identity", "Other services", "Images and members", "Lists"]
+)
+def test_every_surviving_mutant_is_of_a_function_that_is_there(heading: str) -> None:
+    """Who renames or removes a function looks at what is said of its mutants."""
+    for row in table(heading, "docs/mutants.md"):
+        room, module, *names = row["function"].strip("`").split(".")
+        found: Any = import_module(f"chalicelib.{room}.{module}")
+        for name in names:
+            found = inspect.getattr_static(found, name)
+        assert names, row
