@@ -74,6 +74,7 @@ def transfer(
         _wait(upload, waits)
         return
     run = Run(upload)
+    is_last = True
     try:
         run.begin()
         move = download if upload.method == WEB_DOWNLOAD else _verify
@@ -83,14 +84,14 @@ def transfer(
         queue.send_upload(run.upload)
         return  # The claim stays: the next run renews it.
     except StaleError:
-        if not _clean_up(run.upload):
-            return  # The claim is that of the run that goes on.
+        is_last = _clean_up(run.upload)
     except (SourceRefused, FormatRefused, FailedError) as exc:
-        fail(run.upload, str(exc))
+        is_last = fail(run.upload, str(exc))
     except (SourceBroken, Unavailable) as exc:
-        _retry_later(run, str(exc))
-    with suppress(Unavailable):  # It ends by itself.
-        claims.release_slot(upload)
+        is_last = _retry_later(run, str(exc))
+    if is_last:  # Else the claim is that of the run that goes on.
+        with suppress(Unavailable):  # It ends by itself.
+            claims.release_slot(upload)
 
 
 def _wait(upload: Upload, waits: int) -> None:
@@ -104,8 +105,11 @@ def _wait(upload: Upload, waits: int) -> None:
     queue.send_upload(upload, delay, waits + 1)
 
 
-def fail(upload: Upload, message: str) -> None:
-    """End an upload as failed: the image has no data, and the reason."""
+def fail(upload: Upload, message: str) -> bool:
+    """End an upload as failed: the image has no data, and the reason.
+
+    Return whether no other run goes on with it.
+    """
     log.warning("%s: upload %s failed: %s", upload.request_id, upload.id, message)
 
     def change(image: Image) -> Image:
@@ -120,7 +124,7 @@ def fail(upload: Upload, message: str) -> None:
     with suppress(StaleError):
         if upload_store.end_upload(upload, failed, change) is None:
             upload_store.save_upload(upload, failed)
-    _clean_up(upload)
+    return _clean_up(upload)
 
 
 def _verify(run: Run, is_out_of_time: IsOutOfTime) -> Digests:
@@ -193,8 +197,11 @@ def _inspect(upload: Upload, size: int, image: Image) -> int | None:
         raise Unavailable("The stored data is no longer in the bucket.") from exc
 
 
-def _retry_later(run: Run, reason: str) -> None:
-    """Save the reason of a failed run, and enqueue the next run with a delay."""
+def _retry_later(run: Run, reason: str) -> bool:
+    """Save the reason of a failed run, and enqueue the next run with a delay.
+
+    Return whether no other run goes on with the upload.
+    """
     upload = run.upload
     log.warning(
         "%s: upload %s will be retried: %s", upload.request_id, upload.id, reason
@@ -202,10 +209,10 @@ def _retry_later(run: Run, reason: str) -> None:
     try:
         run.save(message=reason)
     except StaleError:
-        _clean_up(upload)
-        return
+        return _clean_up(upload)
     delay = min(RETRY_SECONDS * 2 ** max(upload.tries - 1, 0), _DELAY_SECONDS_MAX)
     queue.send_upload(upload, delay)
+    return True
 
 
 def _clean_up(upload: Upload) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from chalicelib import clock
 from chalicelib.background import downloads, runs, sources
 from chalicelib.domain.uploads import UploadState
+from chalicelib.errors import StaleError, Unavailable
 from chalicelib.store import claims, objects, queue
 from chalicelib.store import uploads as upload_store
 from infra.local.worker import Pump
@@ -221,21 +222,34 @@ def test_a_claim_of_a_run_that_was_killed_ends_by_itself(
     assert claimed == [False, True, True]
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        StaleError(),
+        runs.FailedError("The stored data differs from the downloaded data."),
+        Unavailable("S3 does not answer."),
+    ],
+    ids=["finds it so", "fails", "is to be retried"],
+)
 @pytest.mark.usefixtures("one_slot")
 def test_a_run_that_was_overtaken_leaves_the_claim_to_the_other(
-    producer: Actor, image_id: str, source: WebSource, monkeypatch: pytest.MonkeyPatch
+    producer: Actor,
+    image_id: str,
+    source: WebSource,
+    monkeypatch: pytest.MonkeyPatch,
+    end: Exception,
 ) -> None:
     """A message may be delivered twice; the project has no slot more by it."""
     upload_id = ask_import(producer, image_id, source)
     latest = partial(upload_store.load_upload, image_id, upload_id)
-    put_part, claimed = objects.put_part, []
+    claimed = []
 
-    def be_overtaken(upload: Any, number: int, content: bytes) -> None:
+    def be_overtaken(*_: Any) -> None:
         other = latest()
         assert other
         claimed.append(claims.claim_slot(other))
         runs.Run(other).begin()
-        put_part(upload, number, content)
+        raise end
 
     monkeypatch.setattr(objects, "put_part", be_overtaken)
 
