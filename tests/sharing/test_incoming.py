@@ -4,13 +4,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from pynamodb.expressions.update import Action
 
 from chalicelib.api import extension
+from chalicelib.store.items import MemberItem
+from chalicelib.store.keys import member_key
 from infra.local.worker import Pump
 from tests.actors import Actor, Response, Send
-from tests.aws_faults import stored
+from tests.aws_faults import on, stored
 from tests.configuring import configure
-from tests.lagging import lagging_table
+from tests.lagging import lagging_indexes, lagging_table
 from tests.scene import at
 
 INCOMING = "/ext/v1/incoming"
@@ -186,6 +189,114 @@ def test_an_offer_comes_and_goes_at_once(producer: Actor, consumer: Actor) -> No
 
     assert new == ([image_id], 200)
     assert revoked == ([], 404)
+
+
+def test_offers_stand_where_they_belong_while_the_indexes_lag(
+    send: Send, producer: Actor, consumer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New ones and answers; the counts are of others' pending offers alone."""
+    other, muted = Actor(send, "other"), Actor(send, "muted")
+    consumer.put("/ext/v1/rules/muted", {"effect": "mute"})
+    images = []
+    for minute, who in enumerate((producer, other, producer, other)):
+        at(monkeypatch, f"2026-11-28T10:0{minute}:00Z")
+        images.append(shared(who, "consumer"))
+    consumer.set_status(images[0], "accepted")
+    shared(consumer, "consumer")
+    queries = [f"?status={status}" for status in ("pending", "accepted", "all")]
+    queries += ["?producer_id=producer", "?muted=true"]
+
+    def lists() -> list[list[str]]:
+        return [offered(consumer, query) for query in queries]
+
+    with lagging_indexes():
+        at(monkeypatch, "2026-11-28T11:00:00Z")
+        consumer.set_status(images[1], "accepted")
+        for second, who in enumerate((producer, other, muted)):
+            at(monkeypatch, f"2026-11-28T11:00:0{second}Z")
+            images.append(shared(who, "consumer"))
+        consumer.set_status(images[4], "accepted")
+        lagging = lists()
+
+    places = ([5, 3, 2], [4, 1, 0], [5, 4, 3, 2, 1, 0], [2], [6])
+    assert lagging == [[images[place] for place in some] for some in places]
+    assert lists() == lagging
+    assert consumer.get(f"{INCOMING}?status=all").document["counts"] == {
+        "pending": 3,
+        "muted": 1,
+        "approximate": True,
+    }
+
+
+def test_of_more_offers_than_are_sorted_the_newest_images_are_shown(
+    producer: Actor, consumer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list says so, if it is of that status; a hint still proposes an older one."""
+    monkeypatch.setattr("chalicelib.store.incoming.OFFERS_MAX", 2)
+    images = []
+    for minute in range(4):
+        at(monkeypatch, f"2026-11-28T10:0{minute}:00Z")
+        images.append(producer.make_image())
+    other = shared(producer, "consumer")
+    consumer.set_status(other, "accepted")
+    for minute in (3, 2, 1, 0):
+        at(monkeypatch, f"2026-11-28T11:0{9 - 2 * minute}:00Z")
+        producer.share(images[minute], "consumer")
+
+    hinted = consumer.get(INCOMING).document
+    at(monkeypatch, "2026-11-28T12:00:00Z")
+    later = consumer.get(INCOMING).document
+    accepted = consumer.get(f"{INCOMING}?status=accepted").document
+
+    def ids(document: Any) -> list[str]:
+        return [one["image_id"] for one in document["memberships"]]
+
+    assert ids(hinted) == [images[number] for number in (0, 2, 3)]
+    assert (ids(later), later["truncated"]) == ([images[2], images[3]], True)
+    assert (ids(accepted), "truncated" in accepted) == ([other], False)
+
+
+def test_a_list_reads_no_more_hints_than_it_shows(
+    producer: Actor, consumer: Actor
+) -> None:
+    """However many offers are new."""
+    images = [producer.make_image() for _ in range(4)]
+    counted: list[int] = []
+
+    with (
+        lagging_indexes(),
+        on(
+            "after-call.dynamodb.Query",
+            lambda parsed, **_: counted.append(parsed["ScannedCount"]),
+        ),
+    ):
+        for image_id in images:
+            producer.share(image_id, "consumer")
+        consumer.get(f"{INCOMING}?limit=2")
+
+    assert max(counted) == 2
+
+
+def test_an_offer_without_a_time_is_as_old_as_its_image(
+    producer: Actor, consumer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of earlier releases lack `offered_at`, the oldest ones `owner` as well."""
+    images = []
+    for minute in range(4):
+        at(monkeypatch, f"2026-11-28T10:0{minute}:00Z")
+        images.append(producer.make_image())
+    for minute in (3, 2, 1, 0):
+        at(monkeypatch, f"2026-11-28T11:0{9 - minute}:00Z")
+        producer.share(images[minute], "consumer")
+    for number in (0, 2, 3):
+        actions: list[Action] = [MemberItem.offered_at.remove()]
+        actions += [MemberItem.owner.remove()] if number == 0 else []
+        MemberItem(*member_key(images[number], "consumer")).update(actions=actions)
+    at(monkeypatch, "2026-11-28T12:00:00Z")
+
+    ordered = [images[number] for number in (1, 3, 2, 0)]
+    assert offered(consumer) == offered(consumer, "?limit=1") == ordered
+    assert consumer.get(INCOMING).document["counts"]["pending"] == 4
 
 
 @pytest.mark.parametrize(("act", "status"), [("private", 403), ("deleted", 404)])
