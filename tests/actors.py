@@ -201,7 +201,10 @@ class Actor:
     def pages(self, query: str = "") -> list[list[str]]:
         """Follow the project's list to its end; give the ids on each page, in order."""
         target, pages = f"/v2/images{query}", []
+        followed: set[str] = set()
         while target:
+            assert target not in followed, f"{target} is a page of itself"
+            followed.add(target)
             response = self.get(target)
             assert response.status == 200, response.body
             pages.append([image["id"] for image in response.document["images"]])

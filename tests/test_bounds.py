@@ -134,14 +134,15 @@ def test_a_page_that_ends_early_goes_on_where_it_stopped(
     assert marker in {image.id for image in some[10:21]}
 
 
+@pytest.mark.parametrize("most", [6, 10, 15])
 def test_a_filter_that_matches_nothing_is_told_to_be_narrowed(
-    producer: Actor, bound: Bound
+    most: int, producer: Actor, bound: Bound
 ) -> None:
     """
     400 that names the filter; an empty page with `next` would end a client's list.
     """
     fill(*map(image_item, images(30)))
-    bound(page_reads_max=10)
+    bound(page_reads_max=most)
 
     response = producer.get("/v2/images?tag=rare&protected=true&limit=5")
 
@@ -267,6 +268,28 @@ def test_too_many_images_are_not_sorted(producer: Actor, bound: Bound) -> None:
     assert (response.status, response.document) == TOO_MANY_TO_SORT
     assert len(producer.listed("?sort=name:asc&name=image-1")) == 1
     assert len(producer.listed()) == 6
+    bound(sort_images_max=6)
+    assert len(producer.listed("?sort=name:asc")) == 6
+
+
+@pytest.mark.parametrize(("slice_max", "reads"), [(250, 1), (3, 1), (2, 2)])
+def test_what_is_read_for_its_place_is_read_once(
+    slice_max: int, reads: int, producer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless there are more images than are read at once: all may not fit in memory."""
+    for module in (lists, sorted_candidates):
+        monkeypatch.setattr(module, "SLICE_MAX", slice_max)
+    fill(*map(image_item, images(3)))
+    read: list[int] = []
+
+    def note(parsed: dict[str, Any], **_: Any) -> None:
+        read.extend(map(len, parsed["Responses"].values()))
+
+    with on("after-call.dynamodb.BatchGetItem", note):
+        assert len(producer.listed("?sort=status,id:asc")) == 3
+
+    assert sum(read) == 3 * reads
+    assert max(read) <= slice_max
 
 
 def test_too_many_index_rows_are_not_sorted(
