@@ -23,6 +23,7 @@ from infra.openapi.calls import CALLS, FILE_OF_PAGE, PAGE, TEXT, UPLOADS, Call
 from infra.openapi.documents import DATA, DOCUMENTS
 from infra.openapi.examples import EXAMPLES, MESSAGES
 from infra.openapi.parameters import HEADERS, list_parameters, path_parameter
+from infra.openapi.schemas import STRING, ref
 from infra.openapi.sharing import SHARING_QUERIES
 
 FILE: Final = files.FILES / docs.DOCUMENT
@@ -30,7 +31,6 @@ ERRORS_MIN: Final = 400
 PROBLEM_TYPE: Final = "application/problem+json"
 HTML_TYPE: Final = ERROR_TYPE.partition(";")[0]
 
-_TEXT: Final[Json] = {"type": "string"}
 _TAGS: Final = {
     "discovery": "Versions, schemas, and whether the service responds",
     "docs": "This document, and a page of it",
@@ -51,7 +51,7 @@ _REASONS: Final = {
 }
 _ALWAYS: Final = frozenset({"x-openstack-request-id", "Location", "ETag"})
 _HEADERS: Final[dict[str, Json]] = {
-    name: {"description": words, "required": name in _ALWAYS, "schema": _TEXT}
+    name: {"description": words, "required": name in _ALWAYS, "schema": STRING}
     for name, words in {
         "x-openstack-request-id": "The id of the request, which the log has, too",
         "x-reason": "One word for programs that says why",
@@ -75,12 +75,12 @@ _OF_STATUS: Final = {
 
 _FORMS: Final[dict[str, Json]] = {
     DATA: {DATA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
-    TEXT: {TEXT_TYPE.partition(";")[0]: {"schema": _TEXT, "example": "OK"}},
-    PAGE: {HTML_TYPE: {"schema": _TEXT}},
+    TEXT: {TEXT_TYPE.partition(";")[0]: {"schema": STRING, "example": "OK"}},
+    PAGE: {HTML_TYPE: {"schema": STRING}},
     FILE_OF_PAGE: {
         JSON_TYPE: {"schema": {"type": "object"}},
-        "text/javascript": {"schema": _TEXT},
-        "text/css": {"schema": _TEXT},
+        "text/javascript": {"schema": STRING},
+        "text/css": {"schema": STRING},
     },
 }
 """The media types and schemas of what is not a JSON document."""
@@ -234,16 +234,12 @@ def _header_refs(names: list[str]) -> Json:
 
 def _json_form(name: str) -> Json:
     example = _example(EXAMPLES[name]) if name in EXAMPLES else {}
-    return {"schema": _schema(name), **example}
+    return {"schema": ref(name), **example}
 
 
 def _example(value: Any) -> Json:  # noqa: ANN401 - any JSON
     # Not `example`: RapiDoc takes it for none, and makes one up.
     return {"examples": {"example": {"value": value}}}
-
-
-def _schema(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _refusal(path: str, status: int) -> str:
@@ -265,8 +261,8 @@ def _refusals() -> Iterator[tuple[str, Json]]:
             | {
                 "headers": _header_refs(headers),
                 "content": {
-                    JSON_TYPE: {"schema": _schema("error"), **_example(error)},
-                    HTML_TYPE: {"schema": _TEXT, **_example(page)},
+                    JSON_TYPE: {"schema": ref("error"), **_example(error)},
+                    HTML_TYPE: {"schema": STRING, **_example(page)},
                 },
             },
         )
@@ -282,7 +278,7 @@ def _refusals() -> Iterator[tuple[str, Json]]:
             | {
                 "headers": _header_refs(headers),
                 "content": {
-                    PROBLEM_TYPE: {"schema": _schema("problem"), **_example(problem)}
+                    PROBLEM_TYPE: {"schema": ref("problem"), **_example(problem)}
                 },
             },
         )

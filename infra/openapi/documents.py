@@ -14,28 +14,13 @@ from chalicelib.domain.images import (
 from chalicelib.domain.members import MemberStatus
 from chalicelib.domain.uploads import IMPORT_METHODS, UploadState
 from infra.openapi.examples import EXAMPLES
+from infra.openapi.schemas import COUNT, NULLABLE, STRING, list_of, object_of, ref
 from infra.openapi.sharing import SHARING_DOCUMENTS
 
 DATA: Final = "data"
 """The name of an image's data, which has no schema."""
 
-_TEXT: Final[Json] = {"type": "string"}
-_COUNT: Final[Json] = {"type": "integer", "minimum": 0}
-_NULLABLE: Final[Json] = {"type": ["string", "null"]}
-_STATE: Final[Json] = {"$ref": "#/components/schemas/upload-state"}
-
-
-def _object(properties: Json, *optional: str) -> Json:
-    required = [name for name in properties if name not in optional]
-    return {"type": "object", "required": required, "properties": properties}
-
-
-def _list(name: str) -> Json:
-    return {"type": "array", "items": _ref(name)}
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
+_STATE: Final = ref("upload-state")
 
 
 def _constant(value: Any) -> Json:  # noqa: ANN401 - any JSON
@@ -54,8 +39,8 @@ def _named(schema: Json) -> Json:
     (name,) = (title for title, known in ENUMERATIONS.items() if known == words)
     rest = {key: schema[key] for key in schema if key not in ("type", "enum")}
     if None in schema["enum"]:
-        return {"anyOf": [_ref(name), {"type": "null"}], **rest}
-    return {"allOf": [_ref(name)], **rest}
+        return {"anyOf": [ref(name), {"type": "null"}], **rest}
+    return {"allOf": [ref(name)], **rest}
 
 
 ENUMERATIONS: Final = {
@@ -78,14 +63,14 @@ _OWN_FORM: Final = ("new-image", "import", "member-update")
 """The bodies whose description differs in form from what validates them."""
 
 _UPLOAD: Final[Json] = {
-    **dict.fromkeys(("self", "id", "image_id"), _TEXT),
+    **dict.fromkeys(("self", "id", "image_id"), STRING),
     "state": _STATE,
-    "size": {**_COUNT, "description": "Size of the whole data in bytes"},
-    "part_size": {**_COUNT, "description": "Size of each part but the last in bytes"},
-    "part_count": _COUNT,
-    "hashed": {**_COUNT, "description": "Bytes that the service has hashed so far"},
-    "message": {**_TEXT, "description": "Why the upload failed"},
-    **dict.fromkeys(("created_at", "updated_at"), _TEXT),
+    "size": {**COUNT, "description": "Size of the whole data in bytes"},
+    "part_size": {**COUNT, "description": "Size of each part but the last in bytes"},
+    "part_count": COUNT,
+    "hashed": {**COUNT, "description": "Bytes that the service has hashed so far"},
+    "message": {**STRING, "description": "Why the upload failed"},
+    **dict.fromkeys(("created_at", "updated_at"), STRING),
 }
 _POINTER: Final[Json] = {
     "type": "string",
@@ -93,65 +78,65 @@ _POINTER: Final[Json] = {
     "description": "JSON pointer to an attribute or a custom property, as /name",
 }
 _PARTS: Final[Json] = {
-    "parts": {"type": "array", "items": _ref("part-url")},
-    "expires_in": {**_COUNT, "description": "How long the URLs are valid, in seconds"},
+    "parts": {"type": "array", "items": ref("part-url")},
+    "expires_in": {**COUNT, "description": "How long the URLs are valid, in seconds"},
 }
 
 DOCUMENTS: Final[dict[str, Json]] = {
     **{name: {"type": "string", "enum": words} for name, words in ENUMERATIONS.items()},
-    "error": _object({"code": _TEXT, "title": _TEXT, "message": _TEXT}),
-    "problem": _object(
+    "error": object_of({"code": STRING, "title": STRING, "message": STRING}),
+    "problem": object_of(
         {
-            "title": _TEXT,
+            "title": STRING,
             "status": {"type": "integer"},
-            "detail": _TEXT,
-            "reason": _TEXT,
+            "detail": STRING,
+            "reason": STRING,
         }
     ),
     "schema": {"type": "object", "description": "A JSON schema"},
-    "versions": _object({"versions": _list("version")}),
-    "version": _object(
+    "versions": object_of({"versions": list_of("version")}),
+    "version": object_of(
         {
-            "id": _TEXT,
+            "id": STRING,
             "status": {"enum": ["CURRENT", "SUPPORTED"]},
-            "links": _list("link"),
+            "links": list_of("link"),
         }
     ),
-    "link": _object({"rel": _TEXT, "href": _TEXT}),
-    "import-info": _object({"import-methods": _ref("import-methods")}),
-    "import-methods": _object(
+    "link": object_of({"rel": STRING, "href": STRING}),
+    "import-info": object_of({"import-methods": ref("import-methods")}),
+    "import-methods": object_of(
         {
-            "description": _TEXT,
+            "description": STRING,
             "type": _constant("array"),
             "value": {"type": "array", "items": {"enum": list(IMPORT_METHODS)}},
         }
     ),
-    "stores-info": _object({"stores": _list("store")}),
-    "store": _object({"id": _TEXT, "default": _constant("true")}),
-    "usage-info": _object(
-        {"usage": {"type": "object", "additionalProperties": _ref("quota")}}
+    "stores-info": object_of({"stores": list_of("store")}),
+    "store": object_of({"id": STRING, "default": _constant("true")}),
+    "usage-info": object_of(
+        {"usage": {"type": "object", "additionalProperties": ref("quota")}}
     ),
-    "quota": _object({"limit": {"type": "integer"}, "usage": {"type": "integer"}}),
+    "quota": object_of({"limit": {"type": "integer"}, "usage": {"type": "integer"}}),
     "image": {
         "type": "object",
         "required": [*BASE, "self", "file", "schema"],
         "properties": {
             **{name: _IMAGE[name] for name in _IMAGE if name in EXAMPLES["image"]},
-            **{name: {"readOnly": True, **_TEXT} for name in _ON_SOME},
+            **{name: {"readOnly": True, **STRING} for name in _ON_SOME},
         },
-        "additionalProperties": _TEXT,
+        "additionalProperties": STRING,
     },
-    "images": _object(
+    "images": object_of(
         {
-            "images": _list("image"),
-            "first": _TEXT,
-            "next": {**_TEXT, "description": "The next page; absent on the last one"},
-            "schema": _TEXT,
+            "images": list_of("image"),
+            "first": STRING,
+            "next": {**STRING, "description": "The next page; absent on the last one"},
+            "schema": STRING,
         },
         "next",
     ),
-    "member": _object(_with_names(SCHEMAS["member"]["properties"])),
-    "members": _object({"members": _list("member"), "schema": _TEXT}),
+    "member": object_of(_with_names(SCHEMAS["member"]["properties"])),
+    "members": object_of({"members": list_of("member"), "schema": STRING}),
     "new-image": {
         **_NEW_IMAGE,
         "properties": {
@@ -167,33 +152,33 @@ DOCUMENTS: Final[dict[str, Json]] = {
     },
     "patch": {
         "type": "array",
-        "items": {"anyOf": [_ref("set-operation"), _ref("remove-operation")]},
+        "items": {"anyOf": [ref("set-operation"), ref("remove-operation")]},
     },
-    "set-operation": _object(
+    "set-operation": object_of(
         {"op": {"enum": ["add", "replace"]}, "path": _POINTER, "value": {}}
     ),
-    "remove-operation": _object({"op": _constant("remove"), "path": _POINTER}),
+    "remove-operation": object_of({"op": _constant("remove"), "path": _POINTER}),
     "old-patch": {
         "type": "array",
         "items": {
-            "anyOf": [_ref(f"old-{op}-operation") for op in patch.OPERATIONS],
+            "anyOf": [ref(f"old-{op}-operation") for op in patch.OPERATIONS],
         },
     },
     **{
-        f"old-{op}-operation": _object(
+        f"old-{op}-operation": object_of(
             {op: _POINTER, **({} if op == "remove" else {"value": {}})}
         )
         for op in patch.OPERATIONS
     },
     "import": {
         **_IMPORT,
-        "properties": {**_IMPORT["properties"], "method": _ref("import-method")},
+        "properties": {**_IMPORT["properties"], "method": ref("import-method")},
     },
     "import-method": {
         **_METHOD,
         "properties": {
             **_METHOD["properties"],
-            "uri": {**_TEXT, **_METHOD["properties"]["uri"]},
+            "uri": {**STRING, **_METHOD["properties"]["uri"]},
         },
     },
     "member-update": {
@@ -202,27 +187,27 @@ DOCUMENTS: Final[dict[str, Json]] = {
     },
     **{name: BODIES[name] for name in BODIES if name not in _OWN_FORM},
     **SHARING_DOCUMENTS,
-    "tasks": _object({"tasks": _list("task")}),
-    "task": _object(
+    "tasks": object_of({"tasks": list_of("task")}),
+    "task": object_of(
         {
-            **dict.fromkeys(("id", "image_id", "request_id", "user_id"), _TEXT),
+            **dict.fromkeys(("id", "image_id", "request_id", "user_id"), STRING),
             "type": _constant("api_image_import"),
             "status": _STATE,
-            "owner": _TEXT,
-            "expires_at": _NULLABLE,
-            **dict.fromkeys(("created_at", "updated_at"), _TEXT),
+            "owner": STRING,
+            "expires_at": NULLABLE,
+            **dict.fromkeys(("created_at", "updated_at"), STRING),
             "deleted_at": {"type": "null"},
             "deleted": {"type": "boolean"},
-            "input": _object({"image_id": _TEXT, "import_req": {"type": "object"}}),
+            "input": object_of({"image_id": STRING, "import_req": {"type": "object"}}),
             "result": {"type": ["object", "null"]},
-            "message": _TEXT,
+            "message": STRING,
         }
     ),
-    "upload": _object({**_UPLOAD, "arrived": _list("arrived-part")}, "arrived"),
-    "uploads": _object({"uploads": _list("upload")}),
-    "begun-upload": _object({**_UPLOAD, **_PARTS}),
-    "part-urls": _object(_PARTS),
-    "part-url": _object({"part_number": _COUNT, "size": _COUNT, "url": _TEXT}),
-    "arrived-part": _object({"part_number": _COUNT, "size": _COUNT, "etag": _TEXT}),
+    "upload": object_of({**_UPLOAD, "arrived": list_of("arrived-part")}, "arrived"),
+    "uploads": object_of({"uploads": list_of("upload")}),
+    "begun-upload": object_of({**_UPLOAD, **_PARTS}),
+    "part-urls": object_of(_PARTS),
+    "part-url": object_of({"part_number": COUNT, "size": COUNT, "url": STRING}),
+    "arrived-part": object_of({"part_number": COUNT, "size": COUNT, "etag": STRING}),
 }
 """The schemas, by name."""

@@ -1,6 +1,6 @@
 """The parameters of paths, queries and headers."""
 
-from typing import Any, Final
+from typing import Final
 
 from chalicelib.api import list_parameters as listing
 from chalicelib.api.schemas import Json
@@ -8,9 +8,8 @@ from chalicelib.domain.images import STORE, Visibility
 from chalicelib.domain.list_queries import ALL, SORT_DIRECTIONS, SORT_KEYS
 from chalicelib.domain.members import MemberStatus
 from infra.openapi.examples import IMAGE_ID, UPLOAD_ID
+from infra.openapi.schemas import COUNT, STRING, one_of, query_parameter
 
-_TEXT: Final[Json] = {"type": "string"}
-_NUMBER: Final[Json] = {"type": "integer", "minimum": 0}
 _EXAMPLES: Final = {
     "image_id": IMAGE_ID,
     "member_id": "consumer",
@@ -31,20 +30,6 @@ _PATHS: Final = {
 }
 
 
-def _parameter(name: str, schema: Json, description: str, **more: Any) -> Json:  # noqa: ANN401 - JSON
-    return {
-        "name": name,
-        "in": "query",
-        "description": description,
-        "schema": schema,
-        **more,
-    }
-
-
-def _words(*words: str) -> Json:
-    return {"type": "string", "enum": [str(word) for word in words]}
-
-
 def path_parameter(name: str) -> Json:
     """Describe a parameter of a path."""
     return {
@@ -52,7 +37,7 @@ def path_parameter(name: str) -> Json:
         "in": "path",
         "required": True,
         "description": _PATHS[name],
-        "schema": _TEXT,
+        "schema": STRING,
         "example": _EXAMPLES[name],
     }
 
@@ -70,61 +55,61 @@ def _filter(name: str) -> Json:
         words = (
             f"The time, as 2026-11-24T08:00:00Z, after one of {operators} or nothing"
         )
-        return _parameter(name, _TEXT, words)
+        return query_parameter(name, STRING, words)
     if name in listing.LISTABLE:
         words = f"The {name}, or several after in: and between commas"
-        return _parameter(name, _TEXT, words)
+        return query_parameter(name, STRING, words)
     if bound in listing.NUMBERS and bound != name:
         most = "most" if name.endswith("_max") else "least"
         schema = {"type": "integer"}
-        return _parameter(name, schema, f"What {bound} must be at {most}")
-    schema = _NUMBER if name in listing.NUMBERS else _TEXT
-    return _parameter(name, schema, f"What {name} must be")
+        return query_parameter(name, schema, f"What {bound} must be at {most}")
+    schema = COUNT if name in listing.NUMBERS else STRING
+    return query_parameter(name, schema, f"What {name} must be")
 
 
 _PAGING: Final = [
-    _parameter("limit", _NUMBER, "The number of images on a page, at most"),
-    _parameter("marker", _TEXT, "The id of the image that the page starts after"),
-    _parameter(
+    query_parameter("limit", COUNT, "The number of images on a page, at most"),
+    query_parameter("marker", STRING, "The id of the image that the page starts after"),
+    query_parameter(
         "sort",
-        _TEXT,
+        STRING,
         "Instead of sort_key and sort_dir: name:asc,created_at:desc",
     ),
-    _parameter(
+    query_parameter(
         "sort_key",
-        {"type": "array", "items": _words(*SORT_KEYS)},
+        {"type": "array", "items": one_of(*SORT_KEYS)},
         "What to sort by; the first counts most",
     ),
-    _parameter(
+    query_parameter(
         "sort_dir",
-        {"type": "array", "items": _words(*SORT_DIRECTIONS)},
+        {"type": "array", "items": one_of(*SORT_DIRECTIONS)},
         "The direction, once or once for each sort_key",
     ),
-    _parameter(
+    query_parameter(
         "member_status",
-        _words(*MemberStatus, ALL),
+        one_of(*MemberStatus, ALL),
         "Which shares to list, by the status that your project set",
     ),
 ]
 _SPECIAL: Final = {
-    "tag": _parameter(
+    "tag": query_parameter(
         "tag",
-        {"type": "array", "items": _TEXT},
+        {"type": "array", "items": STRING},
         "A tag that the image must have; several must all be there",
     ),
-    "protected": _parameter(
+    "protected": query_parameter(
         "protected", {"type": "boolean"}, "Whether it is protected from deletion"
     ),
-    "os_hidden": _parameter(
+    "os_hidden": query_parameter(
         "os_hidden", {"type": "boolean"}, "Whether it is hidden; false if absent"
     ),
-    "visibility": _parameter(
-        "visibility", _words(*Visibility, ALL), "The visibility of the image"
+    "visibility": query_parameter(
+        "visibility", one_of(*Visibility, ALL), "The visibility of the image"
     ),
 }
-_PROPERTIES: Final = _parameter(
+_PROPERTIES: Final = query_parameter(
     "properties",
-    {"type": "object", "additionalProperties": _TEXT},
+    {"type": "object", "additionalProperties": STRING},
     "Custom properties that the image must have: each other key is the name of one",
     style="form",
     explode=True,
@@ -134,20 +119,20 @@ _RANGE: Final[Json] = {
     "name": "Range",
     "in": "header",
     "description": "One range of bytes, which S3 cuts out: bytes=0-1023",
-    "schema": _TEXT,
+    "schema": STRING,
 }
 _IMAGE_SIZE: Final[Json] = {
     "name": "X-OpenStack-Image-Size",
     "in": "header",
     "description": "The size of the data in bytes; if it differs, the answer is 400",
-    "schema": _NUMBER,
+    "schema": COUNT,
 }
 
 _STORE: Final[Json] = {
     "name": "X-Image-Meta-Store",
     "in": "header",
     "description": "The store; there is one",
-    "schema": _words(STORE),
+    "schema": one_of(STORE),
 }
 
 HEADERS: Final = {
