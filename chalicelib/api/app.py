@@ -21,7 +21,7 @@ from chalicelib.api.requests import (
     parse_endpoint,
     path_of,
 )
-from chalicelib.api.responses import JSON_TYPE, json_response
+from chalicelib.api.responses import JSON_TYPE, PROBLEM_TYPE, json_response
 from chalicelib.domain.images import with_lower_case_ids
 from chalicelib.errors import (
     ERROR_TYPE,
@@ -192,9 +192,7 @@ def _error_response(
     text = message or "Internal server error."
     if path_of(request).startswith(EXTENSION_PREFIX):
         problem = {"title": title, "status": status, "detail": text, "reason": reason}
-        return json_response(
-            problem, status, {"Content-Type": "application/problem+json"}
-        )
+        return json_response(problem, status, {"Content-Type": PROBLEM_TYPE})
     if JSON_TYPE in request.headers.get("accept", "").lower():
         return json_response({"code": code, "title": title, "message": text}, status)
     return Response(

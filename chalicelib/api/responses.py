@@ -16,6 +16,7 @@ from chalicelib.domain.members import Member
 from chalicelib.domain.uploads import IMPORT_METHODS, UPLOAD_KEPT, Upload, UploadState
 
 JSON_TYPE: Final = "application/json"
+PROBLEM_TYPE: Final = "application/problem+json"
 TEXT_TYPE: Final = "text/plain; charset=UTF-8"
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False).encode

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chalicelib.api.console import CONSOLE
+from chalicelib.api.data import IMAGE
 from chalicelib.api.extension import EXTENSION
+from chalicelib.api.images import ACTIONS, TAG
 from chalicelib.api.incoming import INCOMING, OFFER
+from chalicelib.api.members import MEMBER, MEMBERS
 from chalicelib.api.outgoing import IMAGE_SHARES, OUTGOING, RECIPIENT, SHARE
 from chalicelib.api.patch import NEW_TYPE, OLD_TYPE
 from chalicelib.api.profiles import PROFILE, RULE, RULES, VERIFIED
 from chalicelib.api.responses import JSON_TYPE
+from chalicelib.api.uploads import UPLOAD, UPLOADS
 from chalicelib.domain.images import DATA_TYPE
 from infra.openapi.documents import DATA
 
@@ -21,13 +25,6 @@ TEXT: Final = "text"
 PAGE: Final = "page"
 FILE_OF_PAGE: Final = "file"
 """The names of documents that are not JSON, or not all of them."""
-
-IMAGE: Final = "/v2/images/{image_id}"
-MEMBERS: Final = f"{IMAGE}/members"
-MEMBER: Final = f"{MEMBERS}/{{member_id}}"
-TAG: Final = f"{IMAGE}/tags/{{tag}}"
-UPLOADS: Final = "/ext/v1/images/{image_id}/uploads"
-UPLOAD: Final = f"{UPLOADS}/{{upload_id}}"
 
 _CHANGE: Final = (400, 403, 404, 409)
 
@@ -77,8 +74,8 @@ CALLS: Final[dict[tuple[str, str], Call]] = {
     ("DELETE", IMAGE): Call({204: None}, _CHANGE),
     ("PUT", TAG): Call({204: None}, (*_CHANGE, 413)),
     ("DELETE", TAG): Call({204: None}, _CHANGE),
-    ("POST", f"{IMAGE}/actions/deactivate"): Call({204: None}, _CHANGE),
-    ("POST", f"{IMAGE}/actions/reactivate"): Call({204: None}, _CHANGE),
+    ("POST", f"{ACTIONS}/deactivate"): Call({204: None}, _CHANGE),
+    ("POST", f"{ACTIONS}/reactivate"): Call({204: None}, _CHANGE),
     ("PUT", f"{IMAGE}/file"): Call(
         {204: None}, (*_CHANGE, 413, 415), {DATA_TYPE: DATA}
     ),

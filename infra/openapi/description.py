@@ -15,11 +15,12 @@ from chalicelib.api.app import METHODS
 from chalicelib.api.discovery import VERSIONS
 from chalicelib.api.extension import EXTENSION
 from chalicelib.api.requests import EXTENSION_PREFIX
-from chalicelib.api.responses import JSON_TYPE, TEXT_TYPE
+from chalicelib.api.responses import JSON_TYPE, PROBLEM_TYPE, TEXT_TYPE
 from chalicelib.api.schemas import Json
+from chalicelib.api.uploads import UPLOADS
 from chalicelib.domain.images import DATA_TYPE
 from chalicelib.errors import ERROR_TYPE, ApiError, error_page, title_of
-from infra.openapi.calls import CALLS, FILE_OF_PAGE, PAGE, TEXT, UPLOADS, Call
+from infra.openapi.calls import CALLS, FILE_OF_PAGE, PAGE, TEXT, Call
 from infra.openapi.documents import DATA, DOCUMENTS
 from infra.openapi.examples import EXAMPLES, MESSAGES
 from infra.openapi.parameters import HEADERS, list_parameters, path_parameter
@@ -27,8 +28,6 @@ from infra.openapi.schemas import STRING, ref
 from infra.openapi.sharing import SHARING_QUERIES
 
 FILE: Final = files.FILES / docs.DOCUMENT
-ERRORS_MIN: Final = 400
-PROBLEM_TYPE: Final = "application/problem+json"
 HTML_TYPE: Final = ERROR_TYPE.partition(";")[0]
 
 _TAGS: Final = {
