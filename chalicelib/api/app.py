@@ -91,11 +91,13 @@ def install(app: App, identify: Identify) -> None:
         request: Request, proceed: Callable[[Request], Response]
     ) -> Response:
         request_id = f"req-{ids.new_id()}"
+        path = path_of(request)
         methods = allowed[request.context["resourcePath"]]
         try:
             response = cors.preflight(request, methods)
             if response is None:
-                _identify_caller(request, identify, request_id)
+                _identify_caller(request, path, identify, request_id)
+                _check_path(path)
                 response = _retry_if_stale(request, proceed)
             if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
                 _refuse_method(methods)()  # Chalice's own, for a method of no standard.
@@ -110,7 +112,7 @@ def install(app: App, identify: Identify) -> None:
             # Chalice's own: only its handling of a bug, which it logs, is left to it.
             app.log.error("%s: the bug above", request_id)
             response = _error_response(request, HTTPStatus(response.status_code), None)
-        if _needs_token(path_of(request)):
+        if needs_token(path):
             response.headers.setdefault("Cache-Control", "no-store")
         response.headers |= SECURITY_HEADERS
         response.headers["x-openstack-request-id"] = request_id
@@ -124,33 +126,40 @@ def install(app: App, identify: Identify) -> None:
         )
 
 
-def _identify_caller(request: Request, identify: Identify, request_id: str) -> None:
+def _identify_caller(
+    request: Request, path: str, identify: Identify, request_id: str
+) -> None:
     """Identify the caller of a request, where the path needs one.
 
     Raises:
         Unauthorized: The token is missing or not valid.
         Unavailable: The identity service does not answer.
-        NotFound: No path of this API ends in a slash.
     """
-    path = path_of(request)
-    if path in _WITH_SLASH:
+    if not needs_token(path):
         return
-    if _needs_token(path):
-        incoming = Incoming(request.method, path, request.headers, request_id)
-        try:
-            request.context["caller"] = identify(incoming)
-        except ApiError:
-            raise
-        except Exception as exc:  # Whatever breaks there, nobody gets by.
-            raise Unavailable("The identity service is unavailable; retry.") from exc
-    if is_off(path):
-        raise NotFound(NO_RESOURCE)
-    if path.endswith("/") and not OTHER_VERSION.match(path):
-        raise NotFound(NO_RESOURCE)
+    incoming = Incoming(request.method, path, request.headers, request_id)
+    try:
+        request.context["caller"] = identify(incoming)
+    except ApiError:
+        raise
+    except Exception as exc:  # Whatever breaks there, nobody gets by.
+        raise Unavailable("The identity service is unavailable; retry.") from exc
 
 
-def _needs_token(path: str) -> bool:
+def needs_token(path: str) -> bool:
+    """Return whether only a caller who is identified may use a path."""
     return path.startswith(("/v2/", EXTENSION_PREFIX)) and path not in _WITH_SLASH
+
+
+def _check_path(path: str) -> None:
+    """Check that a path is one that is served: few end in a slash.
+
+    Raises:
+        NotFound: It is not.
+    """
+    ends_wrong = path.endswith("/") and path not in _WITH_SLASH
+    if is_off(path) or (ends_wrong and not OTHER_VERSION.match(path)):
+        raise NotFound(NO_RESOURCE)
 
 
 def _retry_if_stale(

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from app import app
 from chalicelib.api import docs, files
-from chalicelib.api.app import METHODS
+from chalicelib.api.app import METHODS, needs_token
 from chalicelib.api.discovery import VERSIONS
 from chalicelib.api.extension import EXTENSION
 from chalicelib.api.requests import EXTENSION_PREFIX
@@ -182,7 +182,7 @@ def _operation(method: str, path: str, function: Any) -> Json:  # noqa: ANN401 -
             for status in refusals(path, call)
         },
     }
-    if not _needs_token(path):
+    if not needs_token(path):
         operation["security"] = []
     return operation
 
@@ -190,17 +190,13 @@ def _operation(method: str, path: str, function: Any) -> Json:  # noqa: ANN401 -
 def refusals(path: str, call: Call) -> list[int]:
     """Return the statuses of a call's refusals, those of any call included."""
     known = {*call.refusals, 500, 503}
-    if _needs_token(path):
+    if needs_token(path):
         known.add(401)
     if path.startswith(("/v2/images", EXTENSION_PREFIX)):
         known.add(403)
     if path.startswith(EXTENSION) and not path.startswith(UPLOADS):
         known.add(404)  # With EXTENSION=off.
     return sorted(known)
-
-
-def _needs_token(path: str) -> bool:
-    return path.startswith(("/v2/", EXTENSION_PREFIX))
 
 
 def _response(method: str, path: str, status: int, name: str | None) -> Json:
