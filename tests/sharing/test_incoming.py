@@ -27,6 +27,7 @@ def offered(actor: Actor, query: str = "") -> list[str]:
         page = actor.get(target)
         assert page.status == 200, page.body
         found += [one["image_id"] for one in page.document["memberships"]]
+        assert len(found) == len(set(found))
         target = page.document["next"]
     return found
 

@@ -47,6 +47,7 @@ def listed(actor: Actor, query: str = "") -> list[tuple[str, str, str | None]]:
             (one["image_id"], one["project_id"], one["note"])
             for one in page.document["memberships"]
         ]
+        assert len(found) == len(set(found))
         target = page.document["next"]
     return found
 
