@@ -124,7 +124,6 @@ def begin_upload(before: Image, after: Image, upload: Upload, caller: Caller) ->
             transaction.save(
                 upload_item(upload),
                 condition=UploadItem.pk.does_not_exist(),
-                return_values="ALL_OLD",
             )
             transaction.update(
                 ImageItem(*image_key(before.id)),
@@ -133,7 +132,6 @@ def begin_upload(before: Image, after: Image, upload: Upload, caller: Caller) ->
                     ImageItem.changed.set(change_by(caller)),
                 ],
                 condition=ImageItem.version == before.version,
-                return_values="ALL_OLD",
             )
             if is_counted:
                 usage_store.change_uploading(transaction, before.owner, 1, within)
