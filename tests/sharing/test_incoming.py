@@ -161,6 +161,18 @@ def test_filters_narrow_the_list(send: Send, producer: Actor, consumer: Actor) -
     assert offered(consumer, "?producer_id=nobody") == []
 
 
+def test_a_rule_for_all_mutes_producers_without_one_of_their_own(
+    send: Send, producer: Actor, consumer: Actor
+) -> None:
+    """Whose own rule asks is listed, and the others are counted as muted."""
+    asked, muted = (shared(one, "consumer") for one in (producer, Actor(send, "other")))
+    consumer.put("/ext/v1/rules/*", {"effect": "mute"})
+    consumer.put("/ext/v1/rules/producer", {"effect": "ask"})
+
+    assert offered(consumer) == [asked]
+    assert offered(consumer, "?muted=true") == [muted]
+
+
 def test_an_image_that_is_not_shared_now_tells_nothing(
     producer: Actor, consumer: Actor
 ) -> None:
