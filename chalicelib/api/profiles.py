@@ -156,7 +156,7 @@ def delete_rule(producer_id: str) -> Response:
     parse_query(profiles)
     check_no_body(body(profiles))
     caller = acting(profiles, "update_rules")
-    rule_store.delete_rule(caller.project_id, _producer(producer_id))
+    rule_store.delete_rule(caller.project_id, _producer(producer_id), caller)
     return no_content()
 
 

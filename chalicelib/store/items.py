@@ -197,10 +197,14 @@ class ProfileItem(Item):
 
 
 class OfferRuleItem(Item):
-    """What a project does with the offers of one producer, or of all others."""
+    """What a project does with the offers of one producer, or of all others.
+
+    One that was removed asks, for code that is older, and expires.
+    """
 
     producer_id = UnicodeAttribute(null=True)
     effect = UnicodeAttribute(null=True)
+    expires_at = NumberAttribute(null=True)
 
 
 class AnsweredItem(Item):

@@ -108,7 +108,7 @@ class Disturbed(Sharing):
         rules = {
             (raw["pk"]["S"].removeprefix("PROJECT#"), raw["producer_id"]["S"])
             for raw in stored()
-            if raw["sk"]["S"].startswith("RULE#")
+            if raw["sk"]["S"].startswith("RULE#") and "expires_at" not in raw
         }
         since = self.model.rules
         self.model.rules = {rule: since.get(rule, self.turn) for rule in rules}

@@ -156,15 +156,21 @@ def test_no_rule_is_lost_where_they_take_more_than_a_page(
 
 
 def test_rules_have_a_bound(consumer: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is there may still be changed."""
+    """What is there may still be changed; one that was removed counts for a day."""
     monkeypatch.setattr("chalicelib.store.offer_rules.RULES_MAX", 1)
     consumer.put(f"{RULES}/a", {"effect": "mute"})
 
     beyond = consumer.put(f"{RULES}/b", {"effect": "mute"})
     changed = consumer.put(f"{RULES}/a", {"effect": "ask"})
+    consumer.delete(f"{RULES}/a")
+    still = consumer.put(f"{RULES}/b", {"effect": "mute"})
+    again = consumer.put(f"{RULES}/a", {"effect": "ask"})
 
     assert (beyond.status, beyond.document["reason"]) == (413, "limit-exceeded")
-    assert changed.status == 200
+    assert still.document == beyond.document
+    assert [one.document["result"] for one in (changed, again)] == ["changed"] * 2
+    (rule,) = (one for one in stored() if one["sk"]["S"] == "RULE#a")
+    assert "expires_at" not in rule
     assert offer_rules.RULES_MAX == 500
 
 
@@ -247,6 +253,26 @@ def test_a_rule_acts_on_no_offer_from_before_it_was_set(
     pump.step()
 
     assert (waiting, consumer.listed()) == ([], [later])
+
+
+@pytest.mark.parametrize("removed", ["ask", "mute", "accept"])
+def test_no_rule_for_everyone_accepts_an_offer_from_before_one_was_removed(
+    removed: str, producer: Actor, consumer: Actor, pump: Pump
+) -> None:
+    """The removed rule decided when it was made; the next offer is accepted."""
+    for rule, effect in (("*", "accept"), ("producer", removed)):
+        consumer.put(f"{RULES}/{rule}", {"effect": effect})
+    first, second = producer.make_image(), producer.make_image()
+    producer.share(first, "consumer")
+    consumer.delete(f"{RULES}/producer")
+    producer.share(second, "consumer")
+    consumer.delete(f"{RULES}/producer")
+    rules = consumer.get(RULES).document["rules"]
+    pump.step()
+
+    assert rules == [{"producer_id": "*", "effect": "accept"}]
+    assert consumer.listed() == [second]
+    assert consumer.get(f"/ext/v1/incoming/{first}").document["status"] == "pending"
 
 
 def test_a_record_that_comes_again_has_no_effect(

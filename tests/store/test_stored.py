@@ -267,7 +267,7 @@ def test_an_offer_and_its_answer_are_recorded_for_the_consumer() -> None:
 
 
 def test_a_projects_own_items_are_stored_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its profile, a rule, and whose offers it answered."""
+    """Its profile, a rule, and whose offers it answered; a removed rule expires."""
     at(monkeypatch, NOW)
     profile = Profile("Producer", TIME, contact="a@example.org", published=True)
     profiles.set_profile("producer", None, profile, PRODUCER)
@@ -296,8 +296,18 @@ def test_a_projects_own_items_are_stored_so(monkeypatch: pytest.MonkeyPatch) -> 
         },
     ]
     profiles.delete_profile("producer")
-    offer_rules.delete_rule("producer", "*")
-    assert [item["sk"]["S"] for item in stored()] == ["ANSWERED#consumer"]
+    offer_rules.delete_rule("producer", "*", PRODUCER)
+    assert [row((item["pk"]["S"], item["sk"]["S"])) for item in stored()] == [
+        pk | {"sk": "ANSWERED#consumer"},
+        pk
+        | {
+            "sk": "RULE#*",
+            "producer_id": "*",
+            "effect": "ask",
+            "changed": BY_PRODUCER,
+            "expires_at": "1795597200",
+        },
+    ]
 
 
 @pytest.mark.parametrize(
