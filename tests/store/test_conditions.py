@@ -12,6 +12,8 @@ from chalicelib.domain.members import Member, MemberStatus
 from chalicelib.domain.profiles import Profile
 from chalicelib.errors import Conflict, LimitExceeded, StaleError
 from chalicelib.store import images, members, notes, profiles
+from chalicelib.store.dynamodb import delete_items
+from chalicelib.store.keys import image_key
 from tests.configuring import configure
 from tests.scene import at
 from tests.store.scene import (
@@ -101,6 +103,7 @@ MEANWHILE: dict[str, Callable[[], object]] = {
     "full and added": partial(share, "new", *OTHERS[1:]),
     "left": unshare,
     "shared again": share_again,
+    "erased": lambda: delete_items([image_key(ID)]),
     "answered": partial(answer, ACCEPTED),
     "answered and put off": partial(answer, ACCEPTED, MemberStatus.PENDING),
 }
@@ -122,6 +125,7 @@ OUTCOMES: dict[str, dict[str, type[Exception] | None]] = {
         "added": Conflict,
         "added and unshared": StaleError,
         "full and added": LimitExceeded,
+        "erased": StaleError,
     },
     "add two": {
         "nothing": None,
@@ -135,6 +139,7 @@ OUTCOMES: dict[str, dict[str, type[Exception] | None]] = {
         "given away": StaleError,
         "deleted": StaleError,
         "left": StaleError,
+        "erased": StaleError,
     },
     "revoke": {
         "unshared": None,
@@ -142,6 +147,7 @@ OUTCOMES: dict[str, dict[str, type[Exception] | None]] = {
         "deleted": StaleError,
         "left": StaleError,
         "shared again": StaleError,
+        "erased": StaleError,
     },
     "leave": {
         "unshared": None,
@@ -149,6 +155,7 @@ OUTCOMES: dict[str, dict[str, type[Exception] | None]] = {
         "deleted": StaleError,
         "left": StaleError,
         "shared again": StaleError,
+        "erased": StaleError,
     },
     "accept": {
         "nothing": None,
@@ -182,12 +189,14 @@ OUTCOMES: dict[str, dict[str, type[Exception] | None]] = {
         "added": None,
         "tagged": StaleError,
         "deleted": StaleError,
+        "erased": StaleError,
     },
     "delete": {
         "nothing": None,
         "added": None,
         "tagged": StaleError,
         "deleted": StaleError,
+        "erased": StaleError,
     },
     "create": {
         "nothing": Conflict,
@@ -242,6 +251,16 @@ def test_a_write_is_done_only_where_what_it_stands_on_is_still_so(
     assert expected is outcome
     changes_something = expected is None and write != "list"
     assert (kept() != before) is changes_something
+
+
+@pytest.mark.usefixtures("image")
+def test_an_answer_at_the_moment_of_the_offer_is_one() -> None:
+    """What must be unanswered is told by its status, too, and not by time alone."""
+    (member,) = share("consumer")
+    answer(ACCEPTED)
+
+    with pytest.raises(StaleError):
+        WRITES["accept first"](load()[0], member, PRODUCER)
 
 
 @pytest.mark.usefixtures("image")

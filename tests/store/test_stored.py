@@ -1,6 +1,7 @@
 """What stands in the table after each write: all of it, as later versions read it."""
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from chalicelib.store.dynamodb import change_by, delete_items, get_item
 from chalicelib.store.items import image_item, upload_item
 from chalicelib.store.keys import Key, image_key, member_key, note_key
 from chalicelib.store.mapping import Raw
-from tests.aws_faults import stored
+from tests.aws_faults import Refusal, on, stored
 from tests.scene import at
 from tests.store.scene import (
     ADMIN,
@@ -264,6 +265,38 @@ def test_an_offer_and_its_answer_are_recorded_for_the_consumer() -> None:
 
     parts = [sort.split("#")[1] for key, sort in hints() if key == "PROJECT#consumer"]
     assert parts == ["PENDING", "REJECTED"]
+
+
+def refuse_hints(params: Any, **_: Any) -> Any:
+    """Refuse to store a recent change."""
+    return Refusal("Refused").response if b"RECENT#" in params["body"] else None
+
+
+@pytest.mark.usefixtures("image")
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda i, _: images.create_image(i._replace(id="9c27"), PRODUCER),
+        lambda i, _: images.update_image(i, i._replace(name="new"), PRODUCER),
+        lambda i, _: members.add_member(i, "new", PRODUCER),
+        lambda i, m: members.set_member_status(i, m, MemberStatus.ACCEPTED, PRODUCER),
+    ],
+    ids=["create", "update", "add", "answer"],
+)
+def test_a_recent_change_that_is_lost_is_told_with_its_request(
+    write: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It spoils no write."""
+    (member,) = members.add_members(load()[0], {"consumer": None}, OTHER)
+    before = hints()
+
+    with on("before-call.dynamodb.PutItem", refuse_hints):
+        write(load()[0], member)
+
+    assert before == hints()
+    (line,) = [one.getMessage() for one in caplog.records]
+    assert line.startswith("req-1: A recent change of the list of ")
 
 
 def test_a_projects_own_items_are_stored_so(monkeypatch: pytest.MonkeyPatch) -> None:
