@@ -8,22 +8,28 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from tools.access import RefusedError, Service, ToolError, connect
+from tools.command_line import CREDENTIALS, FAILED, INTERRUPTED, Parser
 
-FAILED: Final = 1
-INTERRUPTED: Final = 130
+Json = dict[str, Any]
+Row = Sequence[str]
+
 PAIRS_AT_ONCE: Final = 50
 """How many memberships a request changes: a line of progress follows each."""
 
 EXTENSION: Final = "/ext/v1"
 STATUSES: Final = ("pending", "accepted", "rejected", "all")
-ID: Final = "an image's id"
+ANSWERS: Final[dict[str, Json]] = {
+    "accept": {"status": "accepted"},
+    "reject": {"status": "rejected"},
+    "leave": {"leave": True},
+}
+"""What a request says of an offer, by the command."""
 
-Json = dict[str, Any]
-Row = Sequence[str]
+ID: Final = "an image's id"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -38,20 +44,11 @@ def main(words: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-class _Parser(argparse.ArgumentParser):
-    """Ends a wrong use in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where the right use is described."""
-        self.exit(2, f"sharing: {message}. See tools/sharing --help.\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         "sharing",
         description="See what is shared with your project and by it, and act.",
-        epilog="Credentials are read as by openstack: from the OS_* variables"
-        " or a cloud of clouds.yaml (OS_CLOUD).",
+        epilog=CREDENTIALS,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -68,18 +65,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     incoming.add_argument("--producer", metavar="PROJECT", help="only of this one")
     incoming.add_argument("--muted", action="store_true", help="what a rule hides")
-    for name, status, words in (
-        ("accept", "accepted", "Accept offers: the images are in your image list"),
-        ("reject", "rejected", "Reject offers: the images are not in your image list"),
+    for name, words in (
+        ("accept", "Accept offers: the images are in your image list"),
+        ("reject", "Reject offers: the images are not in your image list"),
+        ("leave", "Leave images: your project's access ends"),
     ):
         command = add(name, _answer, words)
         command.add_argument("images", metavar="IMAGE", nargs="+", help=ID)
         command.add_argument("--dry-run", action="store_true", help="change nothing")
-        command.set_defaults(answer={"status": status})
-    leave = add("leave", _answer, "Leave images: your project's access ends")
-    leave.add_argument("images", metavar="IMAGE", nargs="+", help=ID)
-    leave.add_argument("--dry-run", action="store_true", help="change nothing")
-    leave.set_defaults(answer={"leave": True})
+        command.set_defaults(answer=ANSWERS[name])
     outgoing = add("outgoing", _outgoing, "List what your project shares")
     outgoing.add_argument(
         "--status", choices=STATUSES, default="all", help="by default all"
@@ -274,12 +268,8 @@ def _outcome(result: Json) -> str:
 def _producer(producer: Json) -> str:
     name = producer.get("display_name")
     verified = ", verified" if producer.get("verified") else ""
-    return f"{name} ({producer['project_id']}{verified})" if name else _id(producer)
-
-
-def _id(producer: Json) -> str:
     project_id: str = producer["project_id"]
-    return project_id
+    return f"{name} ({project_id}{verified})" if name else project_id
 
 
 def _local(text: str) -> str:

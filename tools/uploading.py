@@ -7,16 +7,15 @@ import time
 from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from tools.access import RefusedError, Service, ToolError, connect
+from tools.command_line import CREDENTIALS, FAILED, INTERRUPTED, Parser
 from tools.parts import Arrived, Sending, Source
 from tools.progress import Progress
 
 JOBS: Final = 4
 JOBS_MAX: Final = 64
-FAILED: Final = 1
-INTERRUPTED: Final = 130
 
 PATIENCE_SECONDS: Final = 1800
 """How long nothing may change while the service is to hash what was sent."""
@@ -52,21 +51,12 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    """Ends a wrong use in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where the right use is described."""
-        self.exit(2, f"upload: {message}. See tools/upload --help.\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         "upload",
         description="Send a file to S3, in parts, as the data of an image.",
-        epilog="Credentials are read as by openstack: from the OS_* variables"
-        " or a cloud of clouds.yaml (OS_CLOUD). What was interrupted goes on by"
-        " --image: only what S3 does not have is sent again.",
+        epilog=f"{CREDENTIALS} What was interrupted goes on by --image: only what S3"
+        " does not have is sent again.",
     )
     parser.add_argument("file", metavar="FILE", nargs="?", help="the data")
     which = parser.add_mutually_exclusive_group()
