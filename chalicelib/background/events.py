@@ -153,15 +153,8 @@ def _image_event(old: Raw | None, new: Raw, sequence_number: str) -> Event | Non
             "status": changed.get("removed_status"),
         }
         left = changed["project_id"] == removed["member_id"]
-        return _event(
-            "member.left" if left else "member.removed",
-            new,
-            sequence_number,
-            after,
-            removed["member_id"],
-            removed,
-            None,
-        )
+        removal = "member.left" if left else "member.removed"
+        return _event(removal, new, sequence_number, removed, None, after.owner)
     event_type = _image_event_type(before, after)
     if event_type is None:
         return None
@@ -169,8 +162,6 @@ def _image_event(old: Raw | None, new: Raw, sequence_number: str) -> Event | Non
         event_type,
         new,
         sequence_number,
-        after or before,
-        None,
         _image_document(before) if before else None,
         _image_document(after) if after else None,
     )
@@ -202,8 +193,6 @@ def _member_event(old: Raw | None, new: Raw, sequence_number: str) -> Event | No
         event_type,
         new,
         sequence_number,
-        None,
-        after.member_id,
         _member_document(before) if before else None,
         _member_document(after),
     )
@@ -225,10 +214,7 @@ def _note_event(old: Raw | None, new: Raw, sequence_number: str) -> Event:
         old[name] == new[name] for name in ("owner", "offered_at")
     )
     before = documents[0] if is_of_same else None
-    member_id = after["member_id"]
-    return _event(
-        "member.terms_changed", new, sequence_number, None, member_id, before, after
-    )
+    return _event("member.terms_changed", new, sequence_number, before, after)
 
 
 def _member_document(member: Member) -> Document:
@@ -245,10 +231,9 @@ def _event(  # noqa: PLR0913, PLR0917 - an event has that many parts
     event_type: str,
     new: Raw,
     sequence_number: str,
-    image: Image | None,
-    member_id: str | None,
     before: Document | None,
     after: Document | None,
+    owner: str | None = None,
 ) -> Event:
     changed = json.loads(new["changed"]["S"])
     document = after or before or {}
@@ -261,8 +246,8 @@ def _event(  # noqa: PLR0913, PLR0917 - an event has that many parts
         sequence=sequence_number,
         image_id=image_id,
         # A membership has no owner: its `changed` has.
-        producer_id=image.owner if image else changed.get("owner"),
-        member_id=member_id,
+        producer_id=owner or document.get("owner") or changed.get("owner"),
+        member_id=document.get("member_id"),
         actor={"project_id": changed["project_id"], "user_id": changed["user_id"]},
         request_id=changed["request_id"],
         before=before,
