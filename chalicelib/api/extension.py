@@ -164,12 +164,16 @@ def parse_project(query: Mapping[str, str], name: str) -> str | None:
     return text
 
 
-def acting(blueprint: Blueprint, action: str, project_id: str | None = None) -> Caller:
-    """Return who acts, or reads for an administrator: a project.
+def acting(
+    blueprint: Blueprint, action: str, query: Mapping[str, str] | None = None
+) -> Caller:
+    """Return who acts: a project; of a read, that of the query if it names one.
 
     Raises:
+        BadRequest: The query's `project_id` cannot be one.
         Forbidden: The role is not enough, or the project is another's.
     """
+    project_id = parse_project(query or {}, "project_id")
     return policy.act_on_side(action, caller_of(blueprint), project_id)
 
 

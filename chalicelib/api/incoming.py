@@ -49,7 +49,7 @@ def list_offers() -> Response:
     query = parse_query(
         incoming, "status", "producer_id", "muted", "limit", "marker", "project_id"
     )
-    caller = acting(incoming, "list_offers", parse_project(query, "project_id"))
+    caller = acting(incoming, "list_offers", query)
     after = decode_marker(query, int, str)
     page = incoming_store.list_offers(
         OfferQuery(
@@ -83,7 +83,7 @@ def list_offers() -> Response:
 def show_offer(image_id: str) -> Response:
     """Show one image that another project offers to yours."""
     query = parse_query(incoming, "project_id")
-    caller = acting(incoming, "show_offer", parse_project(query, "project_id"))
+    caller = acting(incoming, "show_offer", query)
     check_image_id(image_id)
     offer = incoming_store.load_offer(caller.project_id, image_id)
     if offer is None:

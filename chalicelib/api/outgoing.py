@@ -69,7 +69,7 @@ def list_shares() -> Response:
     query = parse_query(
         outgoing, "status", "member_id", "image_id", "limit", "marker", "project_id"
     )
-    caller = acting(outgoing, "list_shares", parse_project(query, "project_id"))
+    caller = acting(outgoing, "list_shares", query)
     member_id = parse_project(query, "member_id")
     wanted = ShareQuery(
         owner=caller.project_id,
@@ -129,7 +129,7 @@ def _shares_of(
 def show_shares(image_id: str) -> Response:
     """Show whom an image of yours is shared with, also while it is not shared."""
     query = parse_query(outgoing, "project_id")
-    caller = acting(outgoing, "show_shares", parse_project(query, "project_id"))
+    caller = acting(outgoing, "show_shares", query)
     image, held = outgoing_store.load_all_shares(
         check_image_id(image_id), caller.project_id
     )
@@ -260,7 +260,7 @@ def share_many() -> Response:
 def show_recipient(project_id: str) -> Response:
     """Show whether a project is known to yours, and its profile if it published one."""
     query = parse_query(outgoing, "project_id")
-    caller = acting(outgoing, "show_recipient", parse_project(query, "project_id"))
+    caller = acting(outgoing, "show_recipient", query)
     known = profile_store.load_known(caller.project_id, [check_project_id(project_id)])
     profile = known.get(project_id)
     return json_response(

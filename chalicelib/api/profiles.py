@@ -10,7 +10,6 @@ from chalicelib.api.bodies.sharing import check_text, parse_exactly
 from chalicelib.api.extension import (
     acting,
     check_project_id,
-    parse_project,
     parse_query,
     present_profile,
 )
@@ -37,7 +36,7 @@ profiles = Blueprint(__name__)
 def show_profile() -> Response:
     """Show your project's profile."""
     query = parse_query(profiles, "project_id")
-    caller = acting(profiles, "show_profile", parse_project(query, "project_id"))
+    caller = acting(profiles, "show_profile", query)
     profile = profile_store.load_profile(caller.project_id)
     if profile is None:
         raise NotFound("Your project has no profile.")
@@ -117,7 +116,7 @@ def verify_profile(project_id: str) -> Response:
 def list_rules() -> Response:
     """List what your project does with the offers of producers."""
     query = parse_query(profiles, "project_id")
-    caller = acting(profiles, "list_rules", parse_project(query, "project_id"))
+    caller = acting(profiles, "list_rules", query)
     rules = rule_store.query_rules(caller.project_id, strongly=True)
     return json_response(
         {
@@ -131,7 +130,7 @@ def list_rules() -> Response:
 def show_rule(producer_id: str) -> Response:
     """Show the rule that your project has for the offers of one producer."""
     query = parse_query(profiles, "project_id")
-    caller = acting(profiles, "list_rules", parse_project(query, "project_id"))
+    caller = acting(profiles, "list_rules", query)
     rules = rule_store.query_rules(caller.project_id, strongly=True)
     if _producer(producer_id) not in rules:
         raise NotFound(f"Your project has no rule for {producer_id}.")
