@@ -39,7 +39,6 @@ def file_response(
         "ETag": etag,
         "Content-Security-Policy": policy,
         "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
     }
     known = request.headers.get("if-none-match", "")
     if etag in (one.strip().removeprefix("W/") for one in known.split(",")):
