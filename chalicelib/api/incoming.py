@@ -32,7 +32,7 @@ from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Visibility, with_lower_case_ids
 from chalicelib.domain.members import ImageAndMembership, MemberStatus
 from chalicelib.domain.sharing import Outcome, Result, Sharing
-from chalicelib.errors import ApiError, NotFound, StaleError
+from chalicelib.errors import ApiError, Conflict, NotFound, StaleError
 from chalicelib.store import images as image_store
 from chalicelib.store import incoming as incoming_store
 from chalicelib.store import members as member_store
@@ -135,6 +135,7 @@ def answer_offers() -> Response:
         for one in wanted["answers"]
     ]
     check_ids("/answers", [one["image_id"] for one in answers], of_images=True)
+    dry = wanted.get("dry_run", False)
     deadline = bulk_deadline()
     loaded = incoming_store.load_memberships(
         caller.project_id, [one["image_id"] for one in answers]
@@ -147,7 +148,7 @@ def answer_offers() -> Response:
             following = {"image_id": image_id}
             break
         status = MemberStatus(one["status"]) if "status" in one else None
-        outcome = _answer(caller, loaded[image_id], status, dry=wanted.get("dry_run"))
+        outcome = _answer(caller, loaded[image_id], status, dry=dry)
         results.append({"image_id": image_id, **present_outcome(outcome)})
     return json_response({"results": results, "next": following})
 
@@ -157,7 +158,7 @@ def _answer(
     loaded: ImageAndMembership,
     status: MemberStatus | None,
     *,
-    dry: bool | None,
+    dry: bool,
 ) -> Outcome:
     """Answer one of many offers, or leave its image where there is no status."""
     for _ in range(TRIES):
@@ -175,7 +176,7 @@ def _answer(
             loaded = image_store.load_image(loaded.image_id, caller.project_id)
         else:
             return planned
-    return Outcome(Result.REFUSED, "conflict")
+    return Outcome(Result.REFUSED, Conflict.reason)
 
 
 def _plan_answer(

@@ -147,7 +147,7 @@ def share(call: ShareCall, image_id: str, wishes: Sequence[Wish]) -> dict[str, O
             for one in wishes
             if one.project_id in done
         }
-    refusal = Outcome(Result.REFUSED, "conflict")
+    refusal = Outcome(Result.REFUSED, Conflict.reason)
     return {wish.project_id: done.get(wish.project_id, refusal) for wish in wishes}
 
 
@@ -195,7 +195,7 @@ def revoke(caller: Caller, image_id: str, project_id: str, *, dry: bool) -> Outc
             except StaleError:
                 continue
         return Outcome(Result.REVOKED)
-    return Outcome(Result.REFUSED, "conflict")
+    return Outcome(Result.REFUSED, Conflict.reason)
 
 
 def wish_of(project_id: str, wanted: Json) -> Wish:
