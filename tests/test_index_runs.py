@@ -62,6 +62,10 @@ OF_AN_ADMINISTRATOR: list[tuple[dict[str, Any], list[str]]] = [
         {"visibility": "all"},
         [f"VISIBILITY#{one}/" for one in Visibility],
     ),
+    (
+        {"name": "a"},
+        [OWN[0], "VISIBILITY#private/", "VISIBILITY#shared/", "VISIBILITY#public/1a "],
+    ),
     ({"visibility": "shared"}, ["VISIBILITY#shared/"]),
     ({"visibility": "public", "name": "a"}, ["VISIBILITY#public/1a "]),
     ({"visibility": "private", "name": "a"}, ["VISIBILITY#private/"]),

@@ -241,6 +241,32 @@ def test_offers_stand_where_they_belong_while_the_indexes_lag(
     }
 
 
+def test_each_page_is_full_but_the_last_which_is_not_empty(
+    send: Send, producer: Actor, consumer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a filter leaves out, and while the indexes do not know the newest."""
+    other = Actor(send, "other")
+    at(monkeypatch, "2026-11-28T10:00:00Z")
+    old = [shared(who, "consumer") for who in (producer, other) * 2]
+    at(monkeypatch, "2026-11-28T11:00:00Z")
+    kept = sorted(old[::2], reverse=True)
+
+    def pages(query: str) -> list[list[str]]:
+        target, found = INCOMING + query, []
+        while target:
+            page = consumer.get(target).document
+            found.append([one["image_id"] for one in page["memberships"]])
+            assert len(found) < 9
+            target = page["next"]
+        return found
+
+    assert pages("?producer_id=producer&limit=1") == [[one] for one in kept]
+    assert pages("?producer_id=producer&limit=2") == [kept]
+    with lagging_indexes():
+        new = sorted((shared(producer, "consumer") for _ in range(2)), reverse=True)
+        assert pages("?producer_id=producer&limit=2") == [new, kept]
+
+
 def test_of_more_offers_than_are_sorted_the_newest_images_are_shown(
     producer: Actor, consumer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
