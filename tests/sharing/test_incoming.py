@@ -47,7 +47,7 @@ def reason(answer: Response) -> tuple[int, str]:
 def test_an_offer_says_what_is_offered_and_by_whom(
     producer: Actor, consumer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the producer's note and its published profile."""
+    """With the producer's note and its profile, once that is published."""
     at(monkeypatch, "2026-11-28T10:00:00Z")
     image_id = producer.make_image(name="ubuntu", min_disk=8, disk_format="qcow2")
     producer.put(
@@ -58,10 +58,13 @@ def test_an_offer_says_what_is_offered_and_by_whom(
         "contact": "https://acme.example/images",
         "published": True,
     }
+    producer.put("/ext/v1/profile", profile | {"published": False})
+    (unpublished,) = consumer.get(INCOMING).document["memberships"]
     producer.put("/ext/v1/profile", profile)
 
     page = consumer.get(INCOMING)
 
+    assert unpublished["producer"] == {"project_id": "producer"}
     assert page.document == {
         "memberships": [
             {
@@ -155,7 +158,8 @@ def test_filters_narrow_the_list(send: Send, producer: Actor, consumer: Actor) -
 
     assert [one["image_id"] for one in page["memberships"]] == [first]
     assert page["counts"] == {"pending": 1, "muted": 1, "approximate": True}
-    assert offered(consumer, "?muted=true") == [second]
+    (muted,) = consumer.get(f"{INCOMING}?muted=true").document["memberships"]
+    assert (muted["image_id"], muted["muted"]) == (second, True)
     assert offered(consumer, "?producer_id=producer") == [first]
     assert offered(consumer, "?producer_id=other&muted=true") == [second]
     assert offered(consumer, "?producer_id=nobody") == []
