@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from chalicelib import clock, ids
+from chalicelib.store import dynamodb, recent_changes
 from chalicelib.store.items import Item, RecentChangeItem
 from chalicelib.store.keys import IMAGE, moment, recent_key
 from tests.actors import Actor, Send
@@ -285,3 +286,38 @@ def test_the_oldest_image_offered_is_found_behind_500_newer_changes(
 
     listed = [image_id for page in pages for image_id in page]
     assert listed == [world.ids[name] for name in ("own", "pending", "plain")]
+
+
+def test_the_newest_recent_changes_are_read_page_by_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No more than asked for, of one part of one project's list, of the last minute."""
+    query_page, asked = dynamodb.query_page, []
+
+    def query_two(*args: Any, limit: int, **options: Any) -> Any:
+        asked.append(limit)
+        return query_page(*args, limit=min(limit, 2), **options)
+
+    monkeypatch.setattr(recent_changes, "query_page", query_two)
+    moments = [clock.now() - timedelta(seconds=number) for number in range(1, 6)]
+    changes = [("me", "PENDING", one, ids.new_id()) for one in moments]
+    others = [
+        ("me", "OWNED", moments[0], ids.new_id()),
+        ("another", "PENDING", moments[0], ids.new_id()),
+        ("me", "PENDING", clock.now() - timedelta(seconds=61), ids.new_id()),
+    ]
+    with Item.batch_write() as batch:
+        for change in [*changes, *others]:
+            key = recent_key(*change)
+            batch.save(RecentChangeItem(*key, created_at=moment(clock.now())))
+
+    def recent(limit: int | None = None) -> list[str]:
+        asked.clear()
+        places = recent_changes.query_recent("me", "PENDING", limit)
+        return [place.partition("#")[2] for place in places]
+
+    newest = [image_id for *_, image_id in changes]
+    assert (recent(4), asked) == (newest[:4], [4, 2])
+    assert (recent(), len(asked)) == (newest, 3)
+    configure(monkeypatch, recent_changes_max=2)
+    assert (recent(), asked) == (newest[:2], [2])

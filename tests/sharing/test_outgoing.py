@@ -58,16 +58,27 @@ def change(actor: Actor, image_id: str, name: str, value: Any) -> None:
     assert actor.patch(f"/v2/images/{image_id}", [operation]).status == 200
 
 
+@pytest.mark.parametrize("most", [-1, 100])
 def test_a_share_names_what_it_wants(
-    producer: Actor, consumer: Actor, image_id: str
+    most: int,
+    producer: Actor,
+    consumer: Actor,
+    image_id: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A repeat finds it so; a note is written, changed, kept and removed."""
+    """A repeat finds it so; a note is written, changed, kept and removed.
+
+    With a quota of offers and without.
+    """
+    configure(monkeypatch, offer_count_total=most)
     share = f"{OUTGOING}/{image_id}/consumer"
     bodies = [{"note": "one"}, {"note": "one"}, {}, {"note": "two"}, {"note": None}]
     seen = []
     for body in bodies:
         answer = producer.put(share, body)
         note = consumer.get(f"/ext/v1/incoming/{image_id}").document["note"]
+        (member,) = producer.get(f"{OUTGOING}/{image_id}").document["members"]
+        assert member["note"] == note
         seen.append((answer.status, answer.document["result"], note))
 
     assert seen == [
