@@ -24,11 +24,7 @@ def read_secret(arn: str) -> dict[str, str]:
     """
     service, region = ARN.fullmatch(arn).groups()  # type: ignore[union-attr] # checked
     client = aws.client(
-        service,
-        region,
-        connect_timeout=2,
-        read_timeout=2,
-        retries={"total_max_attempts": 1},
+        service, region, read_timeout=2, retries={"total_max_attempts": 1}
     )
     try:
         if service == "ssm":
