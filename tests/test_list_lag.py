@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from chalicelib import clock, ids
+from chalicelib import clock, ids, settings
 from chalicelib.store import dynamodb, recent_changes
 from chalicelib.store.items import Item, RecentChangeItem
 from chalicelib.store.keys import IMAGE, moment, recent_key
 from tests.actors import Actor, Send
-from tests.aws_faults import on
+from tests.aws_faults import on, stored
 from tests.configuring import configure
 from tests.lagging import lagging_indexes
 from tests.scene import at
@@ -215,6 +215,18 @@ def test_the_promise_ends_with_the_lag_that_it_covers(
             later = moment + timedelta(seconds=seconds)
             monkeypatch.setattr(clock, "now", lambda later=later: later)
             assert (new in world.producer.listed()) is listed
+
+
+def test_a_recent_change_is_removed_an_hour_after_its_promise(
+    producer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By DynamoDB itself, which may take its time."""
+    at(monkeypatch, "2026-11-28T10:00:00Z")
+    producer.make_image()
+
+    (change,) = (item for item in stored() if item["sk"]["S"].startswith("RECENT#"))
+    seconds = int(change["expires_at"]["N"]) - int(clock.now().timestamp())
+    assert seconds == settings.current.index_lag_seconds + 3_600
 
 
 def test_thousands_of_offers_make_nobodys_list_dear(

@@ -10,7 +10,7 @@ import pytest
 from chalicelib.api import extension
 from infra.local.worker import Pump
 from tests.actors import Actor, Response
-from tests.aws_faults import recording, second_writer, stored
+from tests.aws_faults import on, recording, second_writer, stored
 from tests.configuring import configure
 from tests.scene import at
 
@@ -317,13 +317,46 @@ def test_a_forged_marker_is_refused(
 def test_a_filter_that_finds_too_little_is_refused(
     producer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in the lists of the Images API."""
-    monkeypatch.setattr("chalicelib.store.outgoing.ROWS_MAX", 2)
-    producer.share(producer.make_image(), "a", "b", "c", "d")
+    """As in the lists of the Images API; what it found before is a page."""
+    monkeypatch.setattr("chalicelib.store.outgoing.ROWS_MAX", 3)
+    monkeypatch.setattr("chalicelib.store.outgoing._AT_ONCE", 2)
+    image_id = producer.make_image()
+    producer.share(image_id, "a", "b", "c", "d", "e")
+    counted: list[int] = []
 
-    answer = producer.get(f"{OUTGOING}?status=accepted&limit=2")
+    with on(
+        "after-call.dynamodb.Query",
+        lambda parsed, **_: counted.append(parsed["ScannedCount"]),
+    ):
+        answer = producer.get(f"{OUTGOING}?status=accepted&limit=2")
+    replace(producer, project="a").set_status(image_id, "accepted")
+    replace(producer, project="e").set_status(image_id, "accepted")
 
     assert (answer.status, answer.document["reason"]) == (400, "invalid")
+    assert answer.document["detail"].startswith("None of 3 memberships fits")
+    assert sum(counted) == 3
+    first = producer.get(f"{OUTGOING}?status=accepted&limit=2").document
+    second = producer.get(first["next"]).document
+    projects = [
+        [one["project_id"] for one in page["memberships"]] for page in (first, second)
+    ]
+    assert (projects, second["next"]) == ([["a"], ["e"]], None)
+
+
+@pytest.mark.parametrize("status", ["", "&status=pending"])
+def test_each_page_is_full_but_the_last_which_is_not_empty(
+    status: str, producer: Actor, image_id: str
+) -> None:
+    """With a filter and without."""
+    producer.share(image_id, "a", "b", "c", "d")
+    for limit, sizes in ((1, [1, 1, 1, 1]), (2, [2, 2]), (3, [3, 1]), (4, [4])):
+        target, found = f"{OUTGOING}?limit={limit}{status}", []
+        while target:
+            page = producer.get(target).document
+            found.append(len(page["memberships"]))
+            assert len(found) < 9
+            target = page["next"]
+        assert found == sizes
 
 
 def test_a_filter_reads_many_at_once(producer: Actor, image_id: str) -> None:
