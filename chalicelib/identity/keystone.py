@@ -271,7 +271,7 @@ class Keystone:
             raise UpstreamError(
                 f"Keystone responds to the service's credential with {response.status}."
             )
-        token = response.headers.get("x-subject-token", "")
+        token = response.headers.get("x-subject-token")
         if not (token and token.isascii() and token.isprintable()):
             raise UpstreamError("Keystone's response has no token.")
         return token, _expiry(response.document().get("token"))
