@@ -22,7 +22,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATE = datetime(2029, 12, 31, tzinfo=UTC)
 MINE = usage_key("producer")
 PENDING, ACCEPTED = MemberStatus.PENDING, MemberStatus.ACCEPTED
-USED = {
+USED: dict[str, Any] = {
     "image_count_total": 5,
     "image_size_total": 7,
     "image_stage_total": 4,
@@ -47,9 +47,8 @@ def save_member(image: Image, name: str, status: MemberStatus = PENDING) -> None
     member_item(Member(image.id, name, status, NOW, NOW), image).save()
 
 
-def save_usage(key: Key = MINE, **counts: int) -> None:
+def save_usage(key: Key = MINE, **values: Any) -> None:
     """Save the item of a usage that was never recounted."""
-    values: dict[str, Any] = {**counts}
     if key[1] == "USAGE":
         values |= {"project_pk": "USAGE", "project_sk": touched_sort(LATE)}
     UsageItem(*key, **values).save()
@@ -96,7 +95,7 @@ def images() -> list[Image]:
     return images
 
 
-AS_COUNTED = {
+AS_COUNTED: dict[Key, dict[str, Any]] = {
     MINE: {**USED, "project_sk": touched_sort(NOW)},
     offers_key("producer", "a"): {"offer_count_per_consumer": 2},
     offers_key("producer", "a#b"): {"offer_count_per_consumer": 1},
