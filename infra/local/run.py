@@ -1,6 +1,7 @@
 """The whole service on this machine."""
 
 import errno
+import json
 import os
 import signal
 import socket
@@ -11,7 +12,9 @@ from pathlib import Path
 from threading import Event, Thread
 
 from chalice.app import Chalice
+from chalice.config import Config
 from chalice.constants import DEFAULT_STAGE_NAME
+from chalice.local import create_local_server
 
 from infra.local import backend, examples, identities
 from infra.local.bucket import Bucket
@@ -57,7 +60,7 @@ def main() -> None:
             bucket = Bucket(objects, os.environ["BUCKET_NAME"])
             serving = serve(app, listener, bucket=bucket)
         else:
-            serving = _chalice_local(listener)
+            serving = _chalice_local(app, listener)
         with serving as url, _work(kept, has_examples=bool(offered)):
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: ended.set())
@@ -154,18 +157,17 @@ def _load_examples(app: Chalice, people: People) -> str:
 
 
 @contextmanager
-def _chalice_local(listener: socket.socket) -> Iterator[str]:
-    """
-    Serve by the code behind `chalice local`, which finds the app already imported.
-    """
-    # Chalice's command line asks the terminal what it can, and may wait long for it.
-    from chalice import cli  # noqa: PLC0415
-    from chalice.cli.factory import CLIFactory  # noqa: PLC0415
+def _chalice_local(app: Chalice, listener: socket.socket) -> Iterator[str]:
+    """Serve by the server of `chalice local`.
 
+    Chalice's command line is not imported: that asks the terminal what it can do, and
+    waits for a response.
+    """
     port = listener.getsockname()[1]
     listener.close()
-    factory = CLIFactory(str(ROOT))
-    local = cli.create_local_server(factory, HOST, port, DEFAULT_STAGE_NAME)
+    config = json.loads((ROOT / ".chalice" / "config.json").read_text())
+    stage = Config(DEFAULT_STAGE_NAME, config_from_disk=config)
+    local = create_local_server(app, stage, HOST, port)
     loop = Thread(target=local.serve_forever, name="http", daemon=True)
     loop.start()
     try:
