@@ -171,6 +171,38 @@ def test_index_rows_are_bounded_as_well(producer: Actor, bound: Bound) -> None:
     assert 20 <= sum(counts) <= 20 + 2 * 20
 
 
+def test_index_rows_in_order_of_names_are_bounded_as_well(
+    consumer: Actor, bound: Bound
+) -> None:
+    """Those of public images, which are not gathered."""
+    fill(*map(image_item, images(70, visibility=Visibility.PUBLIC)))
+    bound(page_rows_max=30)
+
+    with rows_looked_at() as counts:
+        response = consumer.get("/v2/images?os_hidden=true&sort=name:asc&limit=5")
+
+    assert response.status == 400
+    assert " within 36 index rows, " in response.document["message"]
+    assert [number for number in counts if number] == [6, 12, 24]
+
+
+@pytest.mark.parametrize("sort", ["sort=name:asc", "sort=name:desc", ""])
+def test_of_ones_own_images_no_more_are_read_than_a_page_shows(
+    sort: str, producer: Actor
+) -> None:
+    """What index rows tell is enough to sort them."""
+    fill(*map(image_item, images(6)))
+    read: list[int] = []
+
+    def note(parsed: dict[str, Any], **_: Any) -> None:
+        read.extend(map(len, parsed["Responses"].values()))
+
+    with on("after-call.dynamodb.BatchGetItem", note):
+        assert len(producer.listed(f"?limit=1&{sort}")) == 1
+
+    assert sum(read) == 1
+
+
 def test_a_name_is_looked_up_in_the_index(producer: Actor) -> None:
     """Of many own images only the one that has the name is read."""
     some = images(150)

@@ -5,7 +5,7 @@ other way: both are put right without reading all that is public.
 """
 
 from datetime import UTC, datetime, timedelta
-from itertools import product
+from itertools import count, product
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.images import Image, Visibility
-from chalicelib.store import dynamodb
+from chalicelib.store import dynamodb, sorted_candidates
 from chalicelib.store.items import ImageItem, Item, image_item
 from chalicelib.store.keys import image_key, is_whole, name_in, name_prefix, name_sort
 from tests.actors import Actor
@@ -143,6 +143,78 @@ def test_the_first_page_reads_no_more_rows_than_it_shows(
         assert len(consumer.listed(f"?{sort}&limit=10")) == 10
 
     assert sum(counted) == 11
+
+
+@pytest.mark.parametrize(
+    ("sort", "name", "rows"),
+    [
+        ("name:asc", "ubuntu", 3),
+        ("name:desc", "ubuntu", 3),
+        ("name:asc,id:desc", "ubuntu-{:02}", 9),
+        ("name:desc,id:asc", "ubuntu-{:02}", 9),
+    ],
+)
+def test_a_next_page_reads_nothing_before_its_marker(
+    sort: str, name: str, rows: int, consumer: Actor
+) -> None:
+    """Nor more images than it shows, although many may have the marker's name."""
+    images = [public(number, name.format(number)) for number in range(20)]
+    fill(images)
+    marker = images[9].id
+    counted: list[int] = []
+    read: list[str] = []
+
+    def note(parsed: dict[str, Any], **_: Any) -> None:
+        items = parsed["Responses"][dynamodb.connection.table_name]
+        read.extend(item["pk"]["S"].partition("#")[2] for item in items)
+
+    with (
+        on(
+            "after-call.dynamodb.Query",
+            lambda parsed, **_: counted.append(parsed["ScannedCount"]),
+        ),
+        on("after-call.dynamodb.BatchGetItem", note),
+    ):
+        listed = consumer.listed(f"?sort={sort}&limit=2&marker={marker}")
+
+    following = images[8:6:-1] if "name:desc" in sort else images[10:12]
+    assert listed == [image.id for image in following]
+    assert sorted(read) == sorted([marker, *listed])
+    assert sum(counted) == rows
+
+
+def test_ties_of_a_name_are_broken_by_what_is_asked_for(consumer: Actor) -> None:
+    """By the id before the time, which is not how the index has them."""
+    images = [
+        public(number, "ubuntu", id=f"{9 - number:08x}-0000-4000-8000-000000000000")
+        for number in range(6)
+    ]
+    fill(images)
+
+    for limit in (2, 10):
+        pages = consumer.pages(f"?sort=name:asc,id:asc&limit={limit}")
+        listed = [one for page in pages for one in page]
+        assert listed == sorted(image.id for image in images)
+
+
+def test_an_image_renamed_while_its_list_is_read_is_listed_once(
+    consumer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row is met again under the new name, where the image stands now."""
+    monkeypatch.setattr(sorted_candidates, "_CHUNK", 4)
+    images = [public(number, f"image-{number:02}") for number in range(10)]
+    fill(images)
+    renamed = images[0]._replace(name="image-99")
+    turns = count()
+
+    def rename(**_: Any) -> None:
+        if next(turns) == 0:
+            fill([renamed])
+
+    with on("after-call.dynamodb.BatchGetItem", rename):
+        listed = consumer.listed("?sort=name:asc&limit=1000")
+
+    assert sorted(listed) == sorted(image.id for image in images)
 
 
 def test_more_public_images_than_may_be_sorted_are_listed_by_name(
