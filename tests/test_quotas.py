@@ -145,6 +145,27 @@ def test_bytes_are_counted_in_mebibytes_and_one_upload_may_go_over(
     }
 
 
+def test_an_import_from_a_url_needs_room_to_stage(
+    producer: Actor, admin: Actor, pump: Pump, limit: Limit
+) -> None:
+    """A direct upload does not; an administrator's import is not limited."""
+    limit(image_stage_total=0, image_size_total=1)
+    ids = [producer.make_image(**FORMATS) for _ in range(4)]
+    assert producer.upload(ids[0], b"x" * MEBIBYTE, "stage").status == 204
+    pump.drain()
+
+    refused = import_url(producer, ids[1])
+
+    words = over("image_stage_total", 0, 1, 0)[1]["message"]
+    assert words in (refused.document.get("message"), refused.document.get("detail"))
+    assert begin(producer, ids[1]).status == 201
+    assert import_url(admin, ids[2]).status == 202
+    assert producer.upload(ids[3], b"x" * (2 * MEBIBYTE - 1)).status == 204
+    pump.drain()
+    assert usage(producer)["image_size_total"] == {"limit": 1, "usage": 1}
+    assert begin(producer, producer.make_image(**FORMATS)).status == 201
+
+
 def test_uploads_at_once_are_counted_exactly(
     producer: Actor, pump: Pump, limit: Limit
 ) -> None:
