@@ -16,6 +16,7 @@ from chalicelib.store import uploads as upload_store
 from chalicelib.store.keys import touched_sort
 from tests.actors import Actor
 from tests.aws_faults import losing_responses, on, second_writer, stored
+from tests.configuring import configure
 
 CALLER = Caller("producer", "someone", Role.MEMBER, "req-1")
 IMPORTING = ImageStatus.IMPORTING
@@ -60,6 +61,12 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.fixture(params=[-1, 10], ids=["no quota", "a quota"])
+def limited(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set a quota of uploads at once, or none: they are then counted, or not."""
+    configure(monkeypatch, image_count_uploading=request.param)
+
+
 @pytest.fixture
 def upload(image_id: str) -> Upload:
     """An upload that an image waits for."""
@@ -92,6 +99,7 @@ def test_an_upload_begins_with_its_image(image_id: str) -> None:
     assert '"request_id": "req-1"' in item["changed"]["S"]
 
 
+@pytest.mark.usefixtures("limited")
 def test_no_upload_begins_into_an_image_that_was_changed(
     image_id: str, producer: Actor
 ) -> None:
@@ -144,6 +152,7 @@ def test_an_upload_is_saved_by_the_run_that_touched_it_last(upload: Upload) -> N
     assert stored() == before
 
 
+@pytest.mark.usefixtures("limited")
 def test_an_upload_ends_with_its_image(upload: Upload, producer: Actor) -> None:
     """The image is taken as it is now; what changed meanwhile stays."""
     done = upload._replace(state=UploadState.FAILURE, message="no data")
