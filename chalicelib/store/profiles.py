@@ -28,8 +28,8 @@ def load_known(
 ) -> dict[str, Profile | None]:
     """AP-37: the projects that a producer knows, each with its published profile.
 
-    One is known if it published a profile, or ever answered an offer of the producer.
-    What is not known and what does not exist are read alike.
+    One is known if it published a profile, or ever answered an offer of the producer,
+    or is the producer's own. What is not known and what does not exist are read alike.
     """
     keys = [profile_key(project_id) for project_id in project_ids]
     keys += [answered_key(producer_id, project_id) for project_id in project_ids]
@@ -38,7 +38,8 @@ def load_known(
     for project_id in project_ids:
         profile = profile_of(items.get(profile_key(project_id)))
         published = profile if profile and profile.published else None
-        if published or answered_key(producer_id, project_id) in items:
+        has_answered = answered_key(producer_id, project_id) in items
+        if published or has_answered or project_id == producer_id:
             known[project_id] = published
     return known
 

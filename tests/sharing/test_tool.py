@@ -81,7 +81,7 @@ def test_programs_get_json(consumer: Actor, tool: Tool) -> None:
 def test_a_refused_pair_is_a_failure(
     producer: Actor, image_id: str, tool: Tool
 ) -> None:
-    """With its reason; the others are shared."""
+    """With its reason; the others are shared. One's own project is known."""
     projects = ["producer", *(f"project-{number}" for number in range(60))]
     dry = tool(producer, "share", image_id, "--with", *projects, "--dry-run")
     real = tool(producer, "share", image_id, "--with", *projects)
@@ -90,7 +90,7 @@ def test_a_refused_pair_is_a_failure(
     assert (dry[0], lines(dry[1])) == (real[0], lines(real[1]))
     assert "Would be" in dry[1]
     assert real[0] == 1
-    assert lines(real[1])[0][2:4] == ["refused", "(own-project)"]
+    assert lines(real[1])[0][2:] == ["refused", "(own-project)", "yes"]
     assert lines(known[1])[0][2:4] == ["refused", "(unknown-recipient)"]
     assert real[1].count(" shared ") == 60
 
