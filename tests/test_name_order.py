@@ -207,11 +207,11 @@ def test_an_image_renamed_while_its_list_is_read_is_listed_once(
     renamed = images[0]._replace(name="image-99")
     turns = count()
 
-    def rename(**_: Any) -> None:
-        if next(turns) == 0:
+    def rename(parsed: dict[str, Any], **_: Any) -> None:
+        if parsed["Items"] and next(turns) == 0:
             fill([renamed])
 
-    with on("after-call.dynamodb.BatchGetItem", rename):
+    with on("after-call.dynamodb.Query", rename):
         listed = consumer.listed("?sort=name:asc&limit=1000")
 
     assert sorted(listed) == sorted(image.id for image in images)
@@ -230,7 +230,10 @@ def test_more_public_images_than_may_be_sorted_are_listed_by_name(
 
 
 def test_an_image_that_was_renamed_stands_where_it_belongs(consumer: Actor) -> None:
-    """Although its index row has the old name still; each image is listed once."""
+    """Although its index row has the old name still; each image is listed once.
+
+    One that belongs before a marker is not listed after it.
+    """
     images = [public(number, f"image-{number:02}") for number in range(10)]
     fill(images)
     renamed = [
@@ -245,6 +248,8 @@ def test_an_image_that_was_renamed_stands_where_it_belongs(consumer: Actor) -> N
     listed = consumer.listed("?sort=name:asc")
 
     assert listed == in_order([*now, *renamed], "asc", "asc")
+    after = consumer.listed(f"?sort=name:asc&marker={images[4].id}")
+    assert after == [images[number].id for number in (5, 6, 7, 9)]
 
 
 def test_an_image_that_is_public_no_more_leaves_the_index(

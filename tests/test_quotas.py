@@ -151,7 +151,10 @@ def test_an_import_from_a_url_needs_room_to_stage(
     """A direct upload does not; an administrator's import is not limited."""
     limit(image_stage_total=0, image_size_total=1)
     ids = [producer.make_image(**FORMATS) for _ in range(4)]
-    assert producer.upload(ids[0], b"x" * MEBIBYTE, "stage").status == 204
+    assert producer.upload(ids[0], b"x" * (MEBIBYTE - 1), "stage").status == 204
+    pump.drain()
+    assert import_url(producer, producer.make_image(**FORMATS)).status == 202
+    assert producer.upload(producer.make_image(**FORMATS), b"x", "stage").status == 204
     pump.drain()
 
     refused = import_url(producer, ids[1])

@@ -333,7 +333,10 @@ def test_a_filter_that_finds_too_little_is_refused(
     replace(producer, project="e").set_status(image_id, "accepted")
 
     assert (answer.status, answer.document["reason"]) == (400, "invalid")
-    assert answer.document["detail"].startswith("None of 3 memberships fits")
+    assert answer.document["detail"] == (
+        "None of 3 memberships fits the filter, which is what one request may look at."
+        " Narrow the list by member_id or image_id."
+    )
     assert sum(counted) == 3
     first = producer.get(f"{OUTGOING}?status=accepted&limit=2").document
     second = producer.get(first["next"]).document
