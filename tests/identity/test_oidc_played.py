@@ -282,6 +282,34 @@ def test_a_key_of_another_algorithm_alone_is_the_issuers_fault(
     assert isinstance(refusal(identify, forged), Unavailable)
 
 
+def test_a_known_key_is_used_without_a_turn(
+    identify: Identify, played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which a request that waits for the issuer may have."""
+    token = played.sign(claims(played))
+    ask(identify, token)
+
+    def taken(*_: Any) -> Any:
+        raise UpstreamError("taken")
+
+    monkeypatch.setattr(oidc, "acquired", taken)
+
+    assert ask(identify, token).user_id == "alice"
+    assert str(refusal(identify, unknown(played)).__cause__) == "taken"
+
+
+@pytest.mark.parametrize("tenant", [..., None, "acme", ["acme"], {}, {"id": 1}])
+def test_a_path_of_claims_that_leads_nowhere_is_nobodys(
+    tenant: Any, played: Played
+) -> None:
+    """Whatever is there instead of an object."""
+    identify = choose(URL, OIDC_PROJECT_CLAIM="tenant.id")
+
+    assert refused(identify, played.sign(claims(played, tenant=tenant)))
+    good = played.sign(claims(played, tenant={"id": "acme"}))
+    assert ask(identify, good).project_id == "acme"
+
+
 @pytest.mark.parametrize("user", ["a", "a" * 255, "a/b"])
 def test_a_user_is_anything_printable_of_a_bounded_length(
     user: str, identify: Identify, played: Played
