@@ -50,6 +50,7 @@ def outcome(function: Any, *arguments: Any) -> str:
 
 
 WHO = {
+    "admin": "An administrator",
     "owner": "The owner of an image",
     "member": "A member of an image",
     "other": "A project that neither owns an image nor is a member",

@@ -72,6 +72,7 @@ RULES: Final = {
 _OF_A_MEMBERSHIP: Final = frozenset({"show_member", "update_member", "delete_member"})
 
 _RELATIONS: Final = {
+    "admin": "An administrator",
     "owner": "The owner of an image",
     "member": "A member of an image",
     "other": "A project that neither owns an image nor is a member",
