@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from moto.server import ThreadedMotoServer
 
 import app as service
 from chalicelib.background import functions
@@ -26,6 +25,7 @@ from infra.tools import records
 from infra.tools.restore import restore
 from tests.actors import Actor
 from tests.aws_faults import stored
+from tests.aws_server import serving_aws
 from tests.scene import CONTENT
 
 ROOT = Path(__file__).parents[2]
@@ -46,13 +46,11 @@ createLinter().then((lint) => {
 
 
 @pytest.fixture
-def s3_url() -> Iterator[str]:
-    """The embedded S3 of this process, over HTTP; its URL."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def _s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the service sign URLs of the embedded S3 of this process."""
+    with serving_aws() as url:
+        monkeypatch.setattr(objects, "_endpoint", lambda: url)
+        yield
 
 
 def test_every_alarm_has_an_entry_in_the_runbook() -> None:
@@ -86,16 +84,14 @@ def test_every_output_that_the_documents_name_is_there() -> None:
     assert {one or other for one, other in named} <= outputs
 
 
+@pytest.mark.usefixtures("_s3")
 @pytest.mark.parametrize("broken", [False, True])
 def test_the_smoke_test_tells_what_works(
     broken: bool,  # noqa: FBT001 - a parameter of a test
     producer: Actor,
     consumer: Actor,
-    s3_url: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And leaves nothing behind, whether it succeeds or not."""
-    monkeypatch.setattr(objects, "_endpoint", lambda: s3_url)
     with serve(service.app, prefix="/api") as url:
         tokens = [f"a:{producer.project}:member", f"b:{consumer.project}:member"]
         if broken:

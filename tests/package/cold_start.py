@@ -22,11 +22,11 @@ from typing import Any
 from zipfile import ZipFile
 
 import boto3
-from moto.server import ThreadedMotoServer
 
 from infra.local import backend, gateway, issuer, keystone
 from infra.package.package import ARTIFACT, package
 from tests.actors import token
+from tests.aws_server import serving_aws
 
 RUNS = 15
 TABLE = "cold-start"
@@ -123,10 +123,7 @@ def main() -> None:
         }
         backend.start()
         stack.callback(backend.stop)
-        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        server.start()
-        stack.callback(server.stop)
-        host, port = server.get_host_and_port()
+        url = stack.enter_context(serving_aws())
         backend.create_table(boto3.client("dynamodb"), TABLE)
         environ = {
             "TABLE_NAME": TABLE,
@@ -135,7 +132,7 @@ def main() -> None:
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ENDPOINT_URL": url,
         }
         code = folder / "code"
         starts = {"floor": (environ, None, FLOOR)}

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
+from tests.aws_server import serving_aws
 from tests.package.packaged import Lambda, Package, made, running
 
 
@@ -38,11 +38,8 @@ def prod(packages: Path) -> Package:
 @pytest.fixture(scope="session")
 def aws() -> Iterator[str]:
     """The embedded AWS of this process, over HTTP; its URL."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with serving_aws() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from typing import Any
 from zipfile import ZipFile
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 import app as service
 from chalicelib.store import objects
@@ -20,6 +19,7 @@ from infra.local.environments import install
 from infra.local.server import serve
 from infra.package.package import ARTIFACT, TEMPLATE
 from infra.package.template import write
+from tests.aws_server import serving_aws
 from tests.package.cloudformation import supported, transformed
 from tests.package.packaged import ROOT, Package
 
@@ -44,15 +44,11 @@ def emulator() -> Iterator[str]:
 
 
 @pytest.fixture
-def s3_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The embedded S3 of this process, for the service that is tried."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    monkeypatch.setattr(objects, "_endpoint", lambda: url)
-    yield url
-    server.stop()
+def _s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the service sign URLs of the embedded S3 of this process."""
+    with serving_aws() as url:
+        monkeypatch.setattr(objects, "_endpoint", lambda: url)
+        yield
 
 
 def commands() -> list[str]:
@@ -102,7 +98,7 @@ def prepared(folder: Path, prod: Package, endpoint: str) -> None:
 
 
 @pytest.mark.clients
-@pytest.mark.usefixtures("s3_url")
+@pytest.mark.usefixtures("_s3")
 def test_the_commands_of_the_page_run_in_its_order(
     prod: Package, emulator: str, tmp_path: Path
 ) -> None:
