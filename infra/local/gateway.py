@@ -57,7 +57,6 @@ def event(  # noqa: PLR0913 - a request has that many parts
     headers: Mapping[str, str] | Iterable[tuple[str, str]],
     body: bytes,
     *,
-    stage: str = "api",
     prefix: str = "",
     source_ip: str = "127.0.0.1",
 ) -> dict[str, Any]:
@@ -107,7 +106,7 @@ def event(  # noqa: PLR0913 - a request has that many parts
             "requestTimeEpoch": int(now * 1000),
             "resourceId": "local",
             "resourcePath": resource,
-            "stage": stage,
+            "stage": "api",
         },
         "body": text,
         "isBase64Encoded": is_base64,

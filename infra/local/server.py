@@ -100,8 +100,8 @@ def per_thread(app: Chalice) -> None:
 def application(
     handler: Handler,
     routes: Iterable[str],
-    prefix: str = "",
-    bucket: Bucket | None = None,
+    prefix: str,
+    bucket: Bucket | None,
 ) -> WSGIApplication:
     """Make the WSGI application that calls a Lambda handler, and notes each request."""
 

@@ -21,6 +21,8 @@ from tests.actors import Response, Send, checked
 
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).parent / "driver.py"
+PREFIX = "/api"
+"""What stands before the paths of the API: the name of its stage."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def running(folder: Path, aws: str, **variables: str) -> Iterator[Lambda]:
         # What leaves the block closes its standard input, which ends it.
 
 
-def through_gateway(made: Package, function: Lambda, prefix: str = "/api") -> Send:
+def through_gateway(made: Package, function: Lambda) -> Send:
     """
     Send requests to the packaged API as API Gateway does by the packaged template.
     """
@@ -150,8 +152,8 @@ def through_gateway(made: Package, function: Lambda, prefix: str = "/api") -> Se
     def send(
         method: str, target: str, headers: Mapping[str, str], body: bytes
     ) -> Response:
-        paths, whole = made.paths, f"{prefix}{target}"
-        event = gateway.event(paths, method, whole, headers, body, prefix=prefix)
+        paths, whole = made.paths, f"{PREFIX}{target}"
+        event = gateway.event(paths, method, whole, headers, body, prefix=PREFIX)
         known = paths[event["resource"]]
         assert method.lower() in known, f"{method} {target}: API Gateway refuses it"
         status, pairs, content = gateway.response_of(function.call("app.app", event))
