@@ -2,7 +2,6 @@
 
 import math
 from hashlib import md5
-from math import ceil
 from typing import Final
 
 from chalicelib import clock, settings
@@ -18,12 +17,9 @@ from chalicelib.background.runs import (
 )
 from chalicelib.background.sources import Source, open_source
 from chalicelib.domain.import_uris import parse_allowed
+from chalicelib.domain.uploads import PARTS_MAX
 from chalicelib.store import objects
 from chalicelib.store.objects import MissingError
-
-PARTS_MAX: Final = 10_000
-"""Maximum number of parts of a multipart upload in S3."""
-
 
 PART_BYTES: Final = 8 * 1024**2
 """Minimum size of a part, in bytes."""
@@ -105,7 +101,7 @@ def _fetch(
             part_size = _part_size(source.length)
             run.save(part_size=part_size, size=source.length, begun_at=begun_at)
         while True:
-            left = ceil(((source.length or 0) - digests.size) / part_size)
+            left = math.ceil(((source.length or 0) - digests.size) / part_size)
             # Of whole parts alone the rest always fits.
             can_be_short = parts + 1 + left <= PARTS_MAX
             least = PART_BYTES_MIN if can_be_short else part_size
@@ -230,11 +226,11 @@ def _part_size(length: int | None) -> int:
     """Return the size of the parts of a source, whose length may be unknown."""
     if length is None:
         return PART_BYTES
-    size = max(PART_BYTES, ceil(length / PARTS_MAX))
+    size = max(PART_BYTES, math.ceil(length / PARTS_MAX))
     if size > PART_BYTES_MAX:
         raise FailedError(
             f"The source has {length} bytes; the maximum is"
             f" {PARTS_MAX * PART_BYTES_MAX}."
         )
-    size = max(PART_BYTES, ceil(length / (PARTS_MAX - SHORT_PARTS)))
+    size = max(PART_BYTES, math.ceil(length / (PARTS_MAX - SHORT_PARTS)))
     return min(size, PART_BYTES_MAX)
