@@ -105,8 +105,8 @@ def granted() -> dict[str, set[Right]]:
             (action, _resource(resource))
             for policy in policies
             for one in policy["PolicyDocument"]["Statement"]
-            for action in _listed(one["Action"])
-            for resource in _listed(one["Resource"])
+            for action in as_list(one["Action"])
+            for resource in as_list(one["Resource"])
         }
     return rights
 
@@ -227,7 +227,8 @@ def _of_dynamodb(operation: str, parameters: Any) -> set[Right]:
     return {(f"dynamodb:{operation}", place)}
 
 
-def _listed(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
+    """Return a list of what a policy names as one thing or as a list."""
     return value if isinstance(value, list) else [value]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from infra.package.template import INFRA, read
+from tests.infra.rights import as_list
 
 STAGES = ("dev", "prod")
 
@@ -50,8 +51,8 @@ def test_it_changes_the_roles_of_its_stage_alone(template: Any, stage: str) -> N
 
 def test_it_makes_no_role_without_the_boundary(template: Any) -> None:
     """Nor changes what one may, nor takes a boundary off."""
-    by_role = statements(template)
-    bounded = by_role["BoundedRoles"]
+    by_name = statements(template)
+    bounded = by_name["BoundedRoles"]
     widening = {
         *("iam:AttachRolePolicy", "iam:CreateRole", "iam:PutRolePolicy"),
         "iam:PutRolePermissionsBoundary",
@@ -63,11 +64,9 @@ def test_it_makes_no_role_without_the_boundary(template: Any) -> None:
     assert widening <= set(bounded["Action"])
     others = [
         action
-        for name, one in by_role.items()
+        for name, one in by_name.items()
         if name != "BoundedRoles" and one["Effect"] == "Allow"
-        for action in (
-            [one["Action"]] if isinstance(one["Action"], str) else one["Action"]
-        )
+        for action in as_list(one["Action"])
     ]
     assert widening & set(others) == set()
     assert "iam:DeleteRolePermissionsBoundary" not in {*others, *bounded["Action"]}
@@ -109,11 +108,7 @@ def test_the_boundary_has_all_that_a_function_may(template: Any, stage: str) -> 
     """Each action that a role of the stage's functions allows is within it."""
     document = template["Resources"]["Boundary"]["Properties"]["PolicyDocument"]
     allowed = [
-        action
-        for one in document["Statement"]
-        for action in (
-            [one["Action"]] if isinstance(one["Action"], str) else one["Action"]
-        )
+        action for one in document["Statement"] for action in as_list(one["Action"])
     ]
     resources = read(INFRA / "functions.yaml")["Resources"].values()
     policies = [
@@ -126,9 +121,7 @@ def test_the_boundary_has_all_that_a_function_may(template: Any, stage: str) -> 
         action
         for policy in policies
         for one in policy["PolicyDocument"]["Statement"]
-        for action in (
-            [one["Action"]] if isinstance(one["Action"], str) else one["Action"]
-        )
+        for action in as_list(one["Action"])
     }
 
     assert needed
