@@ -71,13 +71,18 @@ def run_price(milliseconds: float, memory: int = MEMORY_MB) -> float:
     return PRICES["a million runs of Lambda"] + second * milliseconds * 1000
 
 
-def parts(request: str) -> list[float]:
-    """Return gateway, Lambda, DynamoDB and logs of a million of a request, and all."""
-    units = {row["request"]: row for row in table("Counted units", "docs/costs.md")}
-    took = {
+def _processor_ms() -> dict[str, float]:
+    """Return the milliseconds of the processor that each measured request takes."""
+    return {
         row["request"]: float(row["processor, ms"])
         for row in table("Requests beside the floor", "docs/performance.md")
     }
+
+
+def parts(request: str) -> list[float]:
+    """Return gateway, Lambda, DynamoDB and logs of a million of a request, and all."""
+    units = {row["request"]: row for row in table("Counted units", "docs/costs.md")}
+    took = _processor_ms()
     row = units[REQUESTS[request][0]]
     processor = took.get(request, took["set status"])
     warm = billed_ms(processor, int(row["round trips"]))
@@ -119,10 +124,7 @@ def document() -> str:
             for name, millions in MONTHS.items()
         ],
     )
-    took = {
-        row["request"]: float(row["processor, ms"])
-        for row in table("Requests beside the floor", "docs/performance.md")
-    }
+    took = _processor_ms()
     curve = []
     for memory in (256, 512, 1024, 1769):
         row = [str(memory)]

@@ -37,6 +37,12 @@ OWN: Final = 1_000
 REJECTED: Final = 1_000
 PUBLIC: Final = 10_000
 BASE: Final = datetime(2026, 1, 1, tzinfo=UTC)
+RUNS: Final = (
+    (MemberStatus.PENDING, OFFERS, 0),
+    (MemberStatus.REJECTED, REJECTED, 100_000),
+    (MemberStatus.ACCEPTED, max(SIZES), 200_000),
+)
+"""The memberships of the largest consumer: status, number, and place of the first."""
 
 PENDING: Final = "visibility=shared&member_status=pending"
 
@@ -98,12 +104,7 @@ def _membership(image: Image, project: str, status: MemberStatus) -> Item:
 
 def _items() -> Iterator[Item]:
     projects = [consumer(size) for size in SIZES]
-    runs = [
-        (MemberStatus.PENDING, OFFERS, 0),
-        (MemberStatus.REJECTED, REJECTED, 100_000),
-        (MemberStatus.ACCEPTED, max(SIZES), 200_000),
-    ]
-    for status, count, at in runs:
+    for status, count, at in RUNS:
         for number in range(count):
             image = _image(number, PRODUCER, status, "shared", at)
             yield image_item(image)
@@ -289,15 +290,10 @@ def test_each_list_among_thousands_is_what_the_statuses_made_it() -> None:
     project, drawn = consumer(max(SIZES)), random.Random(15)  # noqa: S311 - no secret
     send = in_process(service.app)
     actor, producer = Actor(send, project), Actor(send, PRODUCER)
-    runs = [
-        (MemberStatus.PENDING, OFFERS, 0),
-        (MemberStatus.REJECTED, REJECTED, 100_000),
-        (MemberStatus.ACCEPTED, max(SIZES), 200_000),
-    ]
     # By place: the status of a membership, none of an image of one's own.
     statuses: dict[tuple[int, str], MemberStatus | None] = {
         (at + number, _image_id(number, at)): status
-        for status, count, at in runs
+        for status, count, at in RUNS
         for number in range(count)
     }
     at = 300_000 + 10_000 * SIZES.index(max(SIZES))
