@@ -154,6 +154,22 @@ def test_a_filter_that_matches_nothing_is_told_to_be_narrowed(
     assert error(400, "Bad Request", words) == (response.status, response.document)
 
 
+@pytest.mark.parametrize(
+    ("size", "most", "read"), [(4_096, 10, 5), (4_095, 10, 15), (4_095, 6, 15)]
+)
+def test_a_large_image_counts_as_several_reads(
+    size: int, most: int, read: int, producer: Actor, bound: Bound
+) -> None:
+    """One for each 4 KB of its tags and of its properties' names and values."""
+    fields = {"tags": ("x" * 2_000,), "properties": {"n" * 90: "x" * (size - 2_090)}}
+    fill(*map(image_item, images(30, **fields)))
+    bound(page_reads_max=most)
+
+    response = producer.get("/v2/images?tag=rare&limit=5")
+
+    assert f" was found within {read} images, " in response.document["message"]
+
+
 def test_index_rows_are_bounded_as_well(producer: Actor, bound: Bound) -> None:
     """A page looks at so many of them, and one query more at most."""
     fill(*map(image_item, images(60, name="other")))

@@ -239,6 +239,7 @@ def test_an_image_that_was_renamed_stands_where_it_belongs(consumer: Actor) -> N
     renamed = [
         images[2]._replace(name="image-075"),
         images[8]._replace(name="image-01"),
+        images[3]._replace(name="image-99"),
     ]
     for image in renamed:
         item = ImageItem(*image_key(image.id))
