@@ -172,7 +172,7 @@ def places(images: Iterable[Image]) -> list[str]:
 def test_a_range_is_read_in_order_after_a_place(*, descending: bool) -> None:
     """Each row with its name and what it is; what is hidden is looked at alone."""
     images = [image(number, name=None if number == 1 else "b") for number in range(5)]
-    hidden = image(5, os_hidden=True)
+    hidden = image(5, name="b", os_hidden=True)
     fill(*map(image_item, [*images, hidden]))
     run = indexes.Range("by-project", "PROJECT#me", "OWNED#")
     query = QUERY._replace(sort=(Sort("created_at", descending=descending),))
@@ -186,6 +186,49 @@ def test_a_range_is_read_in_order_after_a_place(*, descending: bool) -> None:
     assert {(row.known, row.is_membership) for row in [*rows, *rest]} == {(True, False)}
     assert (looked_at, looked_at_then, end) == (3, 3, None)
     assert resume in places([*images, hidden])
+    asked = query._replace(os_hidden=True)
+    (row,) = indexes.query_range(asked, run, None, 9)[0]
+    assert row.position == places([hidden])[0]
+
+
+def test_a_name_is_looked_for_in_all_rows_but_those_of_the_name() -> None:
+    """Where the index has no order of names, a query looks at as many as it may."""
+    images = [image(number, name="b" if number else "a") for number in range(4)]
+    hidden = image(5, name="b", os_hidden=True)
+    fill(*map(image_item, [*images, hidden]))
+    query = QUERY._replace(name="b")
+    own = indexes.Range("by-project", "PROJECT#me", "OWNED#")
+    public = indexes.Range("by-name", "VISIBILITY#public", name_prefix("b"))
+
+    rows, resume, looked_at = indexes.query_range(query, own, None, 2)
+    of_name, _, looked_at_then = indexes.query_range(query, public, None, 2)
+
+    assert [row.position for row in rows] == places(images[:0:-1])
+    assert (resume, looked_at, looked_at_then) == (None, 5, 2)
+    assert [row.position for row in of_name] == places(images[:2:-1])
+
+
+@pytest.mark.parametrize("descending", [True, False])
+def test_images_of_one_time_are_told_apart_by_their_ids(*, descending: bool) -> None:
+    """What follows a place or a key begins right behind it, and leaves nothing out."""
+    ends = ("a1", "a2", "a3", "b1", "b2")
+    base = "00000000-0000-4000-8000-0000000000"
+    images = [image(0, name="b", id=f"{base}{end}") for end in ends]
+    fill(*map(image_item, images))
+    ordered = images[::-1] if descending else images
+    query = QUERY._replace(sort=(Sort("created_at", descending=descending),))
+    run = indexes.Range("by-project", "PROJECT#me", "OWNED#")
+    for number, place in enumerate(places(ordered), 1):
+        rows, _, _ = indexes.query_range(query, run, place, 9)
+        assert [row.position for row in rows] == places(ordered[number:])
+        named, _, _ = indexes.query_names(
+            query,
+            "VISIBILITY#public",
+            start=None,
+            after=name_prefix("b") + place,
+            limit=9,
+        )
+        assert [row.position for _, row in named] == places(ordered[number:])
 
 
 def test_a_range_is_filtered_by_name_and_owner() -> None:

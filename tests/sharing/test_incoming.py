@@ -269,6 +269,8 @@ def test_each_page_is_full_but_the_last_which_is_not_empty(
     with lagging_indexes():
         new = sorted((shared(producer, "consumer") for _ in range(2)), reverse=True)
         assert pages("?producer_id=producer&limit=2") == [new, kept]
+        three = pages("?producer_id=producer&limit=3")
+        assert three == [[*new, kept[0]], kept[1:]]
 
 
 def test_of_more_offers_than_are_sorted_the_newest_images_are_shown(

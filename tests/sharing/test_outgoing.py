@@ -350,8 +350,15 @@ def test_a_filter_that_finds_too_little_is_refused(
 def test_each_page_is_full_but_the_last_which_is_not_empty(
     status: str, producer: Actor, image_id: str
 ) -> None:
-    """With a filter and without."""
+    """With a filter and without, when no more rows are read than are shown."""
     producer.share(image_id, "a", "b", "c", "d")
+    counted: list[int] = []
+    with on(
+        "after-call.dynamodb.Query",
+        lambda parsed, **_: counted.append(parsed["ScannedCount"]),
+    ):
+        producer.get(f"{OUTGOING}?limit=3{status}")
+    assert counted == [4 if status else 3]
     for limit, sizes in ((1, [1, 1, 1, 1]), (2, [2, 2]), (3, [3, 1]), (4, [4])):
         target, found = f"{OUTGOING}?limit={limit}{status}", []
         while target:
