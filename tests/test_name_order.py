@@ -197,6 +197,24 @@ def test_ties_of_a_name_are_broken_by_what_is_asked_for(consumer: Actor) -> None
         assert listed == sorted(image.id for image in images)
 
 
+def test_public_images_are_listed_in_any_other_order(consumer: Actor) -> None:
+    """Which the index of names does not have."""
+    images = [
+        public(
+            number, f"image-{number % 3}", id=f"{9 - number:08x}-0000-4000-8000-{0:012}"
+        )
+        for number in range(7)
+    ]
+    fill(images)
+
+    by_id = sorted(image.id for image in images)
+    assert consumer.listed("?sort=id:asc") == by_id
+    assert consumer.listed("?sort=created_at:asc,id:desc") == by_id[::-1]
+    assert consumer.listed("?sort=name:asc,status:asc") == in_order(
+        images, "asc", "desc"
+    )
+
+
 def test_an_image_renamed_while_its_list_is_read_is_listed_once(
     consumer: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -197,7 +197,7 @@ def test_an_upload_that_another_run_touched_is_not_ended(upload: Upload) -> None
     assert stored() == before
 
 
-@pytest.mark.parametrize("change", ["data", "another upload", "no image"])
+@pytest.mark.parametrize("change", ["data", "another upload", "no image", "never one"])
 def test_an_image_that_waits_no_more_ends_no_upload(
     change: str, upload: Upload, producer: Actor
 ) -> None:
@@ -209,8 +209,10 @@ def test_an_image_that_waits_no_more_ends_no_upload(
     elif change == "another upload":
         other = image._replace(upload_id=NO_ID)
         image_store.update_image(image, other, CALLER)
-    else:
+    elif change == "no image":
         assert producer.delete(f"/v2/images/{upload.image_id}").status == 204
+    else:
+        upload = upload._replace(image_id=NO_ID)
     before = stored()
 
     assert upload_store.end_upload(upload, upload, failed) is None

@@ -37,6 +37,9 @@ def test_a_default_list_holds_what_is_mine_accepted_or_public(
 
     assert [mine, public, accepted, own] == consumer.listed()
     assert [community, public] == stranger.listed()
+    assert [mine, community] == consumer.listed("?visibility=community")
+    everyones = consumer.listed("?visibility=all")
+    assert [mine, community, public, accepted, own] == everyones
 
 
 @pytest.mark.behaviour("L2")
