@@ -22,7 +22,14 @@ from chalicelib.errors import Unavailable
 from chalicelib.store import dynamodb
 from chalicelib.store.items import Item
 from chalicelib.store.keys import Key, touched_sort
-from tests.aws_faults import CANCELLED, THROUGHPUT_EXCEEDED, recording, stored
+from tests.aws_faults import (
+    CANCELLED,
+    THROUGHPUT_EXCEEDED,
+    leaving_deletions_undone,
+    leaving_keys_unread,
+    recording,
+    stored,
+)
 from tests.store.scene import PRODUCER, TIME
 
 CONFLICT = "Too many concurrent requests change the image; retry."
@@ -75,7 +82,8 @@ class Call:
 
 @pytest.mark.parametrize("strongly", [True, False])
 @pytest.mark.parametrize(
-    ("count", "batches"), [(0, []), (1, [1]), (100, [100]), (201, [100, 100, 1])]
+    ("count", "batches"),
+    [(0, []), (1, [1]), (100, [100]), (101, [100, 1]), (201, [100, 100, 1])],
 )
 def test_items_are_read_a_hundred_at_a_time(
     count: int,
@@ -119,6 +127,26 @@ def test_items_are_deleted_25_at_a_time(count: int, batches: list[int]) -> None:
     sizes = [len(requests) for _, b in calls for requests in b["RequestItems"].values()]
     assert batches == sorted(sizes)
     assert stored() == []
+
+
+def test_what_a_batch_leaves_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """For as long as attempts are made; nothing is taken for read or deleted."""
+    monkeypatch.setattr(dynamodb, "_attempts", lambda: iter([None] * 2))
+    keys = put(30)
+    with leaving_keys_unread(times=1) as reads:
+        assert set(keys) == set(dynamodb.get_items(keys))
+    with leaving_keys_unread(times=2), pytest.raises(Unavailable) as unread:
+        dynamodb.get_items(keys)
+    with leaving_deletions_undone(times=1) as sizes:
+        dynamodb.delete_items(keys)
+    left = put(2)
+    with leaving_deletions_undone(times=2), pytest.raises(Unavailable) as undone:
+        dynamodb.delete_items(left)
+
+    assert (len(reads), sorted(sizes)) == (2, [1, 5, 25])
+    assert str(unread.value) == str(undone.value) == NO_ANSWER
 
 
 def fail(error: Exception) -> NoReturn:

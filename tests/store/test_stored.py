@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.domain.caller import Caller
 from chalicelib.domain.images import Visibility
-from chalicelib.domain.members import MemberStatus
+from chalicelib.domain.members import ImageAndMembership, MemberStatus
 from chalicelib.domain.offer_rules import Effect
 from chalicelib.domain.profiles import Profile
 from chalicelib.domain.uploads import Upload, UploadState
@@ -164,6 +164,58 @@ def test_each_step_of_a_share_leaves_this(monkeypatch: pytest.MonkeyPatch) -> No
     assert row(keys[0]) == tombstone | unswept | {"project_sk": f"{NOW}#{ID}"}
     images.finish_deletion(ID)
     assert row(keys[0]) == tombstone
+
+
+@pytest.mark.parametrize(
+    ("image_id", "member_id", "expected"),
+    [
+        (ID, "consumer", [image_key(ID), member_key(ID, "consumer")]),
+        (ID, "", [image_key(ID)]),
+        (ID, "x" * 2000, [image_key(ID)]),
+        ("6b1f", "consumer", []),
+    ],
+)
+def test_only_what_can_be_a_key_is_read(
+    image_id: str, member_id: str, expected: list[Key]
+) -> None:
+    """What cannot be one is absent, as what is not there."""
+    assert expected == images.keys_of(image_id, member_id)
+    absent = ImageAndMembership(image_id, member_id, None, None)
+    assert absent == images.load_image(image_id, member_id)
+
+
+@pytest.mark.usefixtures("image")
+def test_what_a_deleted_image_leaves_is_removed() -> None:
+    """Its members and its notes, but not its tombstone, nor anything of another one."""
+    other = IMAGE._replace(id=ID.replace("6", "7"))
+    images.create_image(other, PRODUCER)
+    for image in (IMAGE, other):
+        members.add_members(image, {"a": "hello", "b": None}, PRODUCER)
+    images.delete_image(load()[0], PRODUCER)
+    before = kept()
+
+    images.delete_members(ID)
+
+    assert len(before) == 8
+    left = [raw for raw in before if other.id in raw["pk"]["S"] or "deleted" in raw]
+    assert left == kept()
+
+
+def test_deleted_images_are_swept_in_the_order_of_their_deletion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those deleted before a time, after the place where a sweep ended."""
+    ids = [f"{ID[:-1]}{number}" for number in (3, 1, 2)]
+    for hour, image_id in enumerate(ids):
+        images.create_image(IMAGE._replace(id=image_id), PRODUCER)
+        at(monkeypatch, f"2026-11-24T0{hour}:00:00Z")
+        images.delete_image(IMAGE._replace(id=image_id), PRODUCER)
+    until = datetime.fromisoformat("2026-11-24T02:00:00Z")
+    places = [f"2026-11-24T0{hour}:00:00.000000Z#{one}" for hour, one in enumerate(ids)]
+    expected = list(zip(places, ids, strict=True))
+
+    assert list(images.query_deleted(until, "")) == expected[:2]
+    assert list(images.query_deleted(until, places[0])) == expected[1:2]
 
 
 COMMUNITY, PUBLIC = Visibility.COMMUNITY, Visibility.PUBLIC
