@@ -83,14 +83,9 @@ def get_items(keys: Sequence[Key], *, strongly: bool = True) -> dict[Key, Raw]:
 
     Each caller says which promise its strong read keeps.
     """
-    if not keys:
-        return {}
-    batches = _in_batches(keys, _BATCH_GET_MAX)
-    if len(batches) == 1:
-        return _get_batch(batches[0], strongly)
     items: dict[Key, Raw] = {}
-    reads = [partial(_get_batch, batch, strongly) for batch in batches]
-    for some in in_parallel(*reads):
+    batches = _in_batches(keys, _BATCH_GET_MAX)
+    for some in in_parallel(*[partial(_get_batch, one, strongly) for one in batches]):
         items |= some
     return items
 
@@ -170,7 +165,7 @@ def query_untouched(
     lag.
     """
     start: Raw | None = None
-    first = f"{after} " if after else "0"  # Places begin with digits, and end in ids.
+    first = f"{after} "  # Places begin with digits, and end in ids.
     while True:
         answer = query_page(
             partition,

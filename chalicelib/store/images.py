@@ -122,8 +122,7 @@ def update_image(before: Image, after: Image, caller: Caller) -> Image:
     except PynamoDBException as exc:
         if not condition_failed(exc):
             raise
-        latest = get_item(image_key(before.id))
-        if latest is None or not is_ours(latest, caller):
+        if not is_ours(get_item(image_key(before.id)), caller):
             raise StaleError from exc
     return after
 
