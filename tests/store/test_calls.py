@@ -2,7 +2,6 @@
 
 import random
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any, NoReturn
@@ -265,14 +264,13 @@ def test_a_call_that_succeeds_in_the_end_is_made_no_more(
 
 
 @pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The bounds of each pause; each takes a second."""
-    bounds: list[tuple[float, float]] = []
-    monkeypatch.setattr(time, "monotonic", lambda: float(len(bounds)))
-    monkeypatch.setattr(time, "sleep", lambda _: None)
-    uniform: Callable[..., Any] = lambda *most: bounds.append(most)  # noqa: E731
-    monkeypatch.setattr(random, "uniform", uniform)
-    return bounds
+    made: list[Any] = []
+    monkeypatch.setattr(time, "monotonic", lambda: float(len(made)))
+    monkeypatch.setattr(time, "sleep", made.append)
+    monkeypatch.setattr(random, "uniform", lambda *bounds: bounds)
+    return made
 
 
 def test_pauses_double_up_to_half_a_second(pauses: list[Any]) -> None:
