@@ -4,12 +4,14 @@ import random
 import time
 from datetime import timedelta
 from functools import partial
+from itertools import count
 from typing import Any, NoReturn
 
 import pytest
 from pynamodb.exceptions import (
     CancellationReason,
     DeleteError,
+    GetError,
     PutError,
     PynamoDBException,
     TransactWriteError,
@@ -24,8 +26,10 @@ from chalicelib.store.keys import Key, touched_sort
 from tests.aws_faults import (
     CANCELLED,
     THROUGHPUT_EXCEEDED,
+    Refusal,
     leaving_deletions_undone,
     leaving_keys_unread,
+    on,
     recording,
     stored,
 )
@@ -146,6 +150,35 @@ def test_what_a_batch_leaves_is_asked_for_again(
 
     assert (len(reads), sorted(sizes)) == (2, [1, 5, 25])
     assert str(unread.value) == str(undone.value) == NO_ANSWER
+
+
+def test_a_batch_of_which_nothing_is_read_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """DynamoDB may then name the table under what it left alone."""
+    monkeypatch.setattr(dynamodb, "_attempts", lambda: iter([None] * 2))
+    keys, turns = put(1), count()
+
+    def leave(parsed: Any, **_: Any) -> None:
+        if next(turns) == 0:
+            ((table, items),) = parsed["Responses"].items()
+            wanted = [{"pk": item["pk"], "sk": item["sk"]} for item in items]
+            parsed.update(Responses={}, UnprocessedKeys={table: {"Keys": wanted}})
+
+    with on("after-call.dynamodb.BatchGetItem", leave):
+        assert set(keys) == set(dynamodb.get_items(keys))
+
+
+def test_a_read_that_is_refused_for_what_it_is_is_a_bug() -> None:
+    """It is not told as a database that cannot answer."""
+    refusal = Refusal("ValidationException").response
+    with (
+        on("before-call.dynamodb.BatchGetItem", lambda **_: refusal),
+        pytest.raises(GetError) as raised,
+    ):
+        dynamodb.get_item(("p", "s"))
+
+    assert raised.value.cause_response_code == "ValidationException"
 
 
 def fail(error: Exception) -> NoReturn:
