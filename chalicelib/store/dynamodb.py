@@ -100,7 +100,7 @@ def _get_batch(keys: Sequence[Key], strongly: bool) -> dict[Key, Raw]:  # noqa: 
         for raw in answer["Responses"].get(table, []):
             items[raw["pk"]["S"], raw["sk"]["S"]] = raw
         left = answer.get("UnprocessedKeys") or {}
-        wanted = left.get(table, {}).get("Keys", [])
+        wanted = left.get(table, {}).get("Keys")
         if not wanted:
             return items
     raise Unavailable(_NO_ANSWER)
