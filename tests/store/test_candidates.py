@@ -136,6 +136,19 @@ def test_a_query_has_twice_the_rows_of_the_one_before(
     assert limits == [2, 4, 5, 5]
 
 
+def test_a_range_is_asked_on_while_the_list_has_none_of_its_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A later image of another range does not come before what it may hold yet."""
+    at(monkeypatch, NOW)
+    make("012", visibility=Visibility.PUBLIC, os_hidden=True)
+    (three,) = make("3", visibility=Visibility.PUBLIC)
+    (four,) = make("4", owner="consumer")
+    at(monkeypatch, LATER)
+
+    assert found(chunk=1) == [row(three), row(four)]
+
+
 def test_rows_are_looked_at_within_a_budget() -> None:
     """It is checked before each query, and a list that it is enough for ends."""
     make("0123", visibility=Visibility.PUBLIC)

@@ -151,21 +151,20 @@ def copied(*projects: str) -> list[tuple[Any, ...]]:
 @pytest.mark.usefixtures("image")
 def test_a_job_copies_to_the_next_memberships(monkeypatch: pytest.MonkeyPatch) -> None:
     """It returns after which the next one goes on, or that none is left."""
-    monkeypatch.setattr(copies, "COPIES_AT_ONCE", 2)
-    share("a", "b", "c")
-    new = change(name="new")
-    after = change(name="newer").version
-    monkeypatch.setattr(copies, "image_of", lambda _: new)
+    monkeypatch.setattr(copies, "COPIES_AT_ONCE", 3)
+    share("A", "b", "c", "d")
+    change(name="new")
 
-    assert copies.update_copies(ID) == "b"
-    assert copied("a", "b", "c") == [("new", 2), ("new", 2), ("ubuntu", 1)]
-    monkeypatch.undo()
     with recording() as calls:
-        assert copies.update_copies(ID, "b") is None
+        assert copies.update_copies(ID) == "c"
+    assert copied("A", "b", "c", "d") == [("new", 2)] * 3 + [("ubuntu", 1)]
     query, read = (body for operation, body in calls if operation != "UpdateItem")
-    assert copied("a", "b", "c") == [("new", 2), ("new", 2), ("newer", after)]
     assert query["ConsistentRead"]
     assert read["RequestItems"][MemberItem.Meta.table_name]["ConsistentRead"]
+
+    change(name="newer")
+    assert copies.update_copies(ID, "c") is None
+    assert copied("A", "b", "c", "d") == [("new", 2)] * 3 + [("newer", 3)]
 
 
 @pytest.mark.usefixtures("image")
@@ -198,6 +197,7 @@ def test_nothing_is_written_that_is_no_newer() -> None:
     change(name="new")
     images.delete_image(load()[0], PRODUCER)
     assert copies.update_copies(ID) is None
+    assert copies.update_copies("6b1f") is None
     assert copied("a") == [("ubuntu", 1)]
 
 
