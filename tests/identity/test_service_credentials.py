@@ -34,6 +34,7 @@ def settings(**changes: str) -> MethodSettings:
         ("http://k:5000/identity/v3/", "http://k:5000/identity/v3"),
         ("https://v3.example.org", "https://v3.example.org/v3"),
         ("https://k/dev3", "https://k/dev3/v3"),
+        ("https://k/X", "https://k/X/v3"),
     ],
 )
 def test_the_url_is_version_3s(url: str, used: str) -> None:

@@ -288,7 +288,7 @@ def test_an_error_of_s3_is_one_of_three(
 def test_the_client_waits_for_s3_within_a_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """20 seconds; it says MD5s itself; a bucket of another endpoint is named by path."""
+    """20 seconds; it says MD5s itself; at another endpoint a path names the bucket."""
     asked: list[tuple[Any, ...]] = []
 
     def client(*names: str, **options: Any) -> Bucket:
