@@ -209,7 +209,7 @@ def count_record(sequence_number: str, deltas: Deltas) -> None:
 def used_by(raw: Raw | None) -> Counter[tuple[Key, str]]:
     """Return what an item of any kind uses, but for uploads in progress."""
     counts = Counter[tuple[Key, str]]()
-    if raw is None or "deleted" in raw or "owner" not in raw:
+    if raw is None or "owner" not in raw:
         return counts
     owner = raw["owner"]["S"]
     usage = usage_key(owner)
