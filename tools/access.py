@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Final
 
 SECONDS: Final = 60
-"""How long a server may keep silent."""
+"""Time limit of a wait for a server, in seconds."""
 
 TRIES: Final = 6
-"""How often a request is sent before it is given up."""
+"""Maximum number of times that a request is sent."""
 
 RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed."""

@@ -24,7 +24,7 @@ _POLLED_EACH = (0.2, 5.0)
 
 
 class _Canceled(Exception):  # noqa: N818 - nothing failed
-    """The user pressed Ctrl-C; the message tells how to go on."""
+    """The user pressed Ctrl-C; the message has the command that goes on."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -118,7 +118,7 @@ def _again(image_id: str, asked: argparse.Namespace) -> str:
 def _send(
     service: Service, image_id: str, source: Source, jobs: int, again: str
 ) -> str:
-    """Bring the image to have the file's data; give the SHA-512 of it."""
+    """Make the file's data that of the image; return its SHA-512."""
     image = service.ask("GET", f"/v2/images/{image_id}")
     if (image["status"], image["size"]) == ("active", source.size):
         _say("The image is active already. Its data is compared with the file.")

@@ -46,7 +46,7 @@ class RefusedError(Exception):
 
 
 def load(app: Chalice, people: People = DEVELOPERS) -> str:
-    """Make the examples by the service's own calls; give the id of the image on offer.
+    """Make the examples by the service's own calls; return the id of the offered one.
 
     Raises:
         RefusedError: A setting does not allow one of them.

@@ -52,7 +52,7 @@ _process_request = BotocoreStubber.process_request
 
 
 def mended_moto() -> ExitStack:
-    """Put moto in the place of AWS, until what is given is closed."""
+    """Put moto in the place of AWS, until what is returned is closed."""
     mended = ExitStack()
     mended.enter_context(mock_aws())
     mended.enter_context(mended_storage())

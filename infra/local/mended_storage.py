@@ -19,7 +19,7 @@ _complete_upload = S3Backend.complete_multipart_upload
 
 def mended_storage() -> ExitStack:
     """
-    Mend moto's S3, in this process or in its server, until what is given is closed.
+    Mend moto's S3, in this process or in its server, until the result is closed.
     """
     mended = ExitStack()
     for owner, name, mend in (

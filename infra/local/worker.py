@@ -182,7 +182,7 @@ def pumping(pump: Pump) -> Iterator[None]:
 
 
 class _Context:
-    """What Lambda tells a function of its run."""
+    """The context of a run, as Lambda passes it to a function."""
 
     is_over = False
 

@@ -17,7 +17,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 SERVICES: Final = (
     *("dynamodb", "events", "s3", "secretsmanager", "sqs", "ssm", "sts"),
 )
-"""The services of AWS whose descriptions botocore is given."""
+"""The services of AWS whose descriptions are packaged."""
 
 _DATA: Final = "botocore/data/"
 _ENDPOINTS: Final = f"{_DATA}endpoints.json"

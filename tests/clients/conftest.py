@@ -13,10 +13,10 @@ from tests.clients.terminal import Terminal
 from tests.local.service import Run, running
 
 Terminals = Callable[[str], Terminal]
-"""Takes a token, and gives the terminal of its user."""
+"""Takes a token; returns the terminal of its user."""
 
 Libraries = Callable[[str], Library]
-"""Takes a token, and gives the program of its user."""
+"""Takes a token; returns the program of its user."""
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def call(token: str, name: str, words: list[Any], options: dict[str, Any]) -> An
 
 
 def plain(value: Any) -> Any:
-    """Turn what a library gives into what JSON knows."""
+    """Return a result of a library as JSON has it."""
     if isinstance(value, GeneratorType | list):
         return [plain(one) for one in value]
     if hasattr(value, "to_dict"):  # openstacksdk's own

@@ -1,4 +1,4 @@
-"""A user's program: the calls of a client's library, and what they give."""
+"""A user's program: the calls of a client's library, and their results."""
 
 import json
 import subprocess

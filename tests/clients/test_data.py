@@ -41,7 +41,7 @@ def service(source: WebSource) -> Iterator[Run]:
 
 
 def file_of(home: Path, size: int) -> tuple[str, bytes]:
-    """Make a file of some size in a user's home; give its name and what is in it."""
+    """Make a file of some size in a user's home; return its name and content."""
     content = (bytes(range(251)) * (size // 251 + 1))[:size]
     (home / f"{size}.raw").write_bytes(content)
     return f"{size}.raw", content

@@ -38,7 +38,7 @@ class Bill:
         self.trips.append([model.name])
 
     def note_units(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
-        """Note the units that the response tells."""
+        """Note the units that the response names."""
         if model.name == "TransactWriteItems":
             return  # DynamoDB Local reports a constant: see `note_transaction`.
         consumed = parsed.get("ConsumedCapacity") or []

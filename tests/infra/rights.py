@@ -138,7 +138,7 @@ _submitter: ContextVar[str | None] = ContextVar("submitter", default=None)
 
 
 class Watch:
-    """Notes the rights that each function takes, and those that it was not given."""
+    """Notes the rights that each function uses, and those that it lacks."""
 
     def __init__(self) -> None:
         self.used: dict[str, set[Right]] = {function: set() for function in ROLES}

@@ -111,7 +111,7 @@ def test_the_smoke_test_tells_what_works(
 
 def taken(table: str) -> dict[str, Any]:
     """
-    Take the stream's records as the command line does; give the event made of them.
+    Take the stream's records as the command line does; return their event.
     """
     printed = json.dumps({"Records": take_records(table)}, default=str)
     return records.event(json.loads(printed))
@@ -120,7 +120,7 @@ def taken(table: str) -> dict[str, Any]:
 @pytest.fixture
 def backup() -> Iterator[Callable[[], None]]:
     """
-    Copy all that the table has now into a table of its own, as a restore gives it.
+    Copy all that the table has now into a table of its own, as a restore makes it.
     """
     client = dynamodb.connection.connection.client
     backend.create_table(client, "restored")

@@ -22,7 +22,7 @@ JSON = {"Accept": "application/json"}
 
 
 def echo_app() -> Chalice:
-    """Make an app that tells what it was asked."""
+    """Make an app that returns each request that it gets."""
     app = Chalice("echo")
 
     @app.route("/echo/{name}", methods=METHODS, content_types=["*/*"])
@@ -70,7 +70,7 @@ def connect(url: str) -> http.client.HTTPConnection:
 
 
 def refusal(response: actors.Response) -> tuple[int, str, object]:
-    """Return all that a refusal tells."""
+    """Return the status, media type and document of a refusal."""
     return response.status, response.headers["content-type"], response.document
 
 

@@ -166,7 +166,7 @@ def test_a_range_is_cut_out_of_them(
 
 
 def test_a_range_beyond_the_end_is_refused(bucket: Bucket, key: str) -> None:
-    """There is nothing to give."""
+    """The status is S3's own, 416."""
     refusal = bucket.refused("get_object", Key=key, Range=f"bytes={len(WHOLE)}-")
 
     assert refusal == (416, "InvalidRange")

@@ -50,7 +50,7 @@ class InProcess:
 
 
 def completed(owner: Actor, content: bytes) -> str:
-    """Send an image's data, which a worker is to hash; give the image's id."""
+    """Send an image's data, which a worker has to hash; return its id."""
     image_id = owner.make_image(**FORMATS)
     upload = begun(owner, image_id, size=len(content))
     requests.put(upload["parts"][0]["url"], content, timeout=10).raise_for_status()

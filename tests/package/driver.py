@@ -16,7 +16,7 @@ MILLISECONDS = 29_000
 
 
 class Context:
-    """What Lambda tells a function of its run."""
+    """The context of a run, as Lambda passes it to a function."""
 
     aws_request_id = "run"
     function_name = "packaged"

@@ -87,4 +87,4 @@ NAMES = {
     "AWS::Serverless::Api": ("Name",),
     "AWS::Serverless::Function": ("FunctionName",),
 }
-"""How each type of resource is given a name."""
+"""The properties that name a resource, by its type."""

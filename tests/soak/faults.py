@@ -247,7 +247,7 @@ def fail_each_call(stand: Stand, orders: Orders, number: int) -> tuple[str, int]
 
 
 def check_unavailable(response: Response) -> None:
-    """Check that a response tells the client to come back.
+    """Check that a response asks the client to retry.
 
     Raises:
         AssertionError: It does not.
