@@ -17,7 +17,7 @@ from chalicelib.store import images as image_store
 from chalicelib.store import uploads as upload_store
 from chalicelib.store.keys import image_key, touched_sort
 from tests.actors import Actor
-from tests.aws_faults import losing_responses, on, second_writer, stored
+from tests.aws_faults import losing_responses, on, recording, second_writer, stored
 from tests.configuring import configure
 
 CALLER = Caller("producer", "someone", Role.MEMBER, "req-1")
@@ -134,9 +134,15 @@ def test_no_upload_begins_into_an_image_that_was_changed(
     "wrong", ["", "x" * 3_000, NO_ID], ids=["empty", "too long", "absent"]
 )
 def test_what_is_no_upload_is_not_found(wrong: str, upload: Upload) -> None:
-    """Neither id is taken into a key as it is."""
-    assert upload_store.load_upload(wrong, upload.id) is None
-    assert upload_store.load_upload(upload.image_id, wrong) is None
+    """What is no id is not even looked for: DynamoDB refuses a key that is long."""
+    with recording() as calls:
+        found = [
+            upload_store.load_upload(wrong, upload.id),
+            upload_store.load_upload(upload.image_id, wrong),
+        ]
+
+    assert found == [None, None]
+    assert len(calls) == (2 if wrong == NO_ID else 0)
 
 
 def test_an_upload_is_saved_by_the_run_that_touched_it_last(upload: Upload) -> None:
