@@ -20,6 +20,7 @@ from chalicelib.store.items import (
     upload_item,
     upload_of,
 )
+from chalicelib.store.mapping import ItemMapping
 
 TIME = datetime(2026, 11, 24, 8, 0, 0, 1, tzinfo=UTC)
 SMALL = Image(id="6b1f", owner="p", created_at=TIME, updated_at=TIME, properties={})
@@ -87,6 +88,27 @@ def test_memberships_and_uploads_are_read_as_they_were_written() -> None:
     """Each field, nested documents included."""
     assert member_of(member_item(MEMBER, FULL).serialize()) == MEMBER
     assert upload_of(upload_item(UPLOAD).serialize()) == UPLOAD
+
+
+@pytest.mark.parametrize(
+    ("thing", "item", "renamed"),
+    [
+        (SMALL, image_item(SMALL), {"id": "image_id"}),
+        (FULL, image_item(FULL), {"id": "image_id"}),
+        (MEMBER, member_item(MEMBER, FULL), {}),
+        (UPLOAD, upload_item(UPLOAD), {"id": "upload_id"}),
+    ],
+)
+def test_type_hints_say_how_a_record_is_stored_and_read(
+    thing: Any, item: Item, renamed: dict[str, str]
+) -> None:
+    """A mapping of the record's class is all that its items need."""
+    mapping = ItemMapping(type(thing), **renamed)
+    attributes = mapping.attributes(thing)
+
+    assert thing == mapping.parse(item.serialize())
+    assert attributes == {name: getattr(item, name) for name in attributes}
+    assert len(attributes) == len(thing._fields)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The keys as the table has them: what is stored is found by them for good."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
@@ -73,15 +74,28 @@ def test_a_name_is_read_from_its_key_as_it_was_written(name: str | None) -> None
 
 
 @pytest.mark.parametrize(
-    ("time", "expected"),
+    ("moment", "expected"),
     [
         (datetime(2026, 11, 24, tzinfo=UTC), "2026-11-24T00:00:00.000000Z"),
         (TIME.astimezone(timezone(timedelta(hours=5))), "2026-11-24T08:00:00.000001Z"),
     ],
 )
-def test_a_moment_is_in_utc_with_microseconds(time: datetime, expected: str) -> None:
+def test_a_moment_is_in_utc_with_microseconds(moment: datetime, expected: str) -> None:
     """So that text sorts as time does."""
-    assert expected == keys.moment(time)
+    assert expected == keys.moment(moment)
+
+
+def test_a_moment_is_in_utc_wherever_the_service_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a laptop the clock has a zone of its own."""
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        moment = keys.moment(TIME)
+    time.tzset()
+
+    assert moment == "2026-11-24T08:00:00.000001Z"
 
 
 def test_the_id_of_an_image_is_in_its_partition() -> None:
