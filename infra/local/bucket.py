@@ -30,7 +30,10 @@ _OF_A_CONNECTION: Final = frozenset(
 )
 """The headers that belong to a connection, and not to what is sent on it."""
 
-_KEPT_BACK: Final = _OF_A_CONNECTION | {"host", "x-auth-token", "authorization"}
+_KEPT_BACK: Final = _OF_A_CONNECTION | {
+    *("authorization", "host", "origin", "x-auth-token"),
+}
+"""The headers that are the API's alone: S3 takes nothing that a page sent to it."""
 
 Answer = tuple[int, list[tuple[str, str]], Iterator[bytes]]
 

@@ -7,11 +7,13 @@ Its objects are files of the folder, and clients can reach it.
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import Final
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -41,7 +43,8 @@ def storage(folder: Path | None = None) -> Iterator[str]:
 def main() -> None:
     """Serve S3 on any free port, and print where, until standard input ends."""
     # They take a second.
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415
+    from moto.moto_server import werkzeug_app as moto  # noqa: PLC0415
+    from werkzeug.serving import make_server  # noqa: PLC0415
 
     from infra.local.kept_storage import kept_storage  # noqa: PLC0415
     from infra.local.mended_storage import mended_storage  # noqa: PLC0415
@@ -51,13 +54,40 @@ def main() -> None:
     with TemporaryDirectory(prefix="cloud-images-") as temporary, mended_storage():
         folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(temporary)
         with kept_storage(folder):
-            server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-            server.start()
-            host, port = server.get_host_and_port()
-            sys.stdout.write(f"http://{host}:{port}\n")
+            app = moto.DomainDispatcherApplication(moto.create_backend_app)
+            server = make_server(
+                "127.0.0.1",
+                0,
+                app,
+                threaded=True,
+                request_handler=moto.MotoRequestHandler,
+            )
+            address = f"127.0.0.1:{server.server_port}"
+            server.app = _for_clients(app, address)
+            Thread(target=server.serve_forever, daemon=True).start()
+            sys.stdout.write(f"http://{address}\n")
             sys.stdout.flush()
             sys.stdin.read()
-            server.stop()
+            server.shutdown()
+
+
+def _for_clients(app: WSGIApplication, address: str) -> WSGIApplication:
+    """Return the application without what a page in a browser could make of it.
+
+    It asks for no credentials, so a page of any site could read each object, or use
+    moto's own API.
+    """
+
+    def response(
+        environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        is_page = "HTTP_ORIGIN" in environ or environ.get("HTTP_HOST") != address
+        if is_page or environ["PATH_INFO"].lstrip("/").startswith("moto-api"):
+            start_response("403 Forbidden", [("Content-Length", "0")])
+            return []
+        return app(environ, start_response)
+
+    return response
 
 
 if __name__ == "__main__":

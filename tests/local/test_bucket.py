@@ -108,6 +108,28 @@ def test_nothing_else_reaches_it(api: str, method: str, target: str) -> None:
     assert (status, "x-openstack-request-id" in headers) == (403, True)
 
 
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [
+        ("/images", {"Origin": "http://evil.example"}),
+        ("/images", {"Host": "evil.example"}),
+        ("/moto-api/data.json", {}),
+        ("//moto-api/data.json", {}),
+    ],
+)
+def test_a_page_in_a_browser_reaches_it_by_no_other_port(
+    s3: str, target: str, headers: dict[str, str]
+) -> None:
+    """The port of its own answers clients of S3, which name it and no origin."""
+    address = urlsplit(s3).netloc
+
+    status, answered, body = ask(address, "GET", target, None, **headers)
+
+    assert (status, body) == (403, b"")
+    assert "access-control-allow-origin" not in answered
+    assert ask(address, "GET", "/images")[0] == 200
+
+
 def test_an_s3_that_is_gone_is_a_bad_gateway() -> None:
     """The client learns no more."""
     with server.serve(
