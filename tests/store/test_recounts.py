@@ -221,15 +221,54 @@ def test_what_is_counted_while_a_recount_writes_is_not_lost(
     assert found() == after
 
 
+def test_what_was_counted_during_a_recount_and_agrees_is_no_difference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The record of an image was on its way when the recount began."""
+    save_image(1)
+    save_usage()
+
+    def count() -> None:
+        UsageItem(*MINE).update([UsageItem.image_count_total.add(1)])
+
+    act_before(monkeypatch, recounts, "_count_page", count)
+
+    assert recounts.recount("producer")
+    assert found() == {"image_count_total": 1, "project_sk": touched_sort(NOW)}
+
+
+def test_a_usage_that_is_gone_is_not_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor does the recount fail that was to write it."""
+    save_usage()
+
+    act_before(monkeypatch, recounts, "_update", lambda: UsageItem(*MINE).delete())
+
+    assert recounts.recount("producer")
+    assert get_item(MINE) is None
+
+
+def test_a_usage_of_0_with_nothing_counted_is_no_difference() -> None:
+    """It is what is left when the last image is deleted."""
+    save_usage(image_count_total=0)
+
+    assert recounts.recount("producer")
+    assert found() == {"image_count_total": 0, "project_sk": touched_sort(NOW)}
+
+
 def test_a_count_of_offers_without_memberships_is_mended() -> None:
-    """Of a consumer that has none any more, whatever ids begin like its own."""
+    """Of a consumer that has none any more, whatever ids begin like its own.
+
+    The count of 0 comes first, and ends nothing.
+    """
     image = save_image(1)
     for name in ("a#b", "ab"):
         save_member(image, name)
         save_usage(offers_key("producer", name), offer_count_per_consumer=1)
     save_usage(image_count_total=1, offer_count_total=2)
     save_usage(offers_key("producer", "a"), offer_count_per_consumer=7)
-    save_usage(offers_key("producer", "none"), offer_count_per_consumer=0)
+    save_usage(offers_key("producer", "0"), offer_count_per_consumer=0)
     save_usage(offers_key("producer", "below"), offer_count_per_consumer=-2)
     save_usage(offers_key("other", "a"), offer_count_per_consumer=5)
 
@@ -241,11 +280,11 @@ def test_a_count_of_offers_without_memberships_is_mended() -> None:
     assert recounts.recount("producer")
 
     counts = {
-        name: found(offers_key("producer", name)) for name in ("a", "a#b", "ab", "none")
+        name: found(offers_key("producer", name)) for name in ("0", "a", "a#b", "ab")
     }
     assert counts == {
         name: {"offer_count_per_consumer": number}
-        for name, number in (("a", 0), ("a#b", 1), ("ab", 1), ("none", 0))
+        for name, number in (("0", 0), ("a", 0), ("a#b", 1), ("ab", 1))
     }
     assert found(offers_key("other", "a")) == {"offer_count_per_consumer": 5}
 
