@@ -23,18 +23,23 @@ from chalicelib.identity.http_client import (
 
 
 class _Echo(BaseHTTPRequestHandler):
-    """Responds with what it was sent; to `/large-N` with N bytes."""
+    """Responds with what it was sent; to `/large-N` with N bytes.
+
+    To `/open-N` also with N bytes, but without an end until the client closes.
+    """
 
     def _respond(self) -> None:
         length = self.headers.get("Content-Length")
         sent = [self.command, self.path, self.headers["X-Test"], length]
         body = json.dumps([*sent, self.rfile.read(int(length or 0)).decode()]).encode()
-        if self.path.startswith("/large-"):
-            body = b" " * int(self.path.removeprefix("/large-"))
+        if self.path.startswith(("/large-", "/open-")):
+            body = b" " * int(self.path.rpartition("-")[2])
         self.send_response(203)
         self.send_header("X-Subject-Token", "Kept")
         self.end_headers()
         self.wfile.write(body)
+        if self.path.startswith("/open-"):
+            self.rfile.read(1)
 
     do_GET = do_POST = _respond  # noqa: N815 - http.server's own
 
@@ -86,10 +91,11 @@ def test_a_request_is_sent_as_it_is(
 
 
 def test_a_response_is_bounded(url: str) -> None:
-    """To a million bytes."""
+    """To a million bytes; what comes behind them is not waited for."""
     assert len(send(f"{url}/large-{RESPONSE_BYTES_MAX}").body) == RESPONSE_BYTES_MAX
-    with pytest.raises(UpstreamError, match="too large"):
-        send(f"{url}/large-{RESPONSE_BYTES_MAX + 1}")
+    for kind in ("large", "open"):
+        with pytest.raises(UpstreamError, match="too large"):
+            send(f"{url}/{kind}-{RESPONSE_BYTES_MAX + 1}")
 
 
 def test_a_request_whose_time_is_over_is_not_sent() -> None:
