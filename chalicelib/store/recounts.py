@@ -168,17 +168,20 @@ def _count_offers(project_id: str, count: Count, rows: list[Raw]) -> None:
 
 
 def _compare_strays(project_id: str, count: Count, raws: list[Raw]) -> None:
-    """Compare the counts of offers to consumers that have no memberships any more."""
+    """Compare the counts of offers to consumers that have no memberships any more.
+
+    None is judged by a page that is not all: its own rows may be behind another's.
+    """
     for raw in raws:
         if not usage_of(raw).reported(OFFERS_TO_ONE):
             continue
         member_id = raw["sk"]["S"].removeprefix(OFFERS)
         partition, asked = _memberships_of(project_id)
         place = UsageItem.group_sk.startswith(membership_sort(member_id, ""))
-        rows = query_page(partition, range_key_condition=place, limit=ROWS, **asked)[
-            "Items"
-        ]
-        if all(row["sk"]["S"] != f"{MEMBER}{member_id}" for row in rows):
+        page = query_page(partition, range_key_condition=place, limit=ROWS, **asked)
+        if page.get("LastEvaluatedKey"):
+            continue
+        if all(row["sk"]["S"] != f"{MEMBER}{member_id}" for row in page["Items"]):
             _compare(count, (raw["pk"]["S"], raw["sk"]["S"]), {}, raw)
 
 

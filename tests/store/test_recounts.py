@@ -289,6 +289,21 @@ def test_a_count_of_offers_without_memberships_is_mended() -> None:
     assert found(offers_key("other", "a")) == {"offer_count_per_consumer": 5}
 
 
+def test_memberships_behind_a_page_of_another_consumers_are_no_difference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The places of one begin like those of the other, and come first."""
+    monkeypatch.setattr(recounts, "ROWS", 1)
+    image = save_image(1)
+    for name in ("a", "a#0", "b"):
+        save_member(image, name)
+        save_usage(offers_key("producer", name), offer_count_per_consumer=1)
+    save_usage(image_count_total=1, offer_count_total=3)
+
+    assert recounts.recount("producer")
+    assert found(offers_key("producer", "a")) == {"offer_count_per_consumer": 1}
+
+
 def test_the_projects_that_were_not_recounted_since_are_found() -> None:
     """The oldest first, after a place."""
     times = {"b": -2, "a": -1, "c": 0, "d": 1}
