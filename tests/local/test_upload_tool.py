@@ -85,6 +85,8 @@ def test_after_a_kill_it_sends_only_what_is_missing(
 
 def test_ctrl_c_tells_how_to_go_on(tool: Tool, owner: Actor, file: Path) -> None:
     """The command printed last finishes the upload."""
+    # What a background job starts ignores it, and so would the tool.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with proxied(passed=1) as proxy:
         process = tool.start(file, "--jobs", "2", http_proxy=proxy.url)
         assert proxy.holds.wait(30)
