@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, wraps
+from inspect import unwrap
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -123,7 +124,8 @@ def always(function: str) -> set[Right]:
 
 _ENTRIES = {
     app.App.__call__.__code__: "api",
-    secret.read_secret.__code__: "api",  # In a thread of its own.
+    # In a thread of its own; mutmut wraps it, as it does all that it changes.
+    unwrap(secret.read_secret).__code__: "api",
     functions.importer.func.__code__: "importer",
     functions.worker.func.__code__: "worker",
     functions.stream.func.__code__: "stream",
