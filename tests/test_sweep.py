@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import clock, ids
+from chalicelib import clock, ids, settings
 from chalicelib.background import functions, transfers
 from chalicelib.background import sweep as sweeps
 from chalicelib.background.sweep import ABANDONED, IDLE, ROUND, STREAM_LOST
@@ -18,7 +18,7 @@ from infra.local.streams import MotoStream
 from infra.local.worker import Pump, _Context
 from tests.actors import Actor
 from tests.aws_faults import recording
-from tests.bucket_faults import multiparts, stored_objects
+from tests.bucket_faults import client, multiparts, stored_objects
 from tests.scene import CONTENT
 
 OTHER = "11111111-2222-4333-8444-555555555555"
@@ -27,6 +27,13 @@ LATER = IDLE + timedelta(minutes=1)
 MUCH_LATER = ABANDONED + timedelta(minutes=1)
 
 Sweep = Callable[[timedelta], None]
+
+
+@pytest.fixture(autouse=True)
+def _empty_bucket() -> None:
+    """Remove what other tests stored: a sweep may end before it has seen all of it."""
+    for key in stored_objects():
+        client().delete_object(Bucket=settings.current.bucket_name, Key=key)
 
 
 @pytest.fixture
