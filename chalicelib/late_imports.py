@@ -5,14 +5,14 @@ serve here: an `import` statement that finds its module loads it.
 """
 
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from threading import Lock
 from types import ModuleType
-from typing import Any
 
-SPARED = ("configparser", "email.header", "importlib.metadata", "locale", "shutil")
+_VERSIONS = "importlib.metadata"
+
+SPARED = ("configparser", "email.header", _VERSIONS, "locale", "shutil")
 """What botocore, urllib3 and the modules under them import, and no request needs."""
 
 _replacing = Lock()
@@ -21,8 +21,8 @@ _replacing = Lock()
 class _LateModule(ModuleType):
     """Stands for a module until something of it is used."""
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a module holds
-        return getattr(_import(self), name)
+    def __getattr__(self, name: str) -> object:
+        return getattr(_import(self.__name__), name)
 
 
 def spare() -> None:
@@ -32,10 +32,10 @@ def spare() -> None:
     """
     for name in SPARED:
         import_when_used(name)
-    late = sys.modules["importlib.metadata"]
+    late = sys.modules[_VERSIONS]
     if isinstance(late, _LateModule):
         # urllib3 takes this function when it is imported, and calls it for HTTP/2 only.
-        late.version = _later(late, "version")  # type: ignore[attr-defined]
+        vars(late)["version"] = _version
 
 
 def import_when_used(name: str) -> None:
@@ -50,16 +50,13 @@ def import_when_used(name: str) -> None:
             setattr(sys.modules[package], own, module)
 
 
-def _import(late: ModuleType) -> ModuleType:
-    """Return the module that another one stands for."""
+def _import(name: str) -> ModuleType:
+    """Import a module that another one stands for."""
     with _replacing:
-        if sys.modules.get(late.__name__) is late:
-            del sys.modules[late.__name__]
-    return import_module(late.__name__)
+        if isinstance(sys.modules.get(name), _LateModule):
+            del sys.modules[name]
+    return import_module(name)
 
 
-def _later(late: ModuleType, name: str) -> Callable[..., Any]:
-    def call(*args: Any) -> Any:  # noqa: ANN401 - those of the function
-        return getattr(_import(late), name)(*args)
-
-    return call
+def _version(distribution: str) -> str:
+    return str(_import(_VERSIONS).version(distribution))
