@@ -5,6 +5,7 @@ from typing import Any
 
 from chalicelib.domain.caller import Caller, Role
 from chalicelib.domain.images import Image
+from chalicelib.domain.list_queries import ListQuery, Sort
 from chalicelib.domain.members import Member
 from chalicelib.store import images, members
 from chalicelib.store.mapping import Raw
@@ -24,6 +25,19 @@ IMAGE = Image(
 PRODUCER = Caller("producer", "alice", Role.MEMBER, "req-1")
 OTHER = Caller("other", "bob", Role.MEMBER, "req-2")
 ADMIN = Caller("operators", "carol", Role.ADMIN, "req-3")
+DEFAULT_QUERY = ListQuery(
+    visibility=None,
+    member_status="accepted",
+    owner=None,
+    name=None,
+    ids=None,
+    os_hidden=False,
+    tests=(),
+    filters=(),
+    sort=(Sort("created_at", descending=True), Sort("id", descending=True)),
+    limit=25,
+    marker=None,
+)
 
 
 def load(member_id: str = "consumer") -> tuple[Image, Member | None]:

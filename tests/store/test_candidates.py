@@ -15,22 +15,10 @@ from chalicelib.store.indexes import Row, choose_ranges
 from chalicelib.store.keys import list_position
 from tests.aws_faults import recording
 from tests.scene import at
-from tests.store.scene import IMAGE, LATER, NOW, OTHER, PRODUCER, TIME
+from tests.store.scene import DEFAULT_QUERY, IMAGE, LATER, NOW, OTHER, PRODUCER, TIME
 
 CONSUMER = Caller("consumer", "bob", Role.MEMBER, "req-4")
-QUERY = ListQuery(
-    visibility=None,
-    member_status="accepted",
-    owner=None,
-    name=None,
-    ids=None,
-    os_hidden=False,
-    tests=(),
-    filters=(),
-    sort=(Sort("created_at", descending=False),),
-    limit=25,
-    marker=None,
-)
+QUERY = DEFAULT_QUERY._replace(sort=(Sort("created_at", descending=False),))
 PUBLIC = QUERY._replace(visibility="public", owner="producer")
 BACKWARDS = QUERY._replace(sort=(Sort("created_at", descending=True),))
 

@@ -13,20 +13,8 @@ from chalicelib.domain.members import Member, MemberStatus
 from chalicelib.store import dynamodb, indexes
 from chalicelib.store.items import Item, MemberItem, image_item, member_item
 from chalicelib.store.keys import list_position, member_key, name_prefix
+from tests.store.scene import DEFAULT_QUERY
 
-QUERY = ListQuery(
-    visibility=None,
-    member_status="accepted",
-    owner=None,
-    name=None,
-    ids=None,
-    os_hidden=False,
-    tests=(),
-    filters=(),
-    sort=(Sort("created_at", descending=True), Sort("id", descending=True)),
-    limit=25,
-    marker=None,
-)
 BASE = datetime(2026, 11, 24, 8, tzinfo=UTC)
 OWN = ["PROJECT#me/OWNED#", "PROJECT#me/SHARED#"]
 ALL_OFFERS = [f"PROJECT#me/{one}#" for one in ("ACCEPTED", "PENDING", "REJECTED")]
@@ -99,7 +87,7 @@ def test_a_projects_list_reads_its_own_ranges_and_what_is_open_to_all(
     asked: dict[str, Any], expected: list[str], parts: list[str]
 ) -> None:
     """And its recent changes of those parts alone that may show in the list."""
-    query = QUERY._replace(**asked)
+    query = DEFAULT_QUERY._replace(**asked)
     caller = Caller("me", "someone", Role.MEMBER, "req-1")
 
     assert runs(query, Role.MEMBER) == expected
@@ -111,7 +99,7 @@ def test_an_administrators_list_reads_the_range_of_each_visibility(
     asked: dict[str, Any], expected: list[str]
 ) -> None:
     """Of community images its own alone, unless they are asked for."""
-    query = QUERY._replace(**asked)
+    query = DEFAULT_QUERY._replace(**asked)
     caller = Caller("me", "someone", Role.ADMIN, "req-1")
 
     assert runs(query, Role.ADMIN) == expected
@@ -120,7 +108,7 @@ def test_an_administrators_list_reads_the_range_of_each_visibility(
 
 def test_ranges_in_order_of_names_are_those_of_public_and_community_images() -> None:
     """The rest is one's own, and is gathered to be sorted."""
-    query = QUERY._replace(visibility="all")
+    query = DEFAULT_QUERY._replace(visibility="all")
     caller = Caller("me", "someone", Role.MEMBER, "req-1")
     chosen = indexes.choose_ranges(query, caller)
 
@@ -175,7 +163,7 @@ def test_a_range_is_read_in_order_after_a_place(*, descending: bool) -> None:
     hidden = image(5, name="b", os_hidden=True)
     fill(*map(image_item, [*images, hidden]))
     run = indexes.Range("by-project", "PROJECT#me", "OWNED#")
-    query = QUERY._replace(sort=(Sort("created_at", descending=descending),))
+    query = DEFAULT_QUERY._replace(sort=(Sort("created_at", descending=descending),))
     ordered = images[::-1] if descending else images
 
     rows, resume, looked_at = indexes.query_range(query, run, None, 3)
@@ -196,7 +184,7 @@ def test_a_name_is_looked_for_in_all_rows_but_those_of_the_name() -> None:
     images = [image(number, name="b" if number else "a") for number in range(4)]
     hidden = image(5, name="b", os_hidden=True)
     fill(*map(image_item, [*images, hidden]))
-    query = QUERY._replace(name="b")
+    query = DEFAULT_QUERY._replace(name="b")
     own = indexes.Range("by-project", "PROJECT#me", "OWNED#")
     public = indexes.Range("by-name", "VISIBILITY#public", name_prefix("b"))
 
@@ -216,7 +204,7 @@ def test_images_of_one_time_are_told_apart_by_their_ids(*, descending: bool) -> 
     images = [image(0, name="b", id=f"{base}{end}") for end in ends]
     fill(*map(image_item, images))
     ordered = images[::-1] if descending else images
-    query = QUERY._replace(sort=(Sort("created_at", descending=descending),))
+    query = DEFAULT_QUERY._replace(sort=(Sort("created_at", descending=descending),))
     run = indexes.Range("by-project", "PROJECT#me", "OWNED#")
     for number, place in enumerate(places(ordered), 1):
         rows, _, _ = indexes.query_range(query, run, place, 9)
@@ -244,7 +232,7 @@ def test_a_range_is_filtered_by_name_and_owner() -> None:
     run = indexes.Range("by-project", "PROJECT#me", "ACCEPTED#")
 
     def found(**asked: Any) -> list[str]:
-        query = QUERY._replace(**asked)
+        query = DEFAULT_QUERY._replace(**asked)
         rows, _, looked_at = indexes.query_range(query, run, None, 9)
         assert looked_at == 3
         assert all(row.is_membership for row in rows)
@@ -267,7 +255,9 @@ def test_names_are_read_in_order_after_a_key_or_from_a_name(
     images = [image(number, name=name) for number, name in enumerate(names)]
     others = [image(7, name="b", os_hidden=True), image(8, name="b", owner="other")]
     fill(*map(image_item, [*images, *others]))
-    query = QUERY._replace(sort=(Sort("name", descending=descending),), owner="me")
+    query = DEFAULT_QUERY._replace(
+        sort=(Sort("name", descending=descending),), owner="me"
+    )
     ordered = images[::-1] if descending else images
 
     def read(start: str | None, after: str | None, limit: int) -> Any:
